@@ -1,0 +1,1 @@
+//! The data path: routes, pools, probes, retries, static files.

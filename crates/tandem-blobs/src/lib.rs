@@ -1,0 +1,1 @@
+//! Trees and blobs: disk store, framed transfer, hard-link checkout.

@@ -1,0 +1,1 @@
+//! From source to build: detection, dependencies, static files, digest.

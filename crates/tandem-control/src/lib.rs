@@ -1,0 +1,1 @@
+//! Use cases and reconcilers: apps, builds, rollouts, hosts, secrets.

@@ -1,0 +1,1 @@
+//! Process plumbing: clock, logging, task tree and drain, atomic files, HTTP set-up, the API client.

@@ -1,0 +1,1 @@
+//! Every decision of Tandem, pure: no clock, no input or output, no async.

@@ -1,0 +1,1 @@
+//! The host reconciler: makes what runs here equal to the assignment document.

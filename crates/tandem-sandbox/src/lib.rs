@@ -1,0 +1,1 @@
+//! Child processes: isolation, limits, signals and the shim that outlives Tandem.

@@ -1,0 +1,1 @@
+//! Versioned documents, journal and leases behind one trait; SQLite.

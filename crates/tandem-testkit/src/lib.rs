@@ -1,0 +1,1 @@
+//! Harness, scenarios and the tidy test; only for development.

@@ -1,0 +1,402 @@
+//! Bodies of the JSON API, and the list of its paths.
+//!
+//! | method and path | body → answer |
+//! |---|---|
+//! | `GET /v1/status` | → [`Status`] |
+//! | `GET /v1/watch?prefix=P&prefix=Q&incarnation=I&after=N` | → stream of [`crate::document::Change`], one a line |
+//! | `GET /v1/journal?after=N&subject=S&limit=K&follow=true` | → stream of [`crate::document::JournalEntry`], one a line |
+//! | `POST /v1/blobs/missing` | [`Digests`] → [`Digests`] |
+//! | `POST /v1/blobs` | framed stream of blobs → 204 |
+//! | `POST /v1/blobs/fetch` | [`Digests`] → framed stream of blobs |
+//! | `GET /v1/apps`, `POST /v1/apps`, `GET /v1/apps/A`, `DELETE /v1/apps/A` | [`CreateApp`] → [`AppSummary`] |
+//! | `POST /v1/apps/A/envs/E/rollouts` | [`StartRollout`] → [`RolloutStarted`] (202) |
+//! | `GET /v1/apps/A/envs/E/rollouts`, `…/rollouts/N` (or `latest`) | → [`crate::rollout::Rollout`] |
+//! | `GET …/rollouts/N/events?after=K&follow=true` | → stream of [`crate::event::RolloutEvent`], one a line |
+//! | `POST …/rollouts/N/abort` | [`Reason`] → [`crate::rollout::Rollout`] |
+//! | `GET …/releases`, `GET …/releases/R` | → [`ReleaseDetail`] |
+//! | `GET …/ps` | → list of [`ProcessLine`] |
+//! | `GET …/logs?process=P&instance=I&release=R&lines=K&follow=true` | → stream of [`crate::event::LogLine`], one a line |
+//! | `GET …/config`, `GET …/config?reveal=true` | → [`ConfigListing`] |
+//! | `PATCH …/config` | [`ConfigChange`] → [`ConfigChanged`] |
+//! | `PUT /v1/hosts/H/observed` | [`crate::instance::HostObservation`] → 204 |
+//! | `GET /v1/hosts/H/config/A/E/R` | → [`InstanceConfig`] |
+//! | `PUT /v1/balancers/B` | [`crate::routing::BalancerStatus`] → 204 |
+//! | `POST /v1/down` | [`Reason`] → 202 |
+//! | `GET /v1/tokens`, `POST /v1/tokens`, `DELETE /v1/tokens/NAME` | [`CreateToken`] → [`TokenCreated`] |
+//!
+//! Every failure is a [`crate::problem::Problem`]. Lists come whole: an installation has at most some hundred of each.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::build::{Build, SourceInfo};
+use crate::document::{Cursor, Kind};
+use crate::instance::{Address, InstanceState, Isolation};
+use crate::release::Release;
+use crate::routing::BalancerStatus;
+use crate::{
+    AppName, BuildNumber, Digest, EnvironmentName, Epoch, HostName, InstanceId, ProcessType, ReleaseNumber,
+    RolloutNumber, Timestamp,
+};
+
+/// Some digests.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Digests {
+    /// In any order.
+    pub digests: Vec<Digest>,
+}
+
+/// Why somebody does something; empty where nothing was said.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Reason {
+    /// For the journal.
+    #[serde(default)]
+    pub reason: String,
+}
+
+/// Creates an app with its `production` environment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreateApp {
+    /// Its name.
+    pub name: AppName,
+}
+
+/// An app in a list.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AppSummary {
+    /// Its name.
+    pub name: AppName,
+    /// When it was created.
+    pub created: Timestamp,
+    /// Its environments.
+    pub environments: Vec<EnvironmentSummary>,
+}
+
+/// An environment in a list.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EnvironmentSummary {
+    /// Its name.
+    pub name: EnvironmentName,
+    /// The release that takes traffic.
+    pub current: Option<ReleaseNumber>,
+    /// Releases kept warm.
+    #[serde(default)]
+    pub warm: Vec<ReleaseNumber>,
+    /// URLs under which the balancer serves it.
+    pub addresses: Vec<String>,
+    /// The rollout under way.
+    #[serde(default)]
+    pub rollout: Option<RolloutNumber>,
+    /// Instances of the serving release that are ready, by process type.
+    #[serde(default)]
+    pub ready: BTreeMap<ProcessType, u32>,
+    /// Instances of the serving release that should be, by process type.
+    #[serde(default)]
+    pub wanted: BTreeMap<ProcessType, u32>,
+}
+
+/// Starts a rollout. The app and environment are created at their first deploy.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StartRollout {
+    /// What to do.
+    #[serde(flatten)]
+    pub action: RolloutAction,
+    /// For the journal and the release.
+    #[serde(default)]
+    pub message: String,
+    /// Refuse instead of waiting for a rollout under way.
+    #[serde(default)]
+    pub no_wait: bool,
+}
+
+/// What a rollout is asked to do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "snake_case")]
+pub enum RolloutAction {
+    /// Build this source and move the traffic to it. Its blobs are on the server already.
+    Deploy {
+        /// Root tree of the source.
+        tree: Digest,
+        /// Where it came from.
+        #[serde(default)]
+        source: SourceInfo,
+    },
+    /// Back to an earlier release.
+    Rollback {
+        /// Which; none: the one that served before the current one.
+        #[serde(default)]
+        release: Option<ReleaseNumber>,
+    },
+    /// The current release in new instances.
+    Restart {
+        /// Only these process types; empty: all.
+        #[serde(default)]
+        processes: Vec<ProcessType>,
+    },
+    /// Other numbers of instances.
+    Scale {
+        /// Wanted instances by process type.
+        scale: BTreeMap<ProcessType, u32>,
+    },
+}
+
+/// A rollout was written down and will be carried out whether or not the caller stays.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RolloutStarted {
+    /// The app.
+    pub app: AppName,
+    /// The environment.
+    pub environment: EnvironmentName,
+    /// Its number.
+    pub rollout: RolloutNumber,
+}
+
+/// The last line of `deploy --json` and `rollback --json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RolloutResult {
+    /// The app.
+    pub app: AppName,
+    /// The environment.
+    pub environment: EnvironmentName,
+    /// The rollout.
+    pub rollout: RolloutNumber,
+    /// The release it was for.
+    pub release: Option<ReleaseNumber>,
+    /// Its build.
+    pub build: Option<BuildNumber>,
+    /// How it stands.
+    pub state: crate::rollout::RolloutState,
+    /// The one verdict.
+    pub verdict: crate::rollout::Verdict,
+    /// From the request to its end.
+    pub duration_ms: u64,
+    /// URLs under which the balancer serves the environment.
+    pub addresses: Vec<String>,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<crate::problem::Problem>,
+    /// What people should know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+/// A release with its build, as lists and `release show` print it. Config values are not in it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReleaseDetail {
+    /// The release, its config values taken out (names stay, with their digests).
+    pub release: Release,
+    /// Its build.
+    pub build: Build,
+    /// Whether its instances are kept warm.
+    pub warm: bool,
+    /// Whether `rollback` can bring it back: its build is still here.
+    pub can_roll_back: bool,
+    /// Names of config values that were added, changed or removed since the release before it.
+    #[serde(default)]
+    pub config_changes: Vec<String>,
+}
+
+/// One line of `tandem ps`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ProcessLine {
+    /// Process type and index: `web.1`.
+    pub name: String,
+    /// The instance.
+    pub id: InstanceId,
+    /// The release.
+    pub release: ReleaseNumber,
+    /// The host.
+    pub host: HostName,
+    /// What it does now.
+    pub state: InstanceState,
+    /// `serving`, `warm`, `starting`, `draining`, `running` (types without traffic).
+    pub role: String,
+    /// When its present process started.
+    pub started: Option<Timestamp>,
+    /// Starts after ends that nobody asked for.
+    pub restarts: u32,
+    /// Why it is not ready.
+    #[serde(default)]
+    pub detail: Option<String>,
+}
+
+/// Config names, with values only where they were asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigListing {
+    /// The release that the values go into at the next rollout, or are in.
+    pub values: Vec<ConfigValue>,
+    /// Names that differ from the serving release (`--no-deploy`).
+    #[serde(default)]
+    pub pending: Vec<String>,
+}
+
+/// One config value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigValue {
+    /// Its name.
+    pub name: String,
+    /// Keyed digest.
+    pub digest: String,
+    /// The value, where it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+}
+
+/// Changes config.
+#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ConfigChange {
+    /// Name → value.
+    #[serde(default)]
+    pub set: BTreeMap<String, String>,
+    /// Names to remove.
+    #[serde(default)]
+    pub unset: Vec<String>,
+    /// Do not make a release now.
+    #[serde(default)]
+    pub no_deploy: bool,
+    /// Refuse instead of waiting for a rollout under way.
+    #[serde(default)]
+    pub no_wait: bool,
+    /// For the journal.
+    #[serde(default)]
+    pub message: String,
+}
+
+impl std::fmt::Debug for ConfigChange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<_> = self.set.keys().collect();
+        f.debug_struct("ConfigChange")
+            .field("set", &names)
+            .field("unset", &self.unset)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What became of a config change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigChanged {
+    /// Names whose values differ now.
+    pub changed: Vec<String>,
+    /// The rollout that brings them to the instances; none with `no_deploy`, without a running release, or
+    /// where nothing changed.
+    #[serde(default)]
+    pub rollout: Option<RolloutNumber>,
+}
+
+/// The environment variables of a release, for the host that runs it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceConfig {
+    /// Name → value: what the build sets, then config, then what Tandem sets (`TANDEM_APP`, `TANDEM_RELEASE`, …).
+    pub environment: BTreeMap<String, String>,
+}
+
+impl std::fmt::Debug for InstanceConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.environment.keys()).finish()
+    }
+}
+
+/// The answer to `tandem status`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Version of the server.
+    pub version: String,
+    /// When it started.
+    pub started: Timestamp,
+    /// Place in history.
+    pub cursor: Cursor,
+    /// Epoch of the routing table.
+    pub epoch: Epoch,
+    /// Hosts and whether their runners report.
+    pub hosts: Vec<HostStatus>,
+    /// Balancers and whether they report.
+    pub balancers: Vec<BalancerState>,
+    /// Apps and their environments.
+    pub apps: Vec<AppSummary>,
+    /// What a person should look at, most urgent first; empty when all is well.
+    #[serde(default)]
+    pub problems: Vec<String>,
+}
+
+/// A host in `tandem status`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HostStatus {
+    /// Its name.
+    pub name: HostName,
+    /// Whether its runner reported lately.
+    pub live: bool,
+    /// How instances are kept apart.
+    pub isolation: Option<Isolation>,
+    /// Instances it runs.
+    pub instances: u32,
+}
+
+/// A balancer in `tandem status`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BalancerState {
+    /// Whether it reported lately.
+    pub live: bool,
+    /// What it said last.
+    pub status: BalancerStatus,
+}
+
+/// Counters and the key check of the whole installation (`installation`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Installation {
+    /// The next instance's id.
+    pub next_instance: InstanceId,
+    /// The next job's id.
+    pub next_job: crate::JobId,
+    /// The next environment's user id.
+    pub next_uid: u32,
+    /// Set by `tandem down`: everything should stop. Cleared by `tandem up`.
+    #[serde(default)]
+    pub down: bool,
+}
+
+impl Kind for Installation {
+    const KIND: &'static str = "installation/1";
+}
+
+/// A token as the store keeps it (`tokens/<name>`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Token {
+    /// What people call it.
+    pub name: String,
+    /// BLAKE3 of the token.
+    pub hash: Digest,
+    /// When it was created.
+    pub created: Timestamp,
+}
+
+impl Kind for Token {
+    const KIND: &'static str = "token/1";
+}
+
+/// Creates a token with all rights.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreateToken {
+    /// What people call it.
+    pub name: String,
+}
+
+/// The only time the token is seen.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenCreated {
+    /// What people call it.
+    pub name: String,
+    /// `tandem_…`, to be sent as a bearer token.
+    pub token: String,
+}
+
+/// Addresses in the file that `--ready-file` names, and in the ready line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ready {
+    /// Where the balancer serves HTTP.
+    pub http: Address,
+    /// Where the API serves TCP.
+    pub api: Address,
+    /// Path of the API's unix socket.
+    pub socket: String,
+}

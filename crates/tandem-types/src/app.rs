@@ -1,0 +1,102 @@
+//! Apps: what people deploy, and what a build says must run.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::document::Kind;
+use crate::{AppName, BuildNumber, ProcessType, Span, Timestamp, defaults};
+
+/// An app as the store keeps it (`apps/<app>`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct App {
+    /// Its name.
+    pub name: AppName,
+    /// When it was created.
+    pub created: Timestamp,
+    /// The number the next build gets.
+    pub next_build: BuildNumber,
+}
+
+impl Kind for App {
+    const KIND: &'static str = "app/1";
+}
+
+/// What a build needs to run: read from `tandem.toml` and the Procfile, the rest detected. Part of the build.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct AppSpec {
+    /// Process types and how each runs.
+    pub processes: BTreeMap<ProcessType, ProcessSpec>,
+    /// Command of the release phase, run once in the new build before any traffic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<ReleaseCommand>,
+    /// Command that proves that the app can be imported; listens to nothing. Detected for Django and WSGI/ASGI apps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub smoke: Option<String>,
+    /// URL prefix → folder below `/app` whose files the balancer serves itself.
+    #[serde(default, rename = "static", skip_serializing_if = "BTreeMap::is_empty")]
+    pub static_folders: BTreeMap<String, String>,
+    /// Volume name → absolute path at which instances find it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub volumes: BTreeMap<String, String>,
+    /// Exact host names that lead here. Empty: `<app>.localhost` (other environments: `<env>.<app>.localhost`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub domains: Vec<String>,
+    /// Folders in front of `PATH`, such as `/app/.venv/bin`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub path: Vec<String>,
+    /// Environment that the build sets (`DJANGO_SETTINGS_MODULE`, `VIRTUAL_ENV`, …); config values win over it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub environment: BTreeMap<String, String>,
+}
+
+/// The release phase: `[release]` of `tandem.toml`, `release:` of a Procfile, or Django's `migrate`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReleaseCommand {
+    /// Shell command, run by `sh -c` in `/app`.
+    pub command: String,
+    /// Its own time budget.
+    pub timeout: Span,
+}
+
+/// How instances of one process type run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ProcessSpec {
+    /// Shell command, run by `sh -c` in `/app`; `$PORT` is set for `web`.
+    pub command: String,
+    /// Path that is probed with the app's own host name; only for `web`.
+    pub health: String,
+    /// Instances at the first deploy; `tandem scale` overrides it from then on.
+    pub instances: u32,
+    /// Memory limit in bytes, page cache of its own files not counted.
+    pub memory_bytes: u64,
+    /// CPU limit in cores; none: shares the machine evenly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpus: Option<f64>,
+    /// Limit of processes and threads.
+    pub pids: u32,
+    /// Time between the stop signal and the end.
+    pub stop_timeout: Span,
+    /// Never two at a time, not even during a rollout (`clock`).
+    #[serde(default)]
+    pub singleton: bool,
+}
+
+impl ProcessSpec {
+    /// A process with the defaults of its type.
+    #[must_use]
+    pub fn new(process: &ProcessType, command: impl Into<String>) -> Self {
+        let stop_timeout =
+            if process.is_web() { defaults::WEB_STOP_TIMEOUT } else { defaults::WORKER_STOP_TIMEOUT };
+        Self {
+            command: command.into(),
+            health: defaults::HEALTH_PATH.to_owned(),
+            instances: 1,
+            memory_bytes: defaults::MEMORY_BYTES,
+            cpus: None,
+            pids: defaults::PIDS,
+            stop_timeout,
+            singleton: process.as_str() == "clock",
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Builds: immutable artefacts of an app, named by the digest of their subtrees.
+
+use serde::{Deserialize, Serialize};
+
+use crate::app::AppSpec;
+use crate::document::Kind;
+use crate::{AppName, BuildNumber, Digest, Span, Timestamp};
+
+/// A build as the store keeps it (`apps/<app>/builds/<b>`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Build {
+    /// The app.
+    pub app: AppName,
+    /// Counted per app. Two builds of one source and lock have two numbers and one digest.
+    pub number: BuildNumber,
+    /// BLAKE3 over mount points, tree digests and [`AppSpec`]: the same input gives the same digest.
+    pub digest: Digest,
+    /// The parts, mounted in this order (a mount below another comes after it).
+    pub subtrees: Vec<Subtree>,
+    /// What runs.
+    pub spec: AppSpec,
+    /// Where it came from.
+    pub source: SourceInfo,
+    /// `CPython 3.11.2 /usr/bin/python3.11`, where Python is in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interpreter: Option<String>,
+    /// When it was finished.
+    pub created: Timestamp,
+    /// How long it took.
+    pub duration: Span,
+    /// What people should know: uncommitted files, debug left on, …
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+impl Kind for Build {
+    const KIND: &'static str = "build/1";
+}
+
+/// One part of a build: a tree and where it is mounted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subtree {
+    /// `app`, `dependencies` or `static`.
+    pub name: String,
+    /// Absolute path in the instance: `/app`, `/app/.venv`, `/app/staticfiles`.
+    pub mount: String,
+    /// Digest of the root tree.
+    pub tree: Digest,
+    /// Sum of the sizes of its files in bytes.
+    pub bytes: u64,
+    /// Number of files.
+    pub files: u64,
+}
+
+/// Where a build's source came from, as its sender tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SourceInfo {
+    /// Commit hash, where the folder is in a git work tree.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// Branch, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<String>,
+    /// First line of the commit's message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// Paths below the folder that differ from the commit, at most 100.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uncommitted: Vec<String>,
+}

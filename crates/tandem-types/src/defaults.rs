@@ -1,0 +1,64 @@
+//! Every default in one place, each with its reason where the number is not plain.
+
+use crate::Span;
+
+/// Path probed when `health` is not set; any status below 500 is healthy.
+pub const HEALTH_PATH: &str = "/";
+/// Time between two probes of an instance that is not ready yet.
+pub const READINESS_INTERVAL: Span = Span::millis(100);
+/// Good answers in a row that make an instance ready.
+pub const READINESS_SUCCESSES: u32 = 2;
+/// Time an instance has from its start to being ready.
+pub const READINESS_BUDGET: Span = Span::seconds(60);
+/// Time between two probes of a ready instance.
+pub const PROBE_INTERVAL: Span = Span::seconds(1);
+/// A probe that takes longer has failed.
+pub const PROBE_TIMEOUT: Span = Span::seconds(2);
+/// Failures in a row that take an instance out of the pool.
+pub const PROBE_FAILURES_OUT: u32 = 3;
+/// Good answers in a row that bring it back.
+pub const PROBE_SUCCESSES_BACK: u32 = 2;
+/// Time budget of the release phase.
+pub const RELEASE_TIMEOUT: Span = Span::minutes(15);
+/// Time budget of a smoke check: one start of the interpreter and the app.
+pub const SMOKE_TIMEOUT: Span = Span::seconds(60);
+/// Time budget of a build.
+pub const BUILD_TIMEOUT: Span = Span::minutes(30);
+/// Time that requests in flight get to finish on an un-routed instance.
+pub const DRAIN_TIMEOUT: Span = Span::seconds(30);
+/// Time a web instance gets between the stop signal and the end.
+pub const WEB_STOP_TIMEOUT: Span = Span::seconds(30);
+/// Time a worker gets between the stop signal and the end.
+pub const WORKER_STOP_TIMEOUT: Span = Span::seconds(120);
+/// Time a previous release stays warm.
+pub const WARM_FOR: Span = Span::minutes(30);
+/// Releases kept so that they still roll back.
+pub const KEEP_RELEASES: usize = 5;
+/// Length of a lease.
+pub const LEASE: Span = Span::seconds(30);
+/// Memory limit of an instance when none is declared.
+pub const MEMORY_BYTES: u64 = 512 * 1024 * 1024;
+/// Limit of processes and threads of an instance.
+pub const PIDS: u32 = 512;
+/// First wait before a crashed instance is started again; doubles up to [`RESTART_MOST`].
+pub const RESTART_FIRST: Span = Span::millis(500);
+/// Longest wait between two starts of a crashing instance. It never stops trying.
+pub const RESTART_MOST: Span = Span::seconds(60);
+/// An instance that ran this long starts its back-off anew.
+pub const RESTART_FORGIVEN: Span = Span::minutes(5);
+/// Size of one log chunk of an instance.
+pub const LOG_CHUNK_BYTES: u64 = 4 * 1024 * 1024;
+/// Chunks kept per instance, the one being written included.
+pub const LOG_CHUNKS: usize = 4;
+/// Bytes of logs kept over all instances of a host.
+pub const LOG_TOTAL_BYTES: u64 = 1024 * 1024 * 1024;
+/// Longest line kept; the rest of a longer one is cut and counted.
+pub const LOG_LINE_BYTES: usize = 16 * 1024;
+/// First port given to instances; below the kernel's range of ephemeral ports, which starts at 32768.
+pub const FIRST_PORT: u16 = 20_000;
+/// Last port given to instances.
+pub const LAST_PORT: u16 = 29_999;
+/// First user id given to an app's environment: outside of login, systemd (61184–65519) and subuid (100000–) ranges.
+pub const FIRST_UID: u32 = 70_000;
+/// Last user id given; an id is never used again.
+pub const LAST_UID: u32 = 99_999;

@@ -1,0 +1,35 @@
+//! The words of Tandem as values: ids, specifications, observations and wire messages.
+//!
+//! Every other crate speaks in these types, so that a document in the store, a body on the wire and a value
+//! in a decision are one shape. There is no logic here beyond parsing and printing: decisions live in
+//! `tandem-rules`, effects in the crates that have them.
+//!
+//! Stored kinds carry a format version (`rollout/1`, see [`document`]); adding a field bumps it, so that an
+//! older server refuses to write over what it does not understand instead of dropping it.
+
+pub mod api;
+pub mod app;
+pub mod assignment;
+pub mod build;
+pub mod defaults;
+pub mod document;
+pub mod duration;
+pub mod environment;
+pub mod event;
+pub mod ids;
+pub mod instance;
+pub mod keys;
+pub mod problem;
+pub mod release;
+pub mod rollout;
+pub mod routing;
+pub mod shim;
+pub mod tree;
+
+pub use duration::Span;
+pub use ids::{
+    AppName, BalancerId, BuildNumber, Digest, EnvironmentName, Epoch, Fence, HostName, InstanceId, JobId,
+    ProcessType, ReleaseNumber, Revision, RolloutNumber,
+};
+/// A point in time (UTC, nanoseconds), printed as RFC 3339.
+pub use jiff::Timestamp;

@@ -1,0 +1,181 @@
+//! Rollouts: moving an environment's traffic from one release to another.
+
+use serde::{Deserialize, Serialize};
+
+use crate::build::SourceInfo;
+use crate::document::{Cause, Kind};
+use crate::problem::Problem;
+use crate::{
+    AppName, BuildNumber, Digest, EnvironmentName, Epoch, InstanceId, JobId, ReleaseNumber, RolloutNumber,
+    Span, Timestamp,
+};
+
+/// A rollout as the store keeps it (`apps/<app>/envs/<env>/rollouts/<ro>`): everything that is needed to go on
+/// with it after a crash at any moment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Rollout {
+    /// The app.
+    pub app: AppName,
+    /// The environment.
+    pub environment: EnvironmentName,
+    /// Counted per environment.
+    pub number: RolloutNumber,
+    /// What it is for.
+    pub kind: RolloutKind,
+    /// Who asked, how and why.
+    pub cause: Cause,
+    /// The source to build; only for deploys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
+    /// The release that took traffic when this rollout began to act.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<ReleaseNumber>,
+    /// The release that shall take traffic; known once it is built.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<ReleaseNumber>,
+    /// Its build.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build: Option<BuildNumber>,
+    /// Where it stands.
+    pub state: RolloutState,
+    /// Every step so far, in order, with its times.
+    pub steps: Vec<StepRecord>,
+    /// Instances that this rollout brings up or brings back.
+    #[serde(default)]
+    pub incoming: Vec<InstanceId>,
+    /// Instances that it takes out of the pool.
+    #[serde(default)]
+    pub outgoing: Vec<InstanceId>,
+    /// The smoke check, once it was assigned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub smoke_job: Option<JobId>,
+    /// The release phase, once it was assigned. Never assigned twice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release_job: Option<JobId>,
+    /// The epoch that moves the traffic, once it was prepared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<Epoch>,
+    /// Length of the soak under witnesses.
+    pub soak: Span,
+    /// Somebody asked to abort.
+    #[serde(default)]
+    pub abort: Option<Cause>,
+    /// The one verdict.
+    pub verdict: Verdict,
+    /// Why it failed, in the words people get.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
+    /// What people should know: no balancer confirmed, a config value changed since, …
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    /// When it was asked for.
+    pub created: Timestamp,
+    /// When the traffic was confirmed to have moved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shifted: Option<Timestamp>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished: Option<Timestamp>,
+}
+
+impl Kind for Rollout {
+    const KIND: &'static str = "rollout/1";
+}
+
+/// What a rollout is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RolloutKind {
+    /// New source: build, then a new release.
+    Deploy,
+    /// An earlier release again, under its own number.
+    Rollback,
+    /// The same build with another config: a new release.
+    Config,
+    /// The same release with another number of instances.
+    Scale,
+    /// The same release in new instances.
+    Restart,
+}
+
+/// Source as its sender left it on the server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// Root tree, already in the blob store.
+    pub tree: Digest,
+    /// Where it came from.
+    pub info: SourceInfo,
+}
+
+/// Where a rollout stands. Failure before `Committing` leaves the old release untouched; after it, traffic goes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RolloutState {
+    /// Another rollout of the environment is under way.
+    Queued,
+    /// Source becomes a build.
+    Building,
+    /// Hosts check the build out.
+    Staging,
+    /// The app is imported once; nothing listens.
+    Smoking,
+    /// The release phase runs, at most once.
+    Releasing,
+    /// New instances of one host start and pass the gate, then the rest.
+    Starting,
+    /// Balancers get ready for the new epoch.
+    Preparing,
+    /// Balancers serve the new epoch; waiting for each to say so.
+    Committing,
+    /// Requests in flight on the old instances finish; old workers stop.
+    Draining,
+    /// Witnesses judge.
+    Soaking,
+    /// Traffic goes back: the old epoch's routes are prepared and committed anew.
+    Reverting,
+    /// New instances are stopped after a failure.
+    Cleaning,
+    /// Done: the new release serves.
+    Completed,
+    /// Done: failed after the shift; the old release serves again.
+    Reverted,
+    /// Done: failed before the shift; the old release was never touched.
+    Failed,
+    /// Done: somebody aborted it; the old release serves.
+    Aborted,
+}
+
+impl RolloutState {
+    /// Whether nothing more happens.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Completed | Self::Reverted | Self::Failed | Self::Aborted)
+    }
+}
+
+/// One step with its times.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepRecord {
+    /// Which.
+    pub state: RolloutState,
+    /// When it began.
+    pub started: Timestamp,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished: Option<Timestamp>,
+    /// For people: `warm`, `nothing to do`, `2 of 2 ready`, …
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
+}
+
+/// The judgment of a rollout; the same in command line, pages, API and exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Not judged yet, or not enough to judge by.
+    Undecided,
+    /// Every step and witness passed.
+    Pass,
+    /// A step or a witness failed.
+    Fail,
+}

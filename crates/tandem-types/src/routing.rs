@@ -1,0 +1,120 @@
+//! The routing table that balancers hold.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::document::Kind;
+use crate::instance::Address;
+use crate::{
+    AppName, BalancerId, Digest, EnvironmentName, Epoch, HostName, InstanceId, ReleaseNumber, Timestamp,
+};
+
+/// The one routing document (`routing/table`). An epoch is prepared, acknowledged by every live balancer, then
+/// moved to `serving` in a second transaction.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct RoutingDocument {
+    /// What balancers serve.
+    pub serving: Table,
+    /// What they get ready for: probe its instances, fetch its static files, then acknowledge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prepared: Option<Table>,
+}
+
+impl Kind for RoutingDocument {
+    const KIND: &'static str = "routing/1";
+}
+
+/// A whole routing table.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Table {
+    /// Its version.
+    pub epoch: Epoch,
+    /// Routes by domain, then by prefix; the longest prefix wins.
+    pub routes: Vec<Route>,
+}
+
+impl Default for Epoch {
+    fn default() -> Self {
+        Self(0)
+    }
+}
+
+/// A domain and path prefix that lead to a pool.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Route {
+    /// Exact host name in lower case, without a port.
+    pub domain: String,
+    /// Path prefix; `/` for all. Matches whole segments: `/a` matches `/a` and `/a/b`, not `/ab`.
+    pub prefix: String,
+    /// Where requests go.
+    pub pool: Pool,
+    /// Folders that the balancer serves itself, tried before the pool, longest prefix first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub static_folders: Vec<StaticFolder>,
+}
+
+/// The instances that answer for a route.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Pool {
+    /// The app.
+    pub app: AppName,
+    /// The environment.
+    pub environment: EnvironmentName,
+    /// The release that takes the traffic.
+    pub release: ReleaseNumber,
+    /// Instances by host; their addresses are in the hosts' observations, never here.
+    pub members: Vec<Member>,
+    /// Path probed each second with the route's domain as host name.
+    pub health: String,
+}
+
+/// One instance of a pool.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Member {
+    /// Where it runs.
+    pub host: HostName,
+    /// Which.
+    pub instance: InstanceId,
+}
+
+/// Files that the balancer serves itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StaticFolder {
+    /// URL prefix with slashes at both ends: `/static/`.
+    pub prefix: String,
+    /// Root trees tried in this order: the serving release, then others that took traffic in the last 24 h.
+    pub trees: Vec<Digest>,
+}
+
+/// What a balancer reports (`balancers/<id>`, volatile). Sent at each change and every 5 s; a balancer that has
+/// not reported for 15 s is not live, and nothing it may still route to is stopped.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BalancerStatus {
+    /// Which.
+    pub balancer: BalancerId,
+    /// When its process started.
+    pub started: Timestamp,
+    /// Epoch it serves.
+    pub serving: Epoch,
+    /// Epoch it is ready to serve.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prepared: Option<Epoch>,
+    /// Why it cannot prepare, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+    /// Instances outside the serving table that still have requests, with their number.
+    #[serde(default)]
+    pub draining: BTreeMap<InstanceId, u64>,
+    /// Members of the serving table that its own probes find unhealthy.
+    #[serde(default)]
+    pub unhealthy: Vec<InstanceId>,
+    /// Where the world reaches it over HTTP.
+    pub http: Vec<Address>,
+    /// Requests answered since it started.
+    pub requests: u64,
+}
+
+impl Kind for BalancerStatus {
+    const KIND: &'static str = "balancer_status/1";
+}

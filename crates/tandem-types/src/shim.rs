@@ -1,0 +1,62 @@
+//! What a runner and a shim say to each other over the shim's control socket.
+//!
+//! One JSON value a line, one answer a request. The version is the first thing said, so that old shims meet new
+//! runners: a message is only ever added.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Timestamp;
+use crate::instance::Exit;
+
+/// Version of the protocol that this code speaks.
+pub const VERSION: u32 = 1;
+
+/// What a runner asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "snake_case")]
+pub enum Request {
+    /// How are you?
+    Status,
+    /// Send the signal to every process of the app.
+    Signal {
+        /// Signal number.
+        signal: i32,
+    },
+    /// Signal, wait, kill everything. Answered at once; the end shows in `Status` and the exit file.
+    Stop {
+        /// First signal.
+        signal: i32,
+        /// Time until everything is killed.
+        timeout_ms: u64,
+    },
+    /// The process has ended and its exit is known: end yourself, the runner cleans up.
+    Dismiss,
+}
+
+/// What a shim answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum Answer {
+    /// To `Status`.
+    Status {
+        /// Protocol version of the shim.
+        version: u32,
+        /// Process id of the shim.
+        shim_pid: i32,
+        /// Process id of the child on the host, while it runs.
+        child_pid: Option<i32>,
+        /// When the child started.
+        started: Timestamp,
+        /// How it ended.
+        exit: Option<Exit>,
+        /// Lines of output dropped so far.
+        dropped_lines: u64,
+    },
+    /// Done, or begun.
+    Ok,
+    /// Not understood or not possible.
+    Refused {
+        /// Why.
+        reason: String,
+    },
+}
