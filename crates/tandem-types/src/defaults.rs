@@ -62,3 +62,13 @@ pub const LAST_PORT: u16 = 29_999;
 pub const FIRST_UID: u32 = 70_000;
 /// Last user id given; an id is never used again.
 pub const LAST_UID: u32 = 99_999;
+/// A balancer that has not reported for this long is not live; it reports every 5 s.
+pub const BALANCER_LIVE: Span = Span::seconds(15);
+/// A runner that has not reported for this long is not live; it reports every 10 s.
+pub const HOST_LIVE: Span = Span::seconds(30);
+/// A balancer that has not acknowledged an epoch after this time shows as unconfirmed.
+pub const CONFIRM_WITHIN: Span = Span::seconds(10);
+/// Time hosts have to check a build out.
+pub const STAGE_TIMEOUT: Span = Span::minutes(10);
+/// Static files of a release stay served this long after it lost the traffic: pages that are open ask for them.
+pub const STATIC_KEPT: Span = Span::minutes(24 * 60);

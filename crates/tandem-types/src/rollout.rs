@@ -1,13 +1,15 @@
 //! Rollouts: moving an environment's traffic from one release to another.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::build::SourceInfo;
 use crate::document::{Cause, Kind};
 use crate::problem::Problem;
 use crate::{
-    AppName, BuildNumber, Digest, EnvironmentName, Epoch, InstanceId, JobId, ReleaseNumber, RolloutNumber,
-    Span, Timestamp,
+    AppName, BalancerId, BuildNumber, Digest, EnvironmentName, Epoch, InstanceId, JobId, ProcessType,
+    ReleaseNumber, RolloutNumber, Span, Timestamp,
 };
 
 /// A rollout as the store keeps it (`apps/<app>/envs/<env>/rollouts/<ro>`): everything that is needed to go on
@@ -55,6 +57,15 @@ pub struct Rollout {
     /// The epoch that moves the traffic, once it was prepared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epoch: Option<Epoch>,
+    /// Wanted instances by process type; only for a change of scale, which becomes the environment's when it completes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub scale: BTreeMap<ProcessType, u32>,
+    /// Process types to restart; only for restarts, empty: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub processes: Vec<ProcessType>,
+    /// Balancers that were known when the epoch was committed: each may route by an older one until it confirms.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub balancers: Vec<BalancerId>,
     /// Length of the soak under witnesses.
     pub soak: Span,
     /// Somebody asked to abort.
