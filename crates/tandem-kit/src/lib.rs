@@ -1,1 +1,14 @@
 //! Process plumbing: clock, logging, task tree and drain, atomic files, HTTP set-up, the API client.
+//!
+//! Everything a Tandem process needs before it knows what it is for. Nothing here knows apps, rollouts or the
+//! store; the crates above bring the meaning.
+
+pub mod api;
+pub mod clock;
+pub mod drain;
+pub mod env;
+pub mod files;
+pub mod http;
+pub mod logging;
+pub mod paths;
+pub mod tasks;

@@ -1,0 +1,291 @@
+//! The client: requests, JSON bodies, problems.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, BoxStream};
+use futures_util::{FutureExt as _, StreamExt as _};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::BodyExt as _;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tandem_types::problem::Problem;
+
+use super::connection::{self, Connection};
+use super::lines::lines_of;
+use super::pool::{Answer, Pool};
+use super::{Error, Server, Watch};
+use crate::http::{self as bodies, Body, BoxError};
+
+/// Longest JSON answer that is read whole, in bytes.
+const LONGEST_ANSWER: usize = 64 * 1024 * 1024;
+/// Longest problem that is read, in bytes: it may carry a log tail.
+const LONGEST_PROBLEM: usize = 1024 * 1024;
+/// Longest wait for a call with a JSON answer, and for the head of a stream of lines.
+const CALL_LIMIT: Duration = Duration::from_secs(60);
+
+/// A client of one server, cheap to clone; clones share the kept connections.
+#[derive(Clone)]
+pub struct Client {
+    server: Arc<Server>,
+    pool: Arc<Pool>,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Client({})", self.server)
+    }
+}
+
+impl Client {
+    /// A client; nothing is connected before the first call.
+    #[must_use]
+    pub fn new(server: Server) -> Self {
+        Self { server: Arc::new(server), pool: Arc::default() }
+    }
+
+    /// Where this client's server is.
+    #[must_use]
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// Reads. An answer without a body is read as `null`, so `T` may be `()`.
+    ///
+    /// # Errors
+    /// See [`Error`]; so for all calls.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
+        self.call(Method::GET, path, None).await
+    }
+
+    /// Creates or starts something.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn post<B: Serialize + ?Sized, T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &B,
+    ) -> Result<T, Error> {
+        self.call(Method::POST, path, Some(encode(path, body)?)).await
+    }
+
+    /// Replaces something.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn put<B: Serialize + ?Sized, T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &B,
+    ) -> Result<T, Error> {
+        self.call(Method::PUT, path, Some(encode(path, body)?)).await
+    }
+
+    /// Changes a part of something.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn patch<B: Serialize + ?Sized, T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &B,
+    ) -> Result<T, Error> {
+        self.call(Method::PATCH, path, Some(encode(path, body)?)).await
+    }
+
+    /// Removes something.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
+        self.call(Method::DELETE, path, None).await
+    }
+
+    /// Sends a body that is made while it is sent, and returns the answer with its body unread. It may take as long as
+    /// bytes flow.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn post_stream(&self, path: &str, body: Body) -> Result<Response<Body>, Error> {
+        self.exchange(Method::POST, path, (Some("application/octet-stream"), body)).await
+    }
+
+    /// Sends JSON and returns the answer with its body unread, for answers that are streams of bytes.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn post_for_stream<B: Serialize + ?Sized>(
+        &self,
+        path: &str,
+        body: &B,
+    ) -> Result<Response<Body>, Error> {
+        self.exchange(Method::POST, path, (Some("application/json"), bodies::full(encode(path, body)?))).await
+    }
+
+    /// Reads values, one a line of JSON, until the server ends the answer. The first item tells whether the request was
+    /// accepted; the stream ends after its first error.
+    pub fn lines<T>(&self, path: &str) -> BoxStream<'static, Result<T, Error>>
+    where
+        T: DeserializeOwned + Send + 'static,
+    {
+        let (client, path) = (self.clone(), path.to_owned());
+        let opened = async move {
+            match client.open_lines(&path).await {
+                Ok(lines) => lines,
+                Err(error) => stream::once(async { Err(error) }).boxed(),
+            }
+        };
+        stream::once(opened).flatten().boxed()
+    }
+
+    /// Watches documents under some prefixes for ever; see [`Watch`].
+    #[must_use]
+    pub fn watch(&self, prefixes: &[&str]) -> Watch {
+        Watch::new(self.clone(), prefixes)
+    }
+
+    /// As [`Client::lines`], but tells apart the opening from the reading.
+    pub(super) async fn open_lines<T>(
+        &self,
+        path: &str,
+    ) -> Result<BoxStream<'static, Result<T, Error>>, Error>
+    where
+        T: DeserializeOwned + Send + 'static,
+    {
+        let request = format!("GET {path}");
+        let answer = within(&request, self.exchange(Method::GET, path, (None, bodies::empty()))).await?;
+        Ok(lines_of(request, answer.into_body()))
+    }
+
+    async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Vec<u8>>,
+    ) -> Result<T, Error> {
+        let request = format!("{method} {path}");
+        let body = match body {
+            Some(json) => (Some("application/json"), bodies::full(json)),
+            None => (None, bodies::empty()),
+        };
+        within(&request, async {
+            let answer = self.exchange(method, path, body).await?;
+            let bytes = read(answer.into_body(), LONGEST_ANSWER).await;
+            let bytes = bytes.map_err(|error| unread(&request, error))?;
+            let json: &[u8] = if bytes.is_empty() { b"null" } else { &bytes };
+            serde_json::from_slice(json)
+                .map_err(|error| Error::Protocol { request: request.clone(), source: error.into() })
+        })
+        .await
+    }
+
+    /// One request and the head of its answer; anything but success becomes an error.
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        (content_type, body): (Option<&'static str>, Body),
+    ) -> Result<Response<Body>, Error> {
+        let label = format!("{method} {path}");
+        let mut request = Request::new(body);
+        *request.method_mut() = method;
+        *request.uri_mut() = path.parse().map_err(|error: http::uri::InvalidUri| protocol(&label, error))?;
+        self.fill_headers(&label, content_type, &mut request)?;
+        let answer = self.send(&label, request).await?;
+        if answer.status().is_success() { Ok(answer) } else { Err(refusal(&label, answer).await) }
+    }
+
+    fn fill_headers(
+        &self,
+        label: &str,
+        content_type: Option<&'static str>,
+        request: &mut Request<Body>,
+    ) -> Result<(), Error> {
+        let headers = request.headers_mut();
+        let host = HeaderValue::from_str(self.server.host()).map_err(|error| protocol(label, error))?;
+        headers.insert(HOST, host);
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json, application/problem+json, */*"));
+        if let Some(content_type) = content_type {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        }
+        if let Server::Http { token: Some(token), .. } = &*self.server {
+            let value = format!("Bearer {token}");
+            let mut value = HeaderValue::from_str(&value).map_err(|error| protocol(label, error))?;
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
+        }
+        Ok(())
+    }
+
+    /// Sends on a kept connection; one that died before the request went out gives it back for the next. A new
+    /// connection that dies likewise is an error: the server does not want us.
+    async fn send(&self, label: &str, mut request: Request<Body>) -> Result<Response<Body>, Error> {
+        loop {
+            let kept = self.pool.take().await;
+            let is_new = kept.is_none();
+            let mut connection = match kept {
+                Some(connection) => connection,
+                None => connection::open(&self.server).await?,
+            };
+            match connection.sender.try_send_request(request).await {
+                Ok(answer) => return Ok(self.pooled(answer, connection)),
+                Err(mut failed) => match failed.take_message() {
+                    Some(unsent) if !is_new => request = unsent,
+                    _ => return Err(closed(label, failed.into_error().into())),
+                },
+            }
+        }
+    }
+
+    fn pooled(&self, answer: Response<hyper::body::Incoming>, connection: Connection) -> Response<Body> {
+        let pool = Arc::clone(&self.pool);
+        answer.map(|body| Answer::new(body, connection, pool).boxed_unsync())
+    }
+}
+
+async fn within<T>(request: &str, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let late = |_| closed(request, std::io::Error::from(std::io::ErrorKind::TimedOut).into());
+    tokio::time::timeout(CALL_LIMIT, call).await.map_err(late)?
+}
+
+/// Boxed, since the compiler does not see through the error type of the body otherwise.
+fn read(body: Body, limit: usize) -> BoxFuture<'static, Result<Bytes, bodies::ReadError>> {
+    bodies::read_limited(body, limit).boxed()
+}
+
+fn encode<B: Serialize + ?Sized>(path: &str, body: &B) -> Result<Vec<u8>, Error> {
+    serde_json::to_vec(body).map_err(|error| protocol(path, error))
+}
+
+/// Turns an answer that is no success into the problem it carries.
+async fn refusal(request: &str, answer: Response<Body>) -> Error {
+    let status = answer.status();
+    match read(answer.into_body(), LONGEST_PROBLEM).await {
+        Ok(body) => serde_json::from_slice::<Problem>(&body)
+            .map_or_else(|_| protocol(request, UnexpectedStatus(status)), Error::Problem),
+        Err(error) => unread(request, error),
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the status is {0}, without a problem")]
+struct UnexpectedStatus(StatusCode);
+
+fn unread(request: &str, error: bodies::ReadError) -> Error {
+    match error {
+        bodies::ReadError::Broken(source) => closed(request, source),
+        too_long @ bodies::ReadError::TooLong { .. } => protocol(request, too_long),
+    }
+}
+
+fn protocol(request: &str, source: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::Protocol { request: request.to_owned(), source: source.into() }
+}
+
+fn closed(request: &str, source: BoxError) -> Error {
+    Error::Closed { request: request.to_owned(), source }
+}

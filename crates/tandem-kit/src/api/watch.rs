@@ -1,0 +1,150 @@
+//! Watching documents through broken connections and servers that come and go.
+
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use futures_util::{FutureExt as _, StreamExt as _};
+use tandem_types::document::{Change, Cursor};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::{Client, Error};
+
+/// First wait before connecting again.
+const BACK_OFF_FIRST: Duration = Duration::from_millis(50);
+/// Longest wait before connecting again.
+const BACK_OFF_MOST: Duration = Duration::from_secs(1);
+/// A server that says nothing for this long is gone: it owes a sign of life every 15 s.
+const SILENCE: Duration = Duration::from_secs(45);
+
+/// The changes under some prefixes, for ever: a broken connection is made anew (after 50 ms, up to 1 s) and the watch
+/// goes on at its cursor. After `Change::Reset` the documents come whole; keep what you know until the `Change::Live`
+/// that ends them, so that a server that just came back does not empty you. A change may come twice.
+pub struct Watch {
+    client: Client,
+    query: String,
+    cursor: Option<Cursor>,
+    state: State,
+    back_off: Duration,
+    heard: Instant,
+    connected: watch::Sender<bool>,
+}
+
+type Lines = BoxStream<'static, Result<Change, Error>>;
+
+/// Kept in the watch rather than in the future of [`Watch::next`], which is dropped at will inside a `select!`.
+enum State {
+    Waiting(Instant),
+    Connecting(BoxFuture<'static, Result<Lines, Error>>),
+    Reading(Lines),
+}
+
+impl std::fmt::Debug for Watch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Watch")
+            .field("query", &self.query)
+            .field("cursor", &self.cursor)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Watch {
+    pub(super) fn new(client: Client, prefixes: &[&str]) -> Self {
+        let prefixes: Vec<_> = prefixes.iter().map(|prefix| format!("prefix={}", escape(prefix))).collect();
+        Self {
+            client,
+            query: prefixes.join("&"),
+            cursor: None,
+            state: State::Waiting(Instant::now()),
+            back_off: BACK_OFF_FIRST,
+            heard: Instant::now(),
+            connected: watch::Sender::new(false),
+        }
+    }
+
+    /// Goes on from a cursor of an earlier watch, instead of listing everything first.
+    #[must_use]
+    pub fn resume(mut self, cursor: Option<Cursor>) -> Self {
+        self.cursor = cursor;
+        self
+    }
+
+    /// The last cursor heard: everything up to it has been returned.
+    #[must_use]
+    pub fn cursor(&self) -> Option<&Cursor> {
+        self.cursor.as_ref()
+    }
+
+    /// Whether the server is connected: true from the first change on a connection until it breaks.
+    #[must_use]
+    pub fn connected(&self) -> watch::Receiver<bool> {
+        self.connected.subscribe()
+    }
+
+    /// The next change. Never fails, and loses nothing when its future is dropped before it is ready.
+    pub async fn next(&mut self) -> Change {
+        loop {
+            match &mut self.state {
+                State::Waiting(until) => {
+                    tokio::time::sleep_until(*until).await;
+                    self.connect();
+                }
+                State::Connecting(opening) => match opening.await {
+                    Ok(lines) => self.state = State::Reading(lines),
+                    Err(error) => self.wait(&error),
+                },
+                State::Reading(lines) => {
+                    match tokio::time::timeout_at(self.heard + SILENCE, lines.next()).await {
+                        Ok(Some(Ok(change))) => return self.take(change),
+                        Ok(Some(Err(error))) => self.wait(&error),
+                        Ok(None) => self.wait(&"the server ended the watch"),
+                        Err(_) => self.wait(&"the server is silent"),
+                    }
+                }
+            }
+        }
+    }
+
+    fn connect(&mut self) {
+        let mut path = format!("/v1/watch?{}", self.query);
+        if let Some(Cursor { incarnation, revision }) = &self.cursor {
+            path.push_str(&format!("&incarnation={}&after={revision}", escape(incarnation)));
+        }
+        let client = self.client.clone();
+        self.heard = Instant::now();
+        self.state = State::Connecting(async move { client.open_lines(&path).await }.boxed());
+    }
+
+    fn wait(&mut self, reason: &dyn std::fmt::Display) {
+        if self.connected.send_replace(false) {
+            tracing::info!(query = self.query, "watch was cut off, connecting again: {reason}");
+        } else {
+            tracing::debug!(query = self.query, "watch is not connected: {reason}");
+        }
+        self.state = State::Waiting(Instant::now() + self.back_off);
+        self.back_off = (self.back_off * 2).min(BACK_OFF_MOST);
+    }
+
+    fn take(&mut self, change: Change) -> Change {
+        self.heard = Instant::now();
+        self.back_off = BACK_OFF_FIRST;
+        self.connected.send_if_modified(|connected| !std::mem::replace(connected, true));
+        match &change {
+            // What comes now is only whole with the next cursor; a cut in between must not resume at an old one.
+            Change::Reset => self.cursor = None,
+            Change::Live { cursor } => self.cursor = Some(cursor.clone()),
+            Change::Put { .. } | Change::Delete { .. } => {}
+        }
+        change
+    }
+}
+
+/// Escapes a query value: everything but unreserved characters (RFC 3986) and the slash.
+fn escape(value: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
+    let escaped = value
+        .bytes()
+        .map(|byte| if plain(byte) { (byte as char).to_string() } else { format!("%{byte:02X}") });
+    escaped.collect()
+}

@@ -1,0 +1,81 @@
+//! Log lines for people on standard error.
+//!
+//! One line an event: time, level, part, message, fields. The filter comes from [`crate::env::TANDEM_LOG`], colors
+//! only go to a terminal. What is worth which level stands in `CONTRIBUTING.md`.
+
+use std::fmt;
+use std::io::IsTerminal as _;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
+
+use crate::clock::Clock;
+use crate::env;
+
+/// How a process logs.
+#[derive(Debug, Clone)]
+pub struct LogOptions {
+    /// Filter where [`crate::env::TANDEM_LOG`] is not set, such as `info`.
+    pub filter: String,
+    /// Whether lines begin with the time; off where something else stamps them.
+    pub time: bool,
+}
+
+impl Default for LogOptions {
+    fn default() -> Self {
+        Self { filter: "info".to_owned(), time: true }
+    }
+}
+
+/// Why logging was not set up.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The filter is not one.
+    #[error("read the log filter {filter:?}")]
+    Filter {
+        /// As given.
+        filter: String,
+        /// What is wrong with it.
+        #[source]
+        source: tracing_subscriber::filter::ParseError,
+    },
+}
+
+/// Sets up logging for the whole process. A second call changes nothing.
+///
+/// # Errors
+/// The filter does not parse.
+pub fn init(options: LogOptions) -> Result<(), Error> {
+    let filter = std::env::var(env::TANDEM_LOG).ok().filter(|text| !text.is_empty());
+    let filter = filter.unwrap_or(options.filter);
+    let parsed = EnvFilter::try_new(&filter).map_err(|source| Error::Filter { filter, source })?;
+    let lines = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(colors(std::io::stderr().is_terminal()))
+        .with_env_filter(parsed)
+        .with_timer(Stamp { clock: options.time.then(Clock::system) });
+    // Only fails when a subscriber is set already, as in a test binary.
+    let _ = lines.try_init();
+    Ok(())
+}
+
+/// Whether to print colors to a stream: only to a terminal, and not where the user said no.
+#[must_use]
+pub fn colors(is_terminal: bool) -> bool {
+    is_terminal && std::env::var_os(env::NO_COLOR).is_none_or(|value| value.is_empty())
+}
+
+/// Prints the time of an event, to the millisecond.
+struct Stamp {
+    clock: Option<Clock>,
+}
+
+impl FormatTime for Stamp {
+    fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
+        match &self.clock {
+            Some(clock) => write!(writer, "{:.3}", clock.now()),
+            None => Ok(()),
+        }
+    }
+}
