@@ -20,6 +20,9 @@ worker_tmp_dir = "/dev/shm"
 # A little less than Tandem's own stop time-out, so that gunicorn ends by itself.
 graceful_timeout = 25
 
+# Nothing here is steered at run time, and two instances would share the socket's path.
+control_socket_disable = True
+
 accesslog = "-"
 access_log_format = '%(m)s %(U)s %(s)s %(M)sms request=%({x-request-id}i)s'
 logger_class = QuietProbes

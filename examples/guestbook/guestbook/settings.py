@@ -115,7 +115,14 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"plain": {"format": "{levelname} {name}: {message}", "style": "{"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "handlers": {
+        "console": {
+            "class": "logging.StreamHandler",
+            "formatter": "plain",
+            # The tests make things fail on purpose.
+            "level": "CRITICAL" if TESTING else "INFO",
+        }
+    },
     "root": {"handlers": ["console"], "level": "INFO"},
     # Django's own handler prints nothing without DEBUG; the root's prints always, and once is enough.
     "loggers": {"django": {"handlers": [], "level": "INFO"}},

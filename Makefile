@@ -1,0 +1,33 @@
+# What people and CI type. Each target says what it does in `make help`.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+.PHONY: help demo demo-stop check test bench-deploy needs needs-test
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+demo: needs ## Build Tandem, start it with its data in ./.demo and deploy the guestbook
+	@scripts/demo.sh start
+
+demo-stop: ## End everything that `make demo` started; the data stays in ./.demo
+	@scripts/demo.sh stop
+
+check: needs-test ## Format, lints, tidy test, tests of rules and components (minutes)
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo nextest run --workspace --locked --profile check
+
+test: check ## Everything: `check`, the guestbook's own tests, system tests with the real binary
+	scripts/test-guestbook.sh
+	cargo nextest run --workspace --locked --profile system
+
+bench-deploy: needs-test ## Measure deploys and rollbacks; writes docs/benchmarks/deploy.md
+	scripts/bench-deploy.sh
+
+needs: ## Install what building and running needs
+	@scripts/install-needs.sh run
+
+needs-test: ## Install what building, running and testing needs
+	@scripts/install-needs.sh test

@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# `demo.sh start`: Tandem with its data in ./.demo, and the guestbook on it. `demo.sh stop`: the end of both.
+# What is already there is used again.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+data=.demo
+tandem=target/release/tandem
+log=$data/up.log
+ready=$data/ready.json
+
+fail() {
+    printf 'error: %s\n' "$1" >&2
+    [ -z "${2:-}" ] || printf '\nhint: %s\n' "$2" >&2
+    exit 1
+}
+
+runs() { "$tandem" status --data "$data" --json >/dev/null 2>&1; }
+
+# The port in the ready file's line about HTTP.
+port() { sed -nE 's/.*"http"[^}]*:([0-9]+)".*/\1/p' "$ready" | head -n 1; }
+
+port_is_free() { ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+start_tandem() {
+    local http=8080
+    port_is_free $http || http=0
+    rm -f "$ready"
+    setsid nohup "$tandem" up --data "$data" --http "127.0.0.1:$http" --api 127.0.0.1:0 --ready-file "$ready" \
+        >>"$log" 2>&1 </dev/null &
+    local pid=$!
+    echo "$pid" >"$data/up.pid"
+    for _ in $(seq 600); do
+        [ -s "$ready" ] && return
+        kill -0 "$pid" 2>/dev/null || break
+        sleep 0.1
+    done
+    tail -n 20 "$log" >&2
+    fail "tandem up did not get ready; the lines above are from $log"
+}
+
+start() {
+    echo "building Tandem (the first time takes some minutes)"
+    cargo build --release --locked --quiet -p tandem
+    mkdir -p -m 0700 "$data"
+    if runs && [ -s "$ready" ]; then
+        echo "using the Tandem that runs already"
+    else
+        start_tandem
+    fi
+    "$tandem" deploy examples/guestbook --data "$data"
+    cat <<END
+
+ready: http://guestbook.localhost:$(port)
+
+Try next, after a change to GREETING in examples/guestbook/entries/views.py:
+
+    $tandem deploy examples/guestbook --data $data
+    $tandem rollback --data $data
+    $tandem logs -f --data $data
+END
+}
+
+stop() {
+    [ -x "$tandem" ] || fail "$tandem is not there" "make demo builds it"
+    [ -d "$data" ] || { echo "nothing to stop"; return; }
+    "$tandem" down --data "$data"
+    rm -f "$data/up.pid" "$ready"
+}
+
+case ${1:-} in
+    start) start ;;
+    stop) stop ;;
+    *) fail "usage: demo.sh start|stop" ;;
+esac
