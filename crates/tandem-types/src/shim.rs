@@ -29,6 +29,8 @@ pub enum Request {
         /// Time until everything is killed.
         timeout_ms: u64,
     },
+    /// Answered as `Status`, but only once the child has ended and its exit is recorded.
+    Wait,
     /// The process has ended and its exit is known: end yourself, the runner cleans up.
     Dismiss,
 }
@@ -37,7 +39,7 @@ pub enum Request {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub enum Answer {
-    /// To `Status`.
+    /// To `Status` and `Wait`.
     Status {
         /// Protocol version of the shim.
         version: u32,
@@ -49,6 +51,9 @@ pub enum Answer {
         started: Timestamp,
         /// How it ended.
         exit: Option<Exit>,
+        /// Whether it was killed because the time of its specification was up.
+        #[serde(default)]
+        timed_out: bool,
         /// Lines of output dropped so far.
         dropped_lines: u64,
     },

@@ -1,0 +1,5 @@
+//! Control groups: one per instance, job and build command.
+
+mod group;
+
+pub use group::{Error, Group, list};
