@@ -11,6 +11,8 @@ mod lines;
 mod pool;
 mod server;
 #[cfg(test)]
+mod test_server;
+#[cfg(test)]
 mod tests;
 mod watch;
 #[cfg(test)]

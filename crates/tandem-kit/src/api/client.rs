@@ -221,21 +221,22 @@ impl Client {
         Ok(())
     }
 
-    /// Sends on a kept connection; one that died before the request went out gives it back for the next. A new
-    /// connection that dies likewise is an error: the server does not want us.
+    /// Sends on a kept connection; one that died before the request went out gives it back for the next, and one that
+    /// died under a request that only reads lets it be sent again. A new connection that dies is an error.
     async fn send(&self, label: &str, mut request: Request<Body>) -> Result<Response<Body>, Error> {
         loop {
             let kept = self.pool.take().await;
-            let is_new = kept.is_none();
+            let was_kept = kept.is_some();
             let mut connection = match kept {
                 Some(connection) => connection,
                 None => connection::open(&self.server).await?,
             };
+            let again = (was_kept && request.method() == Method::GET).then(|| head_of(&request));
             match connection.sender.try_send_request(request).await {
                 Ok(answer) => return Ok(self.pooled(answer, connection)),
-                Err(mut failed) => match failed.take_message() {
-                    Some(unsent) if !is_new => request = unsent,
-                    _ => return Err(closed(label, failed.into_error().into())),
+                Err(mut failed) => match failed.take_message().filter(|_| was_kept).or(again) {
+                    Some(unsent) => request = unsent,
+                    None => return Err(closed(label, failed.into_error().into())),
                 },
             }
         }
@@ -245,6 +246,15 @@ impl Client {
         let pool = Arc::clone(&self.pool);
         answer.map(|body| Answer::new(body, connection, pool).boxed_unsync())
     }
+}
+
+/// The same request without its body, for methods that have none.
+fn head_of(request: &Request<Body>) -> Request<Body> {
+    let mut head = Request::new(bodies::empty());
+    *head.method_mut() = request.method().clone();
+    *head.uri_mut() = request.uri().clone();
+    *head.headers_mut() = request.headers().clone();
+    head
 }
 
 async fn within<T>(request: &str, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
