@@ -1,0 +1,238 @@
+//! The real binary on a data folder of its own: `tandem up`, its verbs, and the ways in which it ends.
+//!
+//! A scenario ends with [`Installation::finish`], which types `tandem down` and fails when anything is left. Where a
+//! scenario panics before, everything is ended by its id and the log of `tandem up` is printed.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use tandem_kit::env;
+use tandem_kit::paths::DataDir;
+use tempfile::TempDir;
+
+use crate::leftovers::Traces;
+use crate::program::{Outcome, Program, Running};
+use crate::site::Site;
+use crate::wait::{PATIENCE, eventually};
+
+/// Time `tandem up` has to end after a signal: apps get their stop time-outs.
+const END: Duration = Duration::from_secs(150);
+
+/// `tandem up` on a temporary data folder.
+#[derive(Debug)]
+pub struct Installation {
+    binary: PathBuf,
+    folder: TempDir,
+    data: DataDir,
+    up: Option<Running>,
+    ready: Option<Ready>,
+    finished: bool,
+}
+
+/// Where it answers.
+#[derive(Debug, Clone)]
+pub struct Ready {
+    /// The balancer.
+    pub http: SocketAddr,
+    /// The API over TCP.
+    pub api: SocketAddr,
+}
+
+impl Installation {
+    /// Starts the binary on a new data folder and waits until everything answers.
+    ///
+    /// # Panics
+    ///
+    /// Where it does not get ready.
+    #[must_use]
+    pub fn start(binary: &str) -> Self {
+        let mut installation = Self::prepare(Path::new(binary));
+        installation.start_again();
+        installation
+    }
+
+    /// A new data folder on which nothing runs yet.
+    ///
+    /// # Panics
+    ///
+    /// Where the temporary folder takes no files.
+    #[must_use]
+    pub fn prepare(binary: &Path) -> Self {
+        let folder = tempfile::tempdir().expect("the temporary folder takes files");
+        let data = DataDir::open(&folder.path().join("data")).expect("a new data folder opens");
+        Self { binary: binary.to_owned(), folder, data, up: None, ready: None, finished: false }
+    }
+
+    /// Starts `tandem up` where none runs: at the addresses it had before, if it had any.
+    ///
+    /// # Panics
+    ///
+    /// Where it does not get ready.
+    pub fn start_again(&mut self) {
+        assert!(self.up.is_none(), "tandem up runs already");
+        let file = self.folder.path().join("ready.json");
+        // It is not there at the first start.
+        let _ = fs::remove_file(&file);
+        let mut up = self.up_program(&file).start();
+        let ready = eventually("tandem up gets ready", || {
+            if let Some(status) = up.ended() {
+                panic!("tandem up ended with {status}:\n{}", self.log());
+            }
+            read_ready(&file)
+        });
+        self.up = Some(up);
+        self.ready = Some(ready);
+    }
+
+    fn up_program(&self, ready_file: &Path) -> Program {
+        let (http, api) = match &self.ready {
+            Some(ready) => (ready.http.to_string(), ready.api.to_string()),
+            None => ("127.0.0.1:0".to_owned(), "127.0.0.1:0".to_owned()),
+        };
+        let addresses = ["--http", &http, "--api", &api].map(str::to_owned);
+        let arguments = ["up".to_owned()].into_iter().chain(addresses);
+        let program = self.program(arguments).arguments([OsStr::new("--ready-file"), ready_file.as_os_str()]);
+        program.output(&self.log_path())
+    }
+
+    /// A verb of the binary for this installation, not started yet.
+    #[must_use]
+    pub fn program<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Program {
+        let program = Program::new(&self.binary).arguments(arguments);
+        let program = program.arguments([OsStr::new("--data"), self.data.root().as_os_str()]);
+        // What the person who runs the tests has set is about another installation.
+        let program = program.unset(env::TANDEM_SERVER).unset(env::TANDEM_TOKEN).unset(env::TANDEM_DATA);
+        program.set(env::NO_COLOR, "1").folder(self.folder.path())
+    }
+
+    /// Types a verb and waits for its end.
+    #[must_use]
+    pub fn tandem<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Outcome {
+        self.program(arguments).run()
+    }
+
+    /// Deploys a folder; the last line of `--json`.
+    ///
+    /// # Panics
+    ///
+    /// With all output, where the deploy failed.
+    #[track_caller]
+    pub fn deploy(&self, folder: &Path) -> Value {
+        let folder = folder.to_str().expect("scenarios use plain paths");
+        self.tandem(["deploy", folder, "--json"]).expect_success().json()
+    }
+
+    /// The site with this host name at its balancer.
+    #[must_use]
+    pub fn site(&self, host: &str) -> Site {
+        Site::new(self.ready().http, host)
+    }
+
+    /// Where it answers.
+    ///
+    /// # Panics
+    ///
+    /// Where it was never ready.
+    #[must_use]
+    pub fn ready(&self) -> &Ready {
+        self.ready.as_ref().expect("tandem up was ready")
+    }
+
+    /// Its data folder.
+    #[must_use]
+    pub fn data(&self) -> &DataDir {
+        &self.data
+    }
+
+    /// What it may leave behind, and its processes.
+    #[must_use]
+    pub fn traces(&self) -> Traces {
+        Traces::of(&self.data)
+    }
+
+    /// What `tandem up` wrote so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    /// Sends `tandem up` a signal and waits for its end: SIGKILL for a crash, SIGTERM for an upgrade, SIGINT for a
+    /// person's Ctrl-C.
+    ///
+    /// # Panics
+    ///
+    /// Where it does not run or does not end.
+    pub fn end(&mut self, signal: Signal) -> ExitStatus {
+        let mut up = self.up.take().expect("tandem up runs");
+        up.signal(signal);
+        up.wait(END)
+    }
+
+    /// Types `tandem down` and proves that nothing is left.
+    ///
+    /// # Panics
+    ///
+    /// Where it fails or something is left.
+    pub fn finish(mut self) {
+        let _ = self.tandem(["down"]).expect_success();
+        if let Some(mut up) = self.up.take() {
+            let status = up.wait(PATIENCE);
+            assert!(status.success(), "tandem up ended with {status} after tandem down:\n{}", self.log());
+        }
+        self.expect_nothing_left();
+        self.finished = true;
+    }
+
+    /// Proves that nothing of it runs or lies about, but its data.
+    ///
+    /// # Panics
+    ///
+    /// Where something does.
+    pub fn expect_nothing_left(&self) {
+        let left = self.traces().leftovers();
+        assert!(left.is_empty(), "{} things were left:\n  {}", left.len(), left.join("\n  "));
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.folder.path().join("up.log")
+    }
+}
+
+impl Drop for Installation {
+    fn drop(&mut self) {
+        drop(self.up.take());
+        self.traces().clean();
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<_> = log.lines().collect();
+            let tail = &lines[lines.len().saturating_sub(80)..];
+            tell(&format!("--- the end of what tandem up wrote\n{}\n---", tail.join("\n")));
+        } else {
+            assert!(self.finished, "a scenario ends with Installation::finish");
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "a failed scenario shows why; the test runner keeps it apart")]
+fn tell(text: &str) {
+    eprintln!("{text}");
+}
+
+fn read_ready(file: &Path) -> Option<Ready> {
+    let text = fs::read_to_string(file).ok()?;
+    let value: Value = serde_json::from_str(&text).expect("the ready file is written whole");
+    Some(Ready { http: address(&value["http"]), api: address(&value["api"]) })
+}
+
+/// An address as text, or as the tagged form that the API uses.
+fn address(value: &Value) -> SocketAddr {
+    let text = value.as_str().or_else(|| value["tcp"].as_str());
+    let parsed = text.and_then(|text| text.parse().ok());
+    parsed.unwrap_or_else(|| panic!("not an address in the ready file: {value}"))
+}

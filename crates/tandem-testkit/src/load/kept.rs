@@ -1,0 +1,52 @@
+//! Clients that keep their connection, as browsers do.
+//!
+//! When the other side has closed a kept connection before it took the next request, the request goes out once
+//! more on a fresh one and is counted as stale; when it dies later, the request has failed.
+
+use std::time::Duration;
+
+use super::Kind;
+use super::single::{GIVES_UP, Shared};
+use crate::connection::{Answer, Connection, Question};
+
+/// One client: a request each `1 / rate` seconds, one after the other, the latency counted from when it was due.
+pub(super) async fn client(shared: Shared, number: u32) {
+    let rate = shared.mix.kept_pages;
+    if rate <= 0.0 {
+        return;
+    }
+    let period = Duration::from_secs_f64(1.0 / rate);
+    // Spread over one period, so that the clients do not ask in step.
+    let mut due = shared.now() + period.mul_f64(f64::from(number) / f64::from(shared.mix.kept_clients));
+    let mut connection = None;
+    while shared.wait_until(due).await {
+        let asked = tokio::time::timeout(GIVES_UP, ask(&shared, &mut connection)).await;
+        let answer = asked.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer within {GIVES_UP:?}")));
+        if answer.is_err() {
+            connection = None;
+        }
+        shared.record(Kind::Kept, due, answer);
+        due += period;
+    }
+}
+
+async fn ask(shared: &Shared, connection: &mut Option<Connection>) -> anyhow::Result<Answer> {
+    if let Some(open) = connection {
+        match open.ask(Question::get("/")).await {
+            Err(error) if was_closed_before(&error, open) => shared.report.borrow_mut().stale += 1,
+            answer => return answer,
+        }
+    }
+    let mut fresh = Connection::open(shared.target.address, &shared.target.host).await?;
+    let answer = fresh.ask(Question::get("/")).await;
+    *connection = Some(fresh);
+    answer
+}
+
+/// Whether the connection had ended when the request was handed to it, so that nobody can have acted on it.
+fn was_closed_before(error: &anyhow::Error, connection: &Connection) -> bool {
+    let cause = error.chain().find_map(|cause| cause.downcast_ref::<hyper::Error>());
+    let unsent =
+        |error: &hyper::Error| error.is_canceled() || error.is_closed() || error.is_incomplete_message();
+    connection.is_closed() && cause.is_some_and(unsent)
+}

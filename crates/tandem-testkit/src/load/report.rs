@@ -1,0 +1,116 @@
+//! What came of the load.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// What was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// A page on a fresh connection.
+    Page,
+    /// An entry, written.
+    Write,
+    /// A page that takes seconds.
+    Slow,
+    /// A page on a kept connection.
+    Kept,
+}
+
+/// One request.
+#[derive(Debug, Clone)]
+pub struct Sample {
+    /// What was asked for.
+    pub kind: Kind,
+    /// When it was due, from the load's begin.
+    pub due: Duration,
+    /// From when it was due to the end of the answer.
+    pub latency: Duration,
+    /// The status, or why there is none.
+    pub outcome: Result<u16, String>,
+}
+
+impl Sample {
+    /// Whether a visitor would have seen something wrong.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        !matches!(self.outcome, Ok(status) if status < 400)
+    }
+}
+
+/// All requests of one load.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    /// In the order in which they ended.
+    pub samples: Vec<Sample>,
+    /// Requests that were sent again because their kept connection had been closed by the other side before it
+    /// took them, as browsers do.
+    pub stale: u64,
+}
+
+impl Report {
+    /// Requests that failed.
+    #[must_use]
+    pub fn failures(&self) -> Vec<&Sample> {
+        self.samples.iter().filter(|sample| sample.has_failed()).collect()
+    }
+
+    /// How many requests there were of each kind.
+    #[must_use]
+    pub fn counts(&self) -> BTreeMap<Kind, usize> {
+        let mut counts = BTreeMap::new();
+        for sample in &self.samples {
+            *counts.entry(sample.kind).or_default() += 1;
+        }
+        counts
+    }
+
+    /// Latencies of one kind, sorted.
+    #[must_use]
+    pub fn latencies(&self, kind: Kind) -> Vec<Duration> {
+        let of_kind = self.samples.iter().filter(|sample| sample.kind == kind);
+        let mut latencies: Vec<_> = of_kind.map(|sample| sample.latency).collect();
+        latencies.sort();
+        latencies
+    }
+
+    /// Proves that there was load of every kind and that none of it failed.
+    ///
+    /// # Panics
+    ///
+    /// With the first failures, where there are any.
+    #[track_caller]
+    pub fn expect_no_failures(&self) {
+        let counts = self.counts();
+        assert_eq!(counts.len(), 4, "some kind of load never came: {counts:?}");
+        let failures = self.failures();
+        let first: Vec<_> = failures.iter().take(10).map(|sample| format!("{sample:?}")).collect();
+        let (failed, all) = (failures.len(), self.samples.len());
+        assert!(failures.is_empty(), "{failed} of {all} requests failed, such as\n  {}", first.join("\n  "));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(kind: Kind, outcome: Result<u16, String>) -> Sample {
+        Sample { kind, due: Duration::ZERO, latency: Duration::from_millis(5), outcome }
+    }
+
+    #[test]
+    fn everything_but_an_answer_below_400_is_a_failure() {
+        assert!(!sample(Kind::Page, Ok(200)).has_failed());
+        assert!(!sample(Kind::Write, Ok(302)).has_failed());
+        assert!(sample(Kind::Page, Ok(404)).has_failed());
+        assert!(sample(Kind::Page, Ok(502)).has_failed());
+        assert!(sample(Kind::Page, Err("reset".to_owned())).has_failed());
+    }
+
+    #[test]
+    #[should_panic(expected = "some kind of load never came")]
+    fn a_load_without_writes_proves_nothing() {
+        let kinds = [Kind::Page, Kind::Slow, Kind::Kept];
+        let samples = kinds.map(|kind| sample(kind, Ok(200))).to_vec();
+        Report { samples, stale: 0 }.expect_no_failures();
+    }
+}
