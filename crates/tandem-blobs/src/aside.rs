@@ -1,0 +1,71 @@
+//! Writing a file aside and giving it its name when it is whole.
+//!
+//! The name is given by a hard link, which never replaces: the first of two writers wins and the second finds its
+//! work done. So the time at which a blob was first seen stays.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
+
+use tandem_types::Timestamp;
+
+/// A file being written; removed when it is dropped, its content having got another name by then.
+pub(crate) struct Aside {
+    pub(crate) path: PathBuf,
+    pub(crate) file: File,
+}
+
+impl Aside {
+    /// A new file in a folder, closed to others.
+    pub(crate) fn create(folder: &Path) -> io::Result<Self> {
+        let path = folder.join(unique_name());
+        let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        Ok(Self { path, file })
+    }
+
+    /// Makes the file look as if it was written at that time.
+    pub(crate) fn set_first_seen(&self, time: Timestamp) -> io::Result<()> {
+        self.file.set_modified(SystemTime::from(time))
+    }
+
+    /// Gives the file its name. What is there already stays, but where `is_broken` says that it is no good.
+    pub(crate) fn keep(self, target: &Path, is_broken: impl FnOnce() -> bool) -> io::Result<()> {
+        let mut linked = fs::hard_link(&self.path, target);
+        if linked.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            fs::create_dir_all(target.parent().expect("a blob's path has a folder"))?;
+            linked = fs::hard_link(&self.path, target);
+        }
+        match linked {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                if is_broken() {
+                    fs::rename(&self.path, target)
+                } else {
+                    Ok(())
+                }
+            }
+            other => other,
+        }
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        match fs::remove_file(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::debug!(%error, path = %self.path.display(), "left a file aside; a sweep removes it");
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A name that no other thread or process uses: two processes may have one id in two pid namespaces.
+pub(crate) fn unique_name() -> String {
+    use std::hash::{BuildHasher, Hasher};
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let random = std::hash::RandomState::new().build_hasher().finish();
+    format!("{}-{}-{random:016x}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed))
+}

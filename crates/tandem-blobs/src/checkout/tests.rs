@@ -1,0 +1,175 @@
+//! What a checkout promises.
+
+use std::os::unix::fs::MetadataExt;
+
+use tandem_types::tree::Tree;
+
+use super::*;
+use crate::ingest::{Rules, ingest_folder};
+use crate::store::BlobStore;
+
+struct Bench {
+    folder: tempfile::TempDir,
+    store: BlobStore,
+    cache: LinkCache,
+}
+
+const PYTHON: &str = "/usr/bin/python3.11";
+
+fn bench() -> Bench {
+    let folder = tempfile::tempdir().unwrap();
+    let store = BlobStore::open(folder.path().join("blobs")).unwrap();
+    let cache = LinkCache::open(folder.path().join("cache")).unwrap();
+    fs::create_dir(folder.path().join("trees")).unwrap();
+    Bench { folder, store, cache }
+}
+
+impl Bench {
+    /// A folder with one of everything.
+    fn sample(&self) -> Digest {
+        let source = self.folder.path().join("source");
+        fs::create_dir_all(source.join("pkg/empty_folder")).unwrap();
+        write(&source.join("a.txt"), b"a", 0o644);
+        write(&source.join("pkg/tool"), b"a", 0o755);
+        write(&source.join("pkg/__init__.py"), b"", 0o600);
+        symlink("../a.txt", source.join("pkg/link")).unwrap();
+        symlink(PYTHON, source.join("python")).unwrap();
+        let rules = Rules { interpreter: Some(PYTHON), leave_out: None };
+        ingest_folder(&source, &self.store, &rules).unwrap().digest
+    }
+
+    fn check_out(&self, root: &Digest) -> Result<PathBuf, Error> {
+        let destination = self.folder.path().join("trees").join(root.to_string());
+        self.cache.fill_from(&self.store, root).unwrap();
+        checkout(&self.cache, root, &destination, Some(PYTHON)).map(|()| destination)
+    }
+
+    fn left_aside(&self) -> usize {
+        let names = fs::read_dir(self.folder.path().join("trees")).unwrap();
+        names.filter(|name| name.as_ref().unwrap().file_name().to_string_lossy().starts_with('.')).count()
+    }
+}
+
+fn write(path: &Path, bytes: &[u8], mode: u32) {
+    io::Write::write_all(&mut File::create(path).unwrap(), bytes).unwrap();
+    fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+#[test]
+fn a_checkout_has_the_content_modes_links_and_times_of_its_tree() {
+    let bench = bench();
+    let root = bench.sample();
+    let out = bench.check_out(&root).unwrap();
+    assert_eq!(fs::read(out.join("a.txt")).unwrap(), b"a");
+    assert_eq!(fs::read(out.join("pkg/link")).unwrap(), b"a");
+    assert_eq!(fs::read_link(out.join("python")).unwrap(), Path::new(PYTHON));
+    assert_eq!(mode(&out.join("a.txt")), 0o444);
+    assert_eq!(mode(&out.join("pkg/tool")), 0o555);
+    assert_eq!(mode(&out.join("pkg/__init__.py")), 0o444);
+    assert_eq!(mode(&out.join("pkg/empty_folder")), 0o555);
+    let seen = bench.store.first_seen(&crate::tree::digest_of(b"a")).unwrap();
+    for file in ["a.txt", "pkg/tool"] {
+        let modified = fs::metadata(out.join(file)).unwrap().modified().unwrap();
+        assert_eq!(Timestamp::try_from(modified).unwrap(), seen, "{file}");
+    }
+    assert_ne!(
+        fs::metadata(out.join("a.txt")).unwrap().ino(),
+        fs::metadata(out.join("pkg/tool")).unwrap().ino(),
+        "one inode cannot be executable here and not there"
+    );
+    assert_eq!(bench.left_aside(), 0);
+}
+
+#[test]
+fn two_checkouts_share_their_files_and_a_second_of_the_same_changes_nothing() {
+    let bench = bench();
+    let root = bench.sample();
+    let first = bench.check_out(&root).unwrap();
+    let again = bench.check_out(&root).unwrap();
+    assert_eq!(first, again);
+    let other = bench.folder.path().join("trees/other");
+    checkout(&bench.cache, &root, &other, Some(PYTHON)).unwrap();
+    let inode = |path: &Path| fs::metadata(path.join("a.txt")).unwrap().ino();
+    assert_eq!(inode(&first), inode(&other));
+    assert_eq!(fs::metadata(first.join("pkg/__init__.py")).unwrap().nlink(), 1, "empty files are not linked");
+    remove(&first).unwrap();
+    remove(&first).unwrap();
+    assert_eq!(fs::read(other.join("a.txt")).unwrap(), b"a");
+    assert_eq!(bench.left_aside(), 0);
+}
+
+#[test]
+fn a_file_whose_source_has_no_more_links_is_copied_like_it() {
+    let bench = bench();
+    let (source, to) = (bench.folder.path().join("s"), bench.folder.path().join("t"));
+    write(&source, b"x", 0o555);
+    let time: Timestamp = "2020-01-01T00:00:00Z".parse().unwrap();
+    File::open(&source).unwrap().set_modified(time.into()).unwrap();
+    copy(&source, &to).unwrap();
+    assert_eq!((mode(&to), fs::read(&to).unwrap()), (0o555, b"x".to_vec()));
+    assert_eq!(fs::metadata(&to).unwrap().modified().unwrap(), time.into());
+    // The kernel's own limit is reached only on file systems that have one this low.
+    let far = "/dev/shm";
+    if fs::metadata(far).is_ok_and(|shm| shm.dev() != fs::metadata(&source).unwrap().dev()) {
+        let elsewhere = tempfile::tempdir_in(far).unwrap();
+        link(&source, &elsewhere.path().join("t")).unwrap();
+        assert_eq!(mode(&elsewhere.path().join("t")), 0o555);
+    }
+}
+
+#[test]
+fn links_out_of_the_tree_are_refused_and_nothing_stays() {
+    let bench = bench();
+    for target in ["/etc/passwd", "../x", "/usr/bin/python3.12"] {
+        let entry = Entry::Link { target: target.to_owned() };
+        let tree = Tree { entries: [("bad".to_owned(), entry)].into_iter().collect() };
+        let root = bench.store.put_tree(&tree).unwrap();
+        assert!(matches!(bench.check_out(&root), Err(Error::Link { .. })), "{target}");
+        assert!(!bench.folder.path().join("trees").join(root.to_string()).exists());
+        assert_eq!(bench.left_aside(), 0);
+    }
+}
+
+#[test]
+fn a_blob_cut_by_a_crash_is_fetched_again() {
+    let bench = bench();
+    let root = bench.sample();
+    bench.cache.fill_from(&bench.store, &root).unwrap();
+    let blob = bench.cache.path(&crate::tree::digest_of(b"a"), false);
+    fs::remove_file(&blob).unwrap();
+    write(&blob, b"", 0o444);
+    let listing = bench.cache.path(&root, false);
+    fs::set_permissions(&listing, Permissions::from_mode(0o644)).unwrap();
+    write(&listing, b"{\"entries\":{}}", 0o444);
+    assert_eq!(bench.cache.missing(&root).unwrap(), [root]);
+    let out = bench.check_out(&root).unwrap();
+    assert_eq!(fs::read(out.join("a.txt")).unwrap(), b"a");
+    assert_eq!(fs::read(out.join("pkg/tool")).unwrap(), b"a");
+}
+
+#[test]
+fn leftovers_of_a_crash_are_removed_and_checkouts_are_not() {
+    let bench = bench();
+    let root = bench.sample();
+    let out = bench.check_out(&root).unwrap();
+    fs::create_dir_all(bench.folder.path().join("trees/.aside-1-2-3/sub")).unwrap();
+    remove_leftovers(&bench.folder.path().join("trees")).unwrap();
+    assert_eq!(bench.left_aside(), 0);
+    assert!(out.exists());
+}
+
+#[test]
+fn a_sweep_of_the_cache_keeps_what_checkouts_link_to() {
+    let bench = bench();
+    let root = bench.sample();
+    let out = bench.check_out(&root).unwrap();
+    let removed = bench.cache.sweep("2200-01-01T00:00:00Z".parse().unwrap()).unwrap();
+    assert!(removed > 0, "folder listings are linked by nobody");
+    assert!(bench.cache.path(&crate::tree::digest_of(b"a"), true).exists());
+    assert_eq!(fs::read(out.join("pkg/tool")).unwrap(), b"a");
+    assert_eq!(bench.cache.missing(&root).unwrap(), [root]);
+}

@@ -1,0 +1,197 @@
+//! What the store promises.
+
+use std::collections::BTreeMap;
+
+use tandem_types::tree::Entry;
+
+use super::*;
+
+struct Bench {
+    _folder: tempfile::TempDir,
+    store: BlobStore,
+}
+
+fn bench() -> Bench {
+    let folder = tempfile::tempdir().unwrap();
+    let store = BlobStore::open(folder.path().join("blobs")).unwrap();
+    Bench { _folder: folder, store }
+}
+
+fn put_folder(store: &BlobStore, files: &[(&str, &[u8])]) -> Digest {
+    let mut tree = Tree::default();
+    for (name, bytes) in files {
+        let entry =
+            Entry::File { digest: store.put(bytes).unwrap(), size: bytes.len() as u64, executable: false };
+        tree.entries.insert((*name).to_owned(), entry);
+    }
+    store.put_tree(&tree).unwrap()
+}
+
+fn put_parent(store: &BlobStore, children: &[(&str, Digest)]) -> Digest {
+    let entries: BTreeMap<_, _> = children
+        .iter()
+        .map(|(name, digest)| ((*name).to_owned(), Entry::Folder { digest: *digest }))
+        .collect();
+    store.put_tree(&Tree { entries }).unwrap()
+}
+
+fn far_future() -> Timestamp {
+    "2200-01-01T00:00:00Z".parse().unwrap()
+}
+
+#[test]
+fn a_blob_comes_back_as_it_went_in_also_in_another_life_of_the_store() {
+    let bench = bench();
+    let large = vec![7; usize::try_from(IN_MEMORY_BYTES).unwrap() + 1];
+    let file = bench.store.inner.directory.join("large");
+    write(&file, &large);
+    for (digest, bytes) in [
+        (bench.store.put(b"hello").unwrap(), &b"hello"[..]),
+        (bench.store.put(b"").unwrap(), b""),
+        (bench.store.put_file(&file).unwrap().0, &large),
+    ] {
+        assert_eq!(bench.store.read(&digest).unwrap(), bytes);
+        let mut copy = Vec::new();
+        assert_eq!(bench.store.copy_to(&digest, &mut copy).unwrap(), bytes.len() as u64);
+        assert_eq!(copy, bytes);
+        let again = BlobStore::open(&bench.store.inner.directory).unwrap();
+        assert_eq!(again.read(&digest).unwrap(), bytes);
+    }
+    bench.store.sync().unwrap();
+    let aside = fs::read_dir(bench.store.inner.directory.join("aside")).unwrap().count();
+    assert_eq!(aside, 0, "files were left aside");
+}
+
+fn write(path: &Path, bytes: &[u8]) {
+    File::create(path).unwrap().write_all(bytes).unwrap();
+}
+
+#[test]
+fn the_first_seen_time_stays_when_a_blob_is_put_again() {
+    let bench = bench();
+    let digest = bench.store.put(b"hello").unwrap();
+    let before = File::open(bench.store.path(&digest)).unwrap();
+    let long_ago: Timestamp = "2001-02-03T04:05:06.789Z".parse().unwrap();
+    before.set_modified(long_ago.into()).unwrap();
+    bench.store.put(b"hello").unwrap();
+    let mut aside = bench.store.aside().unwrap();
+    aside.file.write_all(&packed::pack(b"hello").unwrap()).unwrap();
+    bench.store.keep(aside, &digest).unwrap();
+    assert_eq!(bench.store.first_seen(&digest).unwrap(), long_ago);
+}
+
+#[test]
+fn many_writers_of_the_same_blobs_do_not_disturb_each_other() {
+    let bench = bench();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            let store = BlobStore::open(&bench.store.inner.directory).unwrap();
+            scope.spawn(move || {
+                for number in 0..50_u32 {
+                    let bytes = number.to_le_bytes().repeat(1000);
+                    let digest = store.put(&bytes).unwrap();
+                    assert_eq!(store.read(&digest).unwrap(), bytes);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn a_damaged_blob_is_reported_once_and_missing_from_then_on() {
+    for damage in ["empty", "cut head", "cut tail", "other frame", "noise", "deleted"] {
+        let bench = bench();
+        let bytes: Vec<u8> =
+            (0..100_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+        let root = put_folder(&bench.store, &[("a", &bytes)]);
+        let digest = tree::digest_of(&bytes);
+        let path = bench.store.path(&digest);
+        let packed = fs::read(&path).unwrap();
+        match damage {
+            "empty" => write(&path, b""),
+            "cut head" => write(&path, &packed[100..]),
+            "cut tail" => write(&path, &packed[..packed.len() - 100]),
+            "other frame" => write(&path, &packed::pack(b"other").unwrap()),
+            "noise" => write(&path, b"noise"),
+            _ => fs::remove_file(&path).unwrap(),
+        }
+        let error = bench.store.read(&digest).unwrap_err();
+        assert!(error.is_missing(), "{damage}: {error}");
+        if !matches!(damage, "empty" | "deleted") {
+            assert!(matches!(error, Error::Damaged { .. }), "{damage}: {error}");
+        }
+        assert!(!bench.store.has(&[digest])[0], "{damage}");
+        assert_eq!(bench.store.missing(&[root]).unwrap(), [root], "{damage}");
+        bench.store.put(&bytes).unwrap();
+        assert_eq!(bench.store.missing(&[root]).unwrap(), [], "{damage}");
+        assert_eq!(bench.store.read(&digest).unwrap(), bytes, "{damage}");
+    }
+}
+
+#[test]
+fn a_tree_counts_as_missing_until_everything_below_it_is_here() {
+    let bench = bench();
+    let child = put_folder(&bench.store, &[("a", b"a"), ("b", b"b")]);
+    let root = put_parent(&bench.store, &[("x", child), ("y", child)]);
+    assert_eq!(bench.store.missing(&[root, child]).unwrap(), []);
+    let absent = tree::digest_of(b"absent");
+    let broken = put_parent(&bench.store, &[("x", root), ("y", absent)]);
+    assert_eq!(bench.store.missing(&[root, broken, absent]).unwrap(), [broken, absent]);
+    let looks_so = bench.store.put(b"{\"entries\":{ is how this text begins").unwrap();
+    assert_eq!(bench.store.missing(&[looks_so]).unwrap(), [looks_so]);
+    assert!(!bench.store.is_complete(&looks_so).unwrap());
+}
+
+#[test]
+fn a_summary_counts_what_is_there_twice_twice() {
+    let bench = bench();
+    let child = put_folder(&bench.store, &[("a", b"aa"), ("b", b"bbb")]);
+    let root = put_parent(&bench.store, &[("x", child), ("y", child)]);
+    let summary = bench.store.summary(&root).unwrap();
+    assert_eq!((summary.files, summary.folders, summary.bytes), (4, 2, 10));
+    assert_eq!(bench.store.walk(&root).unwrap().len(), 4);
+}
+
+#[test]
+fn a_small_tree_that_names_millions_of_files_is_refused() {
+    let bench = bench();
+    let mut root = put_folder(&bench.store, &[("a", b"a")]);
+    for _ in 0..30 {
+        root = put_parent(&bench.store, &[("x", root), ("y", root)]);
+    }
+    assert!(matches!(bench.store.summary(&root), Err(Error::TooBig(_))));
+    for _ in 0..tree::MAX_DEPTH {
+        root = put_parent(&bench.store, &[("x", root)]);
+    }
+    assert!(matches!(bench.store.walk(&root), Err(Error::TooBig(_))));
+    assert!(!bench.store.is_complete(&root).unwrap());
+}
+
+#[test]
+fn a_sweep_removes_what_is_neither_live_nor_young() {
+    let bench = bench();
+    let live = put_folder(&bench.store, &[("a", b"live"), ("b", b"shared")]);
+    let dead = put_folder(&bench.store, &[("a", b"dead"), ("b", b"shared")]);
+    assert_eq!(bench.store.sweep(&[live], Timestamp::UNIX_EPOCH).unwrap(), Swept::default());
+    let swept = bench.store.sweep(&[live], far_future()).unwrap();
+    assert_eq!(swept.blobs, 2);
+    assert!(bench.store.is_complete(&live).unwrap());
+    assert_eq!(bench.store.missing(&[dead]).unwrap(), [dead]);
+    assert!(bench.store.sweep(&[dead], far_future()).is_err(), "a live root that is gone must stop a sweep");
+    assert!(bench.store.is_complete(&live).unwrap());
+}
+
+#[test]
+fn asking_for_a_tree_keeps_everything_below_it() {
+    let bench = bench();
+    let root = put_folder(&bench.store, &[("a", b"old")]);
+    let long_ago: Timestamp = "2001-02-03T04:05:06Z".parse().unwrap();
+    let since: Timestamp = "2020-01-01T00:00:00Z".parse().unwrap();
+    let times = fs::FileTimes::new().set_accessed(long_ago.into()).set_modified(long_ago.into());
+    for (digest, _) in bench.store.walk(&root).unwrap() {
+        File::open(bench.store.path(&digest)).unwrap().set_times(times).unwrap();
+    }
+    assert_eq!(bench.store.missing(&[root]).unwrap(), []);
+    assert_eq!(bench.store.first_seen(&root).unwrap(), long_ago);
+    assert_eq!(bench.store.sweep(&[], since).unwrap().blobs, 0);
+}
