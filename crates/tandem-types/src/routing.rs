@@ -19,6 +19,10 @@ pub struct RoutingDocument {
     /// What they get ready for: probe its instances, fetch its static files, then acknowledge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prepared: Option<Table>,
+    /// The greatest epoch that was ever prepared. One that was withdrawn is never used again: a balancer may still
+    /// say that it is ready for it.
+    #[serde(default)]
+    pub last: Epoch,
 }
 
 impl Kind for RoutingDocument {
