@@ -27,12 +27,13 @@
 //! Every failure is a [`crate::problem::Problem`]. Lists come whole: an installation has at most some hundred of each.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::build::{Build, SourceInfo};
 use crate::document::{Cursor, Kind};
-use crate::instance::{Address, InstanceState, Isolation};
+use crate::instance::{InstanceState, Isolation};
 use crate::release::Release;
 use crate::routing::BalancerStatus;
 use crate::{
@@ -390,13 +391,14 @@ pub struct TokenCreated {
     pub token: String,
 }
 
-/// Addresses in the file that `--ready-file` names, and in the ready line.
+/// Addresses in the file that `--ready-file` names, and in the ready line:
+/// `{"http": "127.0.0.1:8080", "api": "127.0.0.1:7070", "socket": "/run/tandem/…/api.sock"}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ready {
     /// Where the balancer serves HTTP.
-    pub http: Address,
+    pub http: SocketAddr,
     /// Where the API serves TCP.
-    pub api: Address,
+    pub api: SocketAddr,
     /// Path of the API's unix socket.
     pub socket: String,
 }
