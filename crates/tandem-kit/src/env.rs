@@ -40,6 +40,7 @@ registry! {
     Read TANDEM_LOG "Filter of log lines: a level (`debug`) or levels by part (`info,tandem_runner=debug`)."
     Read NO_COLOR "Set to anything but nothing: no colors."
     Read XDG_DATA_HOME "Parent of the default data folder of an ordinary user."
+    Read XDG_CACHE_HOME "Parent of the folder in which a client keeps digests of files it has sent."
     Read XDG_RUNTIME_DIR "Parent of the runtime folder of an ordinary user."
     Read HOME "Home of the user; parent of the default data folder."
     Read PATH "Where the programs that Tandem drives are looked for."
