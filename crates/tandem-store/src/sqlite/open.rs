@@ -1,0 +1,140 @@
+//! Opening: the file is ours, whole and of a format we know, and nobody holds a lease.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+use tandem_kit::clock::Clock;
+use tandem_kit::{files, tasks};
+
+use super::engine::Engine;
+use super::failure::explain;
+use super::read::{self, Meta};
+use super::schema::{self, Head};
+use crate::{Error, SharedStore};
+
+/// Files up to this size are checked whole at opening (a fraction of a second); in larger ones damage is found
+/// when it is read.
+const CHECKED_WHOLE_BYTES: u64 = 64 * 1024 * 1024;
+/// Page cache of a connection, in KiB: the documents of an installation fit, and idle memory stays small.
+const CACHE_KIB: i64 = 1024;
+/// The log is cut back to this size after a burst of writes.
+const LOG_BYTES: i64 = 8 * 1024 * 1024;
+/// Somebody looks at the file with the `sqlite3` tool: wait for him this long.
+const BUSY: Duration = Duration::from_secs(5);
+/// With more keys of volatile documents from earlier processes than this, watchers list anew instead.
+const VOLATILE_KEYS: usize = 1_000;
+
+/// What the engine starts with.
+pub(super) struct Opened {
+    pub(super) path: PathBuf,
+    pub(super) connection: Connection,
+    pub(super) meta: Meta,
+    pub(super) volatile_keys: Vec<String>,
+}
+
+/// Opens the store in a file, creating it (0600) where it is not there. The caller holds the lock of the data folder
+/// for as long as the store lives: it is what makes all leases of earlier processes void.
+///
+/// # Errors
+/// [`Error::Corrupt`], [`Error::NewerStore`], [`Error::Full`] or [`Error::Unavailable`], each with the path.
+pub async fn open(path: impl Into<PathBuf>, clock: Clock) -> Result<SharedStore, Error> {
+    let path = path.into();
+    let opened = tasks::blocking("store-open", move || open_file(path)).await?;
+    Ok(Arc::new(Engine::start(opened, clock)?))
+}
+
+fn open_file(path: PathBuf) -> Result<Opened, Error> {
+    create_file(&path)?;
+    let failed = |source| explain(&path, "open", source);
+    let mut connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(failed)?;
+    match schema::read_head(&connection).map_err(failed)? {
+        Head::Store(schema::FORMAT) => check_whole(&path, &connection)?,
+        Head::Store(found) => {
+            return Err(Error::NewerStore { path, found, known: schema::FORMAT });
+        }
+        Head::Foreign => {
+            return Err(Error::Corrupt { path, source: "it is a database of another program".into() });
+        }
+        Head::Empty => {
+            configure_new(&connection).map_err(failed)?;
+            schema::create(&mut connection, &new_incarnation(&path)?).map_err(failed)?;
+        }
+    }
+    configure(&connection).map_err(failed)?;
+    let volatile_keys = take_volatile_keys(&connection).map_err(failed)?;
+    let meta = read::meta(&connection).map_err(failed)?;
+    Ok(Opened { path, connection, meta, volatile_keys })
+}
+
+/// Made by us, so that its mode is right from the first byte (SQLite gives its log the same) and its name is on the disk.
+fn create_file(path: &Path) -> Result<(), Error> {
+    let unavailable =
+        |source| Error::Unavailable { doing: format!("create the store {}", path.display()), source };
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(unavailable(error.into())),
+        Ok(_) => match path.parent() {
+            Some(folder) => files::sync_dir(folder).map_err(|error| unavailable(error.into())),
+            None => Ok(()),
+        },
+    }
+}
+
+/// A connection to an existing file, for one thread at a time.
+pub(super) fn connect(path: &Path, access: OpenFlags) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(BUSY)?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    Ok(connection)
+}
+
+fn configure_new(connection: &Connection) -> rusqlite::Result<()> {
+    // The log mode is kept in the file; 4 KiB pages are the block size of most disks.
+    connection.pragma_update(None, "page_size", 4096)?;
+    connection.pragma_update(None, "journal_mode", "wal")
+}
+
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    connection.pragma_update(None, "synchronous", "full")?;
+    connection.pragma_update(None, "journal_size_limit", LOG_BYTES)
+}
+
+fn check_whole(path: &Path, connection: &Connection) -> Result<(), Error> {
+    let size = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+    if size > CHECKED_WHOLE_BYTES {
+        return Ok(());
+    }
+    let found: String = connection
+        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        .map_err(|source| explain(path, "check", source))?;
+    if found == "ok" { Ok(()) } else { Err(Error::Corrupt { path: path.to_owned(), source: found.into() }) }
+}
+
+/// Keys of volatile documents that watchers may know. Too many (their names were not stable) are dropped, and
+/// watchers that could know them list anew.
+fn take_volatile_keys(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut statement = connection.prepare("SELECT key FROM volatile_keys")?;
+    let keys: Vec<String> = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    if keys.len() <= VOLATILE_KEYS {
+        return Ok(keys);
+    }
+    // A revision in which nothing happened, so that a cursor at the one before is below the floor.
+    connection.execute_batch(
+        "BEGIN IMMEDIATE; DELETE FROM volatile_keys;
+         UPDATE meta SET revision = revision + 1; UPDATE meta SET floor = revision; COMMIT;",
+    )?;
+    Ok(Vec::new())
+}
+
+fn new_incarnation(path: &Path) -> Result<String, Error> {
+    let random = getrandom::u64().map_err(|error| Error::Unavailable {
+        doing: format!("draw a random name for the store {}", path.display()),
+        source: error.to_string().into(),
+    })?;
+    Ok(format!("{random:016x}"))
+}
