@@ -1,0 +1,323 @@
+//! What people see of rollouts while they run: one log of events per rollout, kept as a file of JSON lines.
+//!
+//! The truth about a rollout is its document; this is its story, with every line of output. A log of a rollout under
+//! way is in memory, so that any number of watchers read it without touching the disk; the file is written along and
+//! serves those who come later. It is not synced: after a power cut the end of the story may be missing, never a fact.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use futures_util::Stream;
+use tandem_kit::clock::Clock;
+use tandem_kit::files;
+use tandem_types::event::{Event, RolloutEvent};
+use tandem_types::{AppName, EnvironmentName, RolloutNumber};
+use tokio::sync::watch;
+
+/// Lines of output kept per rollout; a build that floods its log is told once that the rest is not kept.
+const LINES_MOST: u64 = 20_000;
+
+/// Why a log cannot be kept or read. Fits after "failed to".
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The folder or file cannot be made or written.
+    #[error("write the log of the rollout {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// The folder cannot be made.
+    #[error("make the folder of rollout logs")]
+    Folder(#[source] files::Error),
+    /// The file cannot be read.
+    #[error("read the log of the rollout {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: std::io::Error,
+    },
+}
+
+/// Which log.
+pub type Key = (AppName, EnvironmentName, RolloutNumber);
+
+/// All logs of an installation. Cheap to clone.
+#[derive(Clone)]
+pub struct EventLogs {
+    root: PathBuf,
+    clock: Clock,
+    open: Arc<Mutex<HashMap<Key, EventLog>>>,
+}
+
+impl EventLogs {
+    /// Logs below `root`, which is made when the first is written.
+    #[must_use]
+    pub fn new(root: PathBuf, clock: Clock) -> Self {
+        Self { root, clock, open: Arc::default() }
+    }
+
+    /// The log of a rollout, from memory or from its file; empty where neither is. A torn last line, as a crash
+    /// leaves it, is cut off.
+    ///
+    /// # Errors
+    /// Fails when the file is there but cannot be read.
+    pub fn log(&self, key: &Key) -> Result<EventLog, Error> {
+        let mut open = self.open.lock().expect("no holder of this lock panics");
+        if let Some(log) = open.get(key) {
+            return Ok(log.clone());
+        }
+        let path = self.path(key);
+        let events = read(&path)?;
+        let log = EventLog::new(path, self.clock.clone(), events);
+        if !log.is_finished() {
+            open.insert(key.clone(), log.clone());
+        }
+        Ok(log)
+    }
+
+    /// Lets go of the memory of a log; whoever reads it goes on reading.
+    pub fn close(&self, key: &Key) {
+        self.open.lock().expect("no holder of this lock panics").remove(key);
+    }
+
+    /// Removes the file of a rollout whose document is gone.
+    ///
+    /// # Errors
+    /// Fails when the file is there but cannot be removed.
+    pub fn remove(&self, key: &Key) -> Result<(), Error> {
+        self.close(key);
+        let path = self.path(key);
+        match std::fs::remove_file(&path) {
+            Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => Err(Error::Write { path, cause }),
+            _ => Ok(()),
+        }
+    }
+
+    fn path(&self, (app, environment, rollout): &Key) -> PathBuf {
+        self.root.join(format!("{app}.{environment}")).join(format!("{}.ndjson", rollout.0))
+    }
+}
+
+/// The log of one rollout. Cheap to clone.
+#[derive(Clone)]
+pub struct EventLog {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    path: PathBuf,
+    clock: Clock,
+    state: Mutex<State>,
+    /// Number of events; watchers wait for it to grow.
+    length: watch::Sender<usize>,
+}
+
+struct State {
+    events: Vec<Arc<RolloutEvent>>,
+    file: Option<std::fs::File>,
+    lines: u64,
+}
+
+impl EventLog {
+    fn new(path: PathBuf, clock: Clock, events: Vec<Arc<RolloutEvent>>) -> Self {
+        let lines = events.iter().filter(|event| matches!(event.event, Event::Line { .. })).count() as u64;
+        let (length, _) = watch::channel(events.len());
+        let state = Mutex::new(State { events, file: None, lines });
+        Self { shared: Arc::new(Shared { path, clock, state, length }) }
+    }
+
+    /// Adds an event behind the last one. Nothing comes behind `Finished`.
+    ///
+    /// # Errors
+    /// Fails when the file cannot be written; watchers get the event all the same.
+    pub fn append(&self, event: Event) -> Result<(), Error> {
+        let mut state = self.shared.state.lock().expect("no holder of this lock panics");
+        let finished = state.events.last().is_some_and(|last| matches!(last.event, Event::Finished { .. }));
+        let Some(event) = state.admit(event).filter(|_| !finished) else { return Ok(()) };
+        let sequence = state.events.len() as u64 + 1;
+        let event = Arc::new(RolloutEvent { sequence, time: self.shared.clock.now(), event });
+        state.events.push(event.clone());
+        let written = state.write(&self.shared.path, &event);
+        let length = state.events.len();
+        drop(state);
+        self.shared.length.send_replace(length);
+        written
+    }
+
+    /// The events behind `after`, in order. With `follow` the stream waits for more and ends behind `Finished`;
+    /// without, it ends where the log does now.
+    pub fn stream(&self, after: u64, follow: bool) -> impl Stream<Item = Arc<RolloutEvent>> + Send + use<> {
+        let cursor = (
+            self.shared.clone(),
+            self.shared.length.subscribe(),
+            usize::try_from(after).unwrap_or(usize::MAX),
+        );
+        futures_util::stream::unfold(cursor, move |(shared, mut length, index)| async move {
+            loop {
+                length.mark_unchanged();
+                if let Some(event) = shared.get(index) {
+                    return Some((event, (shared, length, index + 1)));
+                }
+                if !follow || shared.ends_before(index) || length.changed().await.is_err() {
+                    return None;
+                }
+            }
+        })
+    }
+
+    /// Whether the last event is `Finished`.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.shared.ends_before(usize::MAX)
+    }
+}
+
+impl Shared {
+    fn get(&self, index: usize) -> Option<Arc<RolloutEvent>> {
+        self.state.lock().expect("no holder of this lock panics").events.get(index).cloned()
+    }
+
+    /// Whether the log is finished and holds nothing at or behind `index`.
+    fn ends_before(&self, index: usize) -> bool {
+        let state = self.state.lock().expect("no holder of this lock panics");
+        let finished = state.events.last().is_some_and(|last| matches!(last.event, Event::Finished { .. }));
+        finished && index >= state.events.len()
+    }
+}
+
+impl State {
+    /// The event as it is kept: output over the limit is told of once, then dropped.
+    fn admit(&mut self, event: Event) -> Option<Event> {
+        let Event::Line { .. } = event else { return Some(event) };
+        self.lines += 1;
+        match self.lines {
+            n if n <= LINES_MOST => Some(event),
+            n if n == LINES_MOST + 1 => Some(Event::Warning {
+                text: format!("more than {LINES_MOST} lines of output; the rest is not kept"),
+            }),
+            _ => None,
+        }
+    }
+
+    fn write(&mut self, path: &Path, event: &RolloutEvent) -> Result<(), Error> {
+        let mut line = serde_json::to_vec(event).expect("an event is plain data with text keys");
+        line.push(b'\n');
+        let refuse = |cause| Error::Write { path: path.to_owned(), cause };
+        if self.file.is_none() {
+            if let Some(folder) = path.parent() {
+                files::ensure_dir(folder, 0o700).map_err(Error::Folder)?;
+            }
+            let file = std::fs::File::options().append(true).create(true).open(path).map_err(refuse)?;
+            self.file = Some(file);
+        }
+        let file = self.file.as_mut().expect("it was opened above");
+        file.write_all(&line).map_err(refuse)
+    }
+}
+
+/// The events of a file, and the file cut back to them.
+fn read(path: &Path) -> Result<Vec<Arc<RolloutEvent>>, Error> {
+    let refuse = |cause| Error::Read { path: path.to_owned(), cause };
+    let text = match std::fs::read(path) {
+        Ok(text) => text,
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(cause) => return Err(refuse(cause)),
+    };
+    let (mut events, mut whole) = (Vec::new(), 0);
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        let Some(event) = line.strip_suffix(b"\n").and_then(|line| serde_json::from_slice(line).ok()) else {
+            break;
+        };
+        events.push(Arc::new(event));
+        whole += line.len();
+    }
+    if whole < text.len() {
+        let file = std::fs::File::options().write(true).open(path).map_err(refuse)?;
+        file.set_len(whole as u64).map_err(refuse)?;
+    }
+    Ok(events)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt;
+    use tandem_types::rollout::{RolloutState, Verdict};
+
+    use super::*;
+
+    fn key() -> Key {
+        ("shop".parse().expect("a name"), EnvironmentName::production(), RolloutNumber(3))
+    }
+
+    fn line(text: &str) -> Event {
+        Event::Line { source: "build".to_owned(), text: text.to_owned() }
+    }
+
+    fn finished() -> Event {
+        Event::Finished { state: RolloutState::Completed, verdict: Verdict::Pass, problem: None }
+    }
+
+    fn logs(folder: &tempfile::TempDir) -> EventLogs {
+        EventLogs::new(folder.path().join("rollouts"), Clock::system())
+    }
+
+    async fn texts(log: &EventLog, after: u64, follow: bool) -> Vec<String> {
+        let text = |event: Arc<RolloutEvent>| match &event.event {
+            Event::Line { text, .. } | Event::Warning { text } => text.clone(),
+            other => format!("{other:?}").split_whitespace().next().unwrap_or_default().to_owned(),
+        };
+        log.stream(after, follow).map(text).collect().await
+    }
+
+    #[tokio::test]
+    async fn a_follower_gets_what_was_and_what_comes_until_the_end() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let log = logs(&folder).log(&key()).expect("a log");
+        log.append(line("one")).expect("appended");
+        let follower = log.clone();
+        let (seen, ()) = tokio::join!(texts(&follower, 0, true), async {
+            tokio::task::yield_now().await;
+            log.append(line("two")).expect("appended");
+            log.append(finished()).expect("appended");
+            log.append(line("too late")).expect("passed over");
+        });
+        assert_eq!(seen, ["one", "two", "Finished"]);
+        assert_eq!(texts(&log, 1, true).await, ["two", "Finished"]);
+        assert_eq!(texts(&log, 9, false).await, Vec::<String>::new());
+    }
+
+    #[tokio::test]
+    async fn a_log_is_read_again_after_a_crash_without_its_torn_line() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let log = logs(&folder).log(&key()).expect("a log");
+        log.append(line("one")).expect("appended");
+        let path = log.shared.path.clone();
+        drop(log);
+        let mut file = std::fs::File::options().append(true).open(&path).expect("the file");
+        file.write_all(b"{\"sequence\":2,\"ti").expect("half a line");
+        let log = logs(&folder).log(&key()).expect("the same log");
+        log.append(line("two")).expect("appended");
+        assert_eq!(texts(&logs(&folder).log(&key()).expect("again"), 0, false).await, ["one", "two"]);
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_output_is_bounded_and_told_once() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let log = logs(&folder).log(&key()).expect("a log");
+        for _ in 0..LINES_MOST + 5 {
+            log.append(line("x")).expect("appended");
+        }
+        log.append(finished()).expect("appended");
+        let seen = texts(&log, LINES_MOST - 1, true).await;
+        assert_eq!(seen.len(), 3, "{seen:?}");
+        assert!(seen[1].contains("the rest is not kept"));
+    }
+}
