@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use crate::leftovers::Traces;
 use crate::program::{Outcome, Program, Running};
 use crate::site::Site;
-use crate::wait::{PATIENCE, eventually};
+use crate::wait::eventually;
 
 /// Time `tandem up` has to end after a signal: apps get their stop time-outs.
 const END: Duration = Duration::from_secs(150);
@@ -174,6 +174,16 @@ impl Installation {
         up.wait(END)
     }
 
+    /// Waits until `tandem up` has ended by itself, well.
+    ///
+    /// # Panics
+    ///
+    /// Where it does not run, does not end or does not end well.
+    pub fn wait_for_end(&mut self) {
+        let status = self.up.take().expect("tandem up runs").wait(END);
+        assert!(status.success(), "tandem up ended with {status}:\n{}", self.log());
+    }
+
     /// Types `tandem down` and proves that nothing is left.
     ///
     /// # Panics
@@ -181,9 +191,8 @@ impl Installation {
     /// Where it fails or something is left.
     pub fn finish(mut self) {
         let _ = self.tandem(["down"]).expect_success();
-        if let Some(mut up) = self.up.take() {
-            let status = up.wait(PATIENCE);
-            assert!(status.success(), "tandem up ended with {status} after tandem down:\n{}", self.log());
+        if self.up.is_some() {
+            self.wait_for_end();
         }
         self.expect_nothing_left();
         self.finished = true;

@@ -1,0 +1,21 @@
+//! System tests: the real binary, real apps in real sandboxes, one scenario a test.
+//!
+//! Each has an installation of its own and must leave nothing behind (see `tandem_testkit::installation`). Most
+//! deploy the fixture `plain`, which needs no packages; what is about Django deploys the guestbook.
+
+mod command_line;
+mod config;
+mod crash;
+mod deploy;
+mod failing;
+mod guestbook;
+mod logs;
+mod queue;
+mod rollback;
+mod scale;
+mod screen;
+mod signals;
+mod sources;
+
+/// The binary under test.
+const TANDEM: &str = env!("CARGO_BIN_EXE_tandem");
