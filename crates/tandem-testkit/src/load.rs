@@ -5,6 +5,8 @@
 //! browsers that keep a connection. Every failure counts, and so does every status from 400 on.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -60,6 +62,7 @@ pub struct Target {
 #[derive(Debug)]
 pub struct Load {
     stop: Trigger,
+    ended: Arc<AtomicUsize>,
     thread: JoinHandle<Report>,
 }
 
@@ -73,8 +76,16 @@ impl Load {
     pub fn start(target: Target, mix: Mix) -> Self {
         let (stop, drain) = drain::channel();
         let thread = std::thread::Builder::new().name("load".to_owned());
-        let thread = thread.spawn(move || single::run(target, mix, drain)).expect("a thread is free");
-        Self { stop, thread }
+        let ended = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&ended);
+        let thread = thread.spawn(move || single::run(target, mix, (drain, counter)));
+        Self { stop, ended, thread: thread.expect("a thread is free") }
+    }
+
+    /// Requests that have ended so far, well or not.
+    #[must_use]
+    pub fn ended(&self) -> usize {
+        self.ended.load(Ordering::Relaxed)
     }
 
     /// Asks nothing new, waits for the answers to what was asked, and tells.

@@ -2,6 +2,8 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -22,6 +24,7 @@ pub(super) struct Shared {
     pub(super) target: Rc<Target>,
     pub(super) mix: Rc<Mix>,
     pub(super) drain: Drain,
+    ended: Arc<AtomicUsize>,
     clock: Clock,
     begin: Moment,
     pub(super) report: Rc<RefCell<Report>>,
@@ -38,6 +41,7 @@ impl Shared {
         let latency = self.now().saturating_sub(due);
         let outcome = answer.map(|answer| answer.status.as_u16()).map_err(|error| format!("{error:#}"));
         self.report.borrow_mut().samples.push(Sample { kind, due, latency, outcome });
+        self.ended.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Waits until `due`; false when the load ends before.
@@ -49,8 +53,8 @@ impl Shared {
     }
 }
 
-/// Runs the load on this thread until the drain.
-pub(super) fn run(target: Target, mix: Mix, drain: Drain) -> Report {
+/// Runs the load on this thread until the drain, and counts the requests that have ended.
+pub(super) fn run(target: Target, mix: Mix, (drain, ended): (Drain, Arc<AtomicUsize>)) -> Report {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("descriptors are free");
     let clock = Clock::system();
@@ -60,6 +64,7 @@ pub(super) fn run(target: Target, mix: Mix, drain: Drain) -> Report {
         target: Rc::new(target),
         mix: Rc::new(mix),
         drain,
+        ended,
         clock,
         begin,
         report: Rc::clone(&report),
