@@ -1,6 +1,11 @@
 //! Whose listening socket it is: proof for the gate that an answer comes from the instance itself.
+//!
+//! Apps share the host's network, so any user could listen on an instance's port before the instance does, and would be
+//! given its traffic. The kernel tells the inode of each listening socket; only its owner has it among its descriptors.
 
+use std::collections::BTreeSet;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 
 /// Who listens on a TCP port of this host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +23,69 @@ pub enum Owner {
 /// # Errors
 /// Fails where `/proc/net/tcp` cannot be read. Processes that ended meanwhile are passed over.
 pub fn owner_of_port(port: u16, processes: &[i32]) -> io::Result<Owner> {
-    let _ = (port, processes);
-    todo!()
+    let mut listening = listening_inodes(&std::fs::read_to_string("/proc/net/tcp")?, port);
+    // Missing where the kernel has no IPv6.
+    let v6 = std::fs::read_to_string("/proc/net/tcp6").unwrap_or_default();
+    listening.extend(listening_inodes(&v6, port));
+    if listening.is_empty() {
+        return Ok(Owner::Nobody);
+    }
+    for process in processes {
+        for inode in open_sockets(*process) {
+            listening.remove(&inode);
+        }
+        if listening.is_empty() {
+            return Ok(Owner::Ours);
+        }
+    }
+    Ok(Owner::Stranger)
+}
+
+/// Inodes of the sockets of a table (proc_net_tcp(5)) that listen on the port.
+fn listening_inodes(table: &str, port: u16) -> BTreeSet<u64> {
+    let inode = |line: &str| {
+        let mut fields = line.split_ascii_whitespace();
+        let (local, state) = (fields.nth(1)?, fields.nth(1)?);
+        let of_port = local.rsplit(':').next() == Some(format!("{port:04X}").as_str());
+        (of_port && state == "0A").then(|| fields.nth(5)?.parse().ok())?
+    };
+    table.lines().skip(1).filter_map(inode).collect()
+}
+
+fn open_sockets(process: i32) -> Vec<u64> {
+    let Ok(entries) = std::fs::read_dir(format!("/proc/{process}/fd")) else { return Vec::new() };
+    let targets = entries.flatten().filter_map(|entry| std::fs::read_link(entry.path()).ok());
+    let inode = |target: std::path::PathBuf| {
+        let number = target.as_os_str().as_bytes().strip_prefix(b"socket:[")?.strip_suffix(b"]")?;
+        std::str::from_utf8(number).ok()?.parse().ok()
+    };
+    targets.filter_map(inode).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn a_listening_port_is_ours_a_strangers_or_nobodys() {
+        let me = std::process::id() as i32;
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        assert_eq!(owner_of_port(port, &[me]).unwrap(), Owner::Ours);
+        assert_eq!(owner_of_port(port, &[1]).unwrap(), Owner::Stranger);
+        assert_eq!(owner_of_port(port, &[]).unwrap(), Owner::Stranger);
+        drop(listener);
+        assert_eq!(owner_of_port(port, &[me]).unwrap(), Owner::Nobody);
+    }
+
+    #[test]
+    fn connections_over_the_port_are_not_listeners() {
+        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n\
+            0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000 70000 0 4242 1 0 100 0 0 10 0\n\
+            1: 0100007F:1F90 0100007F:C001 01 00000000:00000000 00:00000000 00000000 70000 0 4243 1 0 20 4 30 10 -1\n\
+            2: 0100007F:1F91 00000000:0000 0A 00000000:00000000 00:00000000 00000000 70000 0 4244 1 0 100 0 0 10 0\n";
+        assert_eq!(listening_inodes(table, 8080), BTreeSet::from([4242]));
+    }
 }

@@ -1,0 +1,27 @@
+//! The programs of Linux that isolation stands on.
+
+use std::path::PathBuf;
+
+/// Folders looked through besides `PATH`, which may be short for services.
+const FOLDERS: [&str; 6] = ["/usr/bin", "/bin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/local/sbin"];
+
+/// Where bubblewrap and setpriv are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Programs {
+    pub bubblewrap: PathBuf,
+    /// Below `/usr`, `/bin` or `/sbin`: it is executed inside.
+    pub setpriv: PathBuf,
+}
+
+impl Programs {
+    /// Finds both, or says what to type to get them.
+    pub(crate) fn find() -> Result<Self, String> {
+        let bubblewrap = find("bwrap").ok_or("bubblewrap is missing: apt-get install bubblewrap")?;
+        let setpriv = find("setpriv").ok_or("setpriv is missing: apt-get install util-linux")?;
+        Ok(Self { bubblewrap, setpriv })
+    }
+}
+
+fn find(name: &str) -> Option<PathBuf> {
+    FOLDERS.iter().map(|folder| PathBuf::from(folder).join(name)).find(|path| path.is_file())
+}

@@ -1,0 +1,131 @@
+//! Limits as the two versions of control groups write them.
+
+use std::io;
+use std::path::Path;
+
+use super::hierarchy::Controller;
+use crate::spec::{Limits, Weight};
+
+/// Length of the window in which CPU time is counted: the kernel's default. A longer one makes apps stall longer once
+/// their share of it is used up.
+const CPU_PERIOD_US: u64 = 100_000;
+
+/// One value for one file of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Setting {
+    pub controller: Controller,
+    pub file: &'static str,
+    pub value: String,
+    /// Not every kernel has the file (swap accounting).
+    pub optional: bool,
+}
+
+/// Everything to write for these limits; `unified` tells which version has a controller.
+pub(super) fn settings(limits: &Limits, unified: impl Fn(Controller) -> bool) -> Vec<Setting> {
+    let mut settings = Vec::new();
+    let mut set = |controller, file, value: String, optional| {
+        settings.push(Setting { controller, file, value, optional });
+    };
+    if let Some(bytes) = limits.memory_bytes {
+        if unified(Controller::Memory) {
+            set(Controller::Memory, "memory.max", bytes.to_string(), false);
+            set(Controller::Memory, "memory.swap.max", "0".to_owned(), true);
+        } else {
+            set(Controller::Memory, "memory.limit_in_bytes", bytes.to_string(), false);
+            // Memory and swap together: the same number means no swap.
+            set(Controller::Memory, "memory.memsw.limit_in_bytes", bytes.to_string(), true);
+        }
+    }
+    if let Some(cpus) = limits.cpus {
+        let quota = quota(cpus);
+        if unified(Controller::Cpu) {
+            set(Controller::Cpu, "cpu.max", format!("{quota} {CPU_PERIOD_US}"), false);
+        } else {
+            set(Controller::Cpu, "cpu.cfs_period_us", CPU_PERIOD_US.to_string(), false);
+            set(Controller::Cpu, "cpu.cfs_quota_us", quota.to_string(), false);
+        }
+    }
+    if let Some(pids) = limits.pids {
+        set(Controller::Pids, "pids.max", pids.to_string(), false);
+    }
+    if limits.weight != Weight::Normal {
+        settings.push(weight(limits.weight, unified(Controller::Cpu)));
+    }
+    settings
+}
+
+/// The kernel refuses less than a millisecond in a window.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "clamped to a small positive range"
+)]
+fn quota(cpus: f64) -> u64 {
+    (cpus.clamp(0.01, 10_000.0) * CPU_PERIOD_US as f64) as u64
+}
+
+/// The kernel's defaults, and the least it takes.
+pub(super) fn weight(weight: Weight, unified: bool) -> Setting {
+    let (file, value) = match (unified, weight) {
+        (true, Weight::Normal) => ("cpu.weight", 100),
+        (true, Weight::Lowest) => ("cpu.weight", 1),
+        (false, Weight::Normal) => ("cpu.shares", 1024),
+        (false, Weight::Lowest) => ("cpu.shares", 2),
+    };
+    Setting { controller: Controller::Cpu, file, value: value.to_string(), optional: false }
+}
+
+/// How often the kernel killed a member for want of memory.
+pub(super) fn out_of_memory_kills(group: &Path) -> io::Result<u64> {
+    let text = std::fs::read_to_string(group.join("memory.events"))
+        .or_else(|_| std::fs::read_to_string(group.join("memory.oom_control")))?;
+    let kills = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
+    Ok(kills.and_then(|number| number.trim().parse().ok()).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(limits: &Limits, unified: bool) -> Vec<String> {
+        let line = |setting: Setting| format!("{}={}", setting.file, setting.value);
+        settings(limits, |_| unified).into_iter().map(line).collect()
+    }
+
+    #[test]
+    fn both_versions_get_the_same_limits_in_their_own_files() {
+        let limits =
+            Limits { memory_bytes: Some(1 << 20), cpus: Some(1.5), pids: Some(64), weight: Weight::Lowest };
+        assert_eq!(
+            written(&limits, true),
+            [
+                "memory.max=1048576",
+                "memory.swap.max=0",
+                "cpu.max=150000 100000",
+                "pids.max=64",
+                "cpu.weight=1"
+            ]
+        );
+        assert_eq!(
+            written(&limits, false),
+            [
+                "memory.limit_in_bytes=1048576",
+                "memory.memsw.limit_in_bytes=1048576",
+                "cpu.cfs_period_us=100000",
+                "cpu.cfs_quota_us=150000",
+                "pids.max=64",
+                "cpu.shares=2"
+            ]
+        );
+    }
+
+    #[test]
+    fn no_limits_write_nothing() {
+        assert!(written(&Limits::default(), true).is_empty());
+    }
+
+    #[test]
+    fn a_tiny_share_of_cpu_is_raised_to_what_the_kernel_takes() {
+        assert_eq!(quota(0.000_1), 1_000);
+    }
+}

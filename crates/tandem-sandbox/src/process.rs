@@ -1,0 +1,139 @@
+//! Processes as `/proc` shows them.
+//!
+//! A bare process id names whoever has it now. So what is kept beyond one look is an [`Identity`]: id, start time and
+//! boot, which no other process ever has together.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+
+use serde::{Deserialize, Serialize};
+
+/// What `/proc/PID/stat` says of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stat {
+    pub pid: i32,
+    pub parent: i32,
+    /// Id of the session's first process; stays taken as long as the session has members.
+    pub session: i32,
+    /// In clock ticks since boot.
+    pub start_time: u64,
+    state: u8,
+}
+
+impl Stat {
+    /// Reads one process; none where it is gone.
+    pub(crate) fn of(pid: i32) -> Option<Self> {
+        parse_stat(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    /// Whether it can still run code: a zombie only waits to be reaped.
+    pub(crate) fn lives(&self) -> bool {
+        !matches!(self.state, b'Z' | b'X' | b'x')
+    }
+}
+
+/// The command's name may hold blanks and parentheses, so fields are counted from the last parenthesis.
+fn parse_stat(text: &str) -> Option<Stat> {
+    let pid = text.split(' ').next()?.parse().ok()?;
+    let fields: Vec<&str> = text.rsplit_once(')')?.1.split_ascii_whitespace().collect();
+    Some(Stat {
+        pid,
+        state: fields.first()?.bytes().next()?,
+        parent: fields.get(1)?.parse().ok()?,
+        session: fields.get(3)?.parse().ok()?,
+        start_time: fields.get(19)?.parse().ok()?,
+    })
+}
+
+/// All living processes of the machine.
+pub(crate) fn living() -> Vec<Stat> {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter_map(Stat::of)
+        .filter(Stat::lives)
+        .collect()
+}
+
+/// Living processes below this one, however deep, without itself.
+pub(crate) fn descendants(ancestor: i32) -> Vec<i32> {
+    let mut children: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
+    for stat in living() {
+        children.entry(stat.parent).or_default().push(stat.pid);
+    }
+    let mut found = BTreeSet::new();
+    let mut open = vec![ancestor];
+    while let Some(parent) = open.pop() {
+        open.extend(children.get(&parent).into_iter().flatten().filter(|child| found.insert(**child)));
+    }
+    found.remove(&ancestor);
+    found.into_iter().collect()
+}
+
+/// Whether the process has a handler of its own for the signal.
+pub(crate) fn catches(pid: i32, signal: i32) -> bool {
+    let caught = status_field(pid, "SigCgt:").and_then(|mask| u64::from_str_radix(&mask, 16).ok());
+    (1..=64).contains(&signal) && caught.is_some_and(|mask| mask & (1 << (signal - 1)) != 0)
+}
+
+/// Its ids from our process id namespace inwards: one, where it shares ours.
+pub(crate) fn namespace_ids(pid: i32) -> Vec<i32> {
+    let field = status_field(pid, "NSpid:").unwrap_or_default();
+    field.split_ascii_whitespace().filter_map(|id| id.parse().ok()).collect()
+}
+
+fn status_field(pid: i32, name: &str) -> Option<String> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    Some(line.trim().to_owned())
+}
+
+/// The kernel's name for its present run.
+pub(crate) fn boot_id() -> io::Result<String> {
+    Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
+}
+
+/// A process that can be told from every other one, ever.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Identity {
+    pub pid: i32,
+    pub start_time: u64,
+    pub boot_id: String,
+}
+
+impl Identity {
+    /// Takes down who has this id now.
+    pub(crate) fn of(pid: i32) -> io::Result<Self> {
+        let stat = Stat::of(pid).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        Ok(Self { pid, start_time: stat.start_time, boot_id: boot_id()? })
+    }
+
+    /// Whether that very process lives.
+    pub(crate) fn lives(&self) -> bool {
+        boot_id().is_ok_and(|boot| boot == self.boot_id)
+            && Stat::of(self.pid).is_some_and(|stat| stat.start_time == self.start_time && stat.lives())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_name_with_blanks_and_parentheses_does_not_shift_the_fields() {
+        let text = "42 (a) b (c)) S 7 42 41 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 98765 1 2";
+        let stat = parse_stat(text).unwrap();
+        assert_eq!((stat.pid, stat.parent, stat.session, stat.start_time), (42, 7, 41, 98765));
+        assert!(stat.lives());
+        assert!(!parse_stat(&text.replace(") S 7", ") Z 7")).unwrap().lives());
+    }
+
+    #[test]
+    fn another_start_time_or_boot_is_another_process() {
+        let me = Identity::of(std::process::id() as i32).unwrap();
+        assert!(me.lives());
+        assert!(!Identity { start_time: me.start_time + 1, ..me.clone() }.lives());
+        assert!(!Identity { boot_id: "another".to_owned(), ..me }.lives());
+    }
+}

@@ -1,0 +1,127 @@
+//! The one place where processes are made, and the one `unsafe` block of the crate (decision 002).
+//!
+//! Between fork and exec the new process enters its control groups, leaves the caller's session and lets through the
+//! descriptors that it shall inherit. No other moment would do: later, the program may have children already that
+//! stay outside.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::libc;
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::Pid;
+
+/// A program to execute.
+#[derive(Debug)]
+pub(crate) struct Program {
+    pub path: PathBuf,
+    pub arguments: Vec<OsString>,
+    /// The whole environment.
+    pub environment: Vec<(OsString, OsString)>,
+    pub folder: PathBuf,
+    /// Standard input; none: empty.
+    pub input: Option<File>,
+    /// Descriptors that stay open in it, under their numbers.
+    pub inherited: Vec<File>,
+    /// Control groups that it enters.
+    pub doors: Vec<File>,
+    pub tie: Tie,
+}
+
+/// What ties a child to its maker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tie {
+    /// It is killed when the *thread* that made it ends: make it on one that lives as long.
+    DiesWithParent,
+    /// None at all: it is nobody's child and leads a session of its own. The [`Child`] is only the go-between.
+    Detached,
+}
+
+impl Program {
+    /// Starts it with pipes for both outputs.
+    ///
+    /// # Errors
+    /// Fails where it cannot be executed or cannot enter a control group.
+    pub(crate) fn start(self) -> io::Result<Child> {
+        let mut command = command(&self.path);
+        command.args(&self.arguments).env_clear().envs(self.environment).current_dir(&self.folder);
+        command.stdin(self.input.map_or_else(Stdio::null, Stdio::from));
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let (inherited, doors, tie) = (self.inherited, self.doors, self.tie);
+        let parent = nix::unistd::getpid();
+        prepare(&mut command, move || {
+            for door in &doors {
+                (&*door).write_all(b"0")?;
+            }
+            for file in &inherited {
+                fcntl(file, FcntlArg::F_SETFD(FdFlag::empty()))?;
+            }
+            set_defaults()?;
+            nix::unistd::setsid()?;
+            match tie {
+                Tie::DiesWithParent => die_with(parent),
+                Tie::Detached => leave_go_between(),
+            }
+        });
+        command.spawn()
+    }
+}
+
+/// A command with nothing said yet.
+#[expect(clippy::disallowed_methods, reason = "this is the one home of making processes")]
+fn command(program: &Path) -> Command {
+    Command::new(program)
+}
+
+/// As [`command`], for [`crate::tool`], which waits within a runtime.
+#[expect(clippy::disallowed_methods, reason = "this is the one home of making processes")]
+pub(crate) fn asynchronous(program: &OsStr) -> tokio::process::Command {
+    tokio::process::Command::new(program)
+}
+
+/// Has the new process run `steps` before it becomes the program.
+#[expect(unsafe_code, reason = "docs/decisions/002-unsafe-in-the-sandbox.md")]
+fn prepare(command: &mut Command, steps: impl FnMut() -> io::Result<()> + Send + Sync + 'static) {
+    // SAFETY: after a fork of a process with threads, only what is safe in a signal handler may be called. The steps
+    // of `Program::start`, the only caller, are bare system calls on values made before the fork: they take no
+    // lock, allocate nothing and drop nothing. Their errors carry only a number.
+    unsafe {
+        command.pre_exec(steps);
+    }
+}
+
+/// Forks once more and ends the process in between, so that nobody waits for the program but init.
+#[expect(unsafe_code, reason = "docs/decisions/002-unsafe-in-the-sandbox.md")]
+fn leave_go_between() -> io::Result<()> {
+    // SAFETY: called between fork and exec, where this process has one thread; the parent side calls nothing but
+    // `_exit`, the child side goes on to exec.
+    unsafe {
+        match nix::unistd::fork()? {
+            nix::unistd::ForkResult::Parent { .. } => libc::_exit(0),
+            nix::unistd::ForkResult::Child => Ok(()),
+        }
+    }
+}
+
+/// Whoever makes a child that shall not outlive it may have ended before the kernel was told.
+fn die_with(parent: Pid) -> io::Result<()> {
+    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
+    if nix::unistd::getppid() == parent { Ok(()) } else { Err(io::Error::from(Errno::ESRCH)) }
+}
+
+/// What programs expect to find, whatever the maker has set for itself. Core files would go to the app's folders, with
+/// secrets in them.
+fn set_defaults() -> io::Result<()> {
+    SigSet::empty().thread_set_mask()?;
+    umask(Mode::from_bits_truncate(0o022));
+    setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
+    Ok(())
+}

@@ -1,0 +1,11 @@
+//! A running command: its output, its end, and the ways to end it. Shared by shims and [`crate::run`].
+
+mod child;
+mod lines;
+mod output;
+mod prepare;
+mod stop;
+
+pub(crate) use child::{Ending, Supervisor};
+pub use prepare::StartError;
+pub(crate) use prepare::{Prepared, program};

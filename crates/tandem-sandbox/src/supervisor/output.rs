@@ -1,0 +1,98 @@
+//! The two output pipes of a command.
+
+use std::io::{self, Read as _};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::process::{ChildStderr, ChildStdout};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use tandem_types::defaults::LOG_LINE_BYTES;
+use tandem_types::event::Stream;
+
+use super::lines::Lines;
+
+/// What a pipe of the kernel holds: one read empties it.
+const PIPE_BYTES: usize = 64 * 1024;
+/// Reads of one pipe in one go; then the others get their turn.
+const READS_IN_A_ROW: usize = 8;
+
+/// Takes the lines of a command.
+pub(crate) type OnLine<'a> = &'a mut dyn FnMut(Stream, &str);
+
+/// Both pipes; each ends by itself.
+#[derive(Debug)]
+pub(super) struct Output {
+    pipes: Vec<Pipe>,
+    buffer: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Pipe {
+    stream: Stream,
+    file: std::fs::File,
+    lines: Lines,
+}
+
+impl Output {
+    pub(super) fn new(stdout: Option<ChildStdout>, stderr: Option<ChildStderr>) -> io::Result<Self> {
+        let mut pipes = Vec::new();
+        let ends = [(Stream::Stdout, stdout.map(OwnedFd::from)), (Stream::Stderr, stderr.map(OwnedFd::from))];
+        for (stream, end) in ends {
+            let Some(end) = end else { continue };
+            fcntl(&end, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+            pipes.push(Pipe { stream, file: end.into(), lines: Lines::new(LOG_LINE_BYTES) });
+        }
+        Ok(Self { pipes, buffer: vec![0; PIPE_BYTES] })
+    }
+
+    pub(super) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.pipes.iter().map(|pipe| pipe.file.as_fd())
+    }
+
+    /// Takes what is there, without waiting. Pipes that have ended are closed. True where more may be there.
+    pub(super) fn read(&mut self, on_line: OnLine<'_>) -> bool {
+        let buffer = &mut self.buffer;
+        let mut more = false;
+        self.pipes.retain_mut(|pipe| match pipe.read(buffer, on_line) {
+            Read::Ended => false,
+            Read::Empty => true,
+            Read::More => {
+                more = true;
+                true
+            }
+        });
+        more
+    }
+
+    /// Takes what is there now to the last byte, and hands out lines without an end. For when all writers are dead.
+    pub(super) fn finish(&mut self, on_line: OnLine<'_>) {
+        while self.read(on_line) {}
+        for mut pipe in self.pipes.drain(..) {
+            pipe.lines.finish(&mut |line| on_line(pipe.stream, line));
+        }
+    }
+}
+
+enum Read {
+    More,
+    Empty,
+    Ended,
+}
+
+impl Pipe {
+    fn read(&mut self, buffer: &mut [u8], on_line: OnLine<'_>) -> Read {
+        let stream = self.stream;
+        for _ in 0..READS_IN_A_ROW {
+            match self.file.read(buffer) {
+                Ok(0) => {
+                    self.lines.finish(&mut |line| on_line(stream, line));
+                    return Read::Ended;
+                }
+                Ok(count) => self.lines.push(&buffer[..count], &mut |line| on_line(stream, line)),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Read::Empty,
+                Err(_) => return Read::Ended,
+            }
+        }
+        Read::More
+    }
+}

@@ -1,0 +1,123 @@
+//! Asking a command to end (decision 010).
+//!
+//! The signal goes to those who are in charge: a process that handles it is trusted to bring its own children to an end,
+//! as gunicorn and celery do; their workers must not get it too, or celery's lose their tasks. One that does not
+//! handle it (a shell between Tandem and the app) would die at once, so its children are asked as well.
+//!
+//! When the command's first process dies, the whole sandbox goes with it. If that is such a shell, it is therefore
+//! stopped (SIGSTOP) until its children have ended; the signal waits in it meanwhile, so it does not go on to the next
+//! command of its script either.
+
+use std::collections::BTreeMap;
+
+use nix::libc;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::members::Members;
+use crate::process::{self, Stat};
+
+/// A stop under way.
+#[derive(Debug)]
+pub(super) struct Stop {
+    signal: i32,
+    /// Whether anybody was there to be asked: not while bubblewrap still prepares the sandbox.
+    asked: bool,
+    /// The first process, held back until it is alone.
+    held: Option<i32>,
+}
+
+impl Stop {
+    /// Sends the signal.
+    pub(super) fn begin(members: &Members, signal: i32) -> Self {
+        let mut stop = Self { signal, asked: false, held: None };
+        stop.step(members);
+        stop
+    }
+
+    pub(super) fn signal(&self) -> i32 {
+        self.signal
+    }
+
+    /// Does what could not be done at once: asks who was not there yet, lets the held process go once nobody else is left.
+    pub(super) fn step(&mut self, members: &Members) {
+        if !self.asked {
+            let tree = Tree::of(members.of_app());
+            self.asked = !tree.stats.is_empty();
+            for root in tree.roots() {
+                self.ask(&tree, root);
+            }
+        } else if let Some(held) = self.held
+            && members.of_app().iter().all(|stat| stat.pid == held)
+        {
+            send(held, libc::SIGCONT);
+            self.held = None;
+        }
+    }
+
+    /// Whether [`Stop::step`] has something to do soon.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.asked || self.held.is_some()
+    }
+
+    fn ask(&mut self, tree: &Tree, process: i32) {
+        if !process::catches(process, self.signal) {
+            let children = tree.children(process);
+            // Held before its children end, lest it sees that and goes on.
+            if tree.first() == Some(process) && !children.is_empty() {
+                send(process, libc::SIGSTOP);
+                self.held = Some(process);
+            }
+            for child in children {
+                self.ask(tree, *child);
+            }
+        }
+        send(process, self.signal);
+    }
+}
+
+/// Sends the signal to every process of the app alike.
+pub(super) fn signal_all(members: &Members, signal: i32) {
+    for stat in members.of_app() {
+        send(stat.pid, signal);
+    }
+}
+
+fn send(process: i32, signal: i32) {
+    // A process that ended meanwhile needs no signal. Real-time signals have no name in nix.
+    match Signal::try_from(signal) {
+        Ok(signal) => drop(kill(Pid::from_raw(process), signal)),
+        Err(_) => tracing::debug!(signal, "signal {signal} has no name and is not sent"),
+    }
+}
+
+/// Who is whose child within the app.
+struct Tree {
+    stats: Vec<Stat>,
+    children: BTreeMap<i32, Vec<i32>>,
+}
+
+impl Tree {
+    fn of(stats: Vec<Stat>) -> Self {
+        let mut children: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
+        for stat in &stats {
+            children.entry(stat.parent).or_default().push(stat.pid);
+        }
+        Self { stats, children }
+    }
+
+    /// Those whose parent is not of the app: the first process, and daemons that left theirs.
+    fn roots(&self) -> Vec<i32> {
+        let known = |pid: i32| self.stats.iter().any(|stat| stat.pid == pid);
+        self.stats.iter().filter(|stat| !known(stat.parent)).map(|stat| stat.pid).collect()
+    }
+
+    /// The one that was started first: its end is the command's end.
+    fn first(&self) -> Option<i32> {
+        self.stats.iter().min_by_key(|stat| (stat.start_time, stat.pid)).map(|stat| stat.pid)
+    }
+
+    fn children(&self, process: i32) -> &[i32] {
+        self.children.get(&process).map_or(&[], Vec::as_slice)
+    }
+}
