@@ -1,4 +1,16 @@
 //! Every decision of Tandem, pure: no clock, no input or output, no async.
 
+pub mod config;
+mod draft;
+pub mod placement;
 pub mod probe;
+pub mod restart;
+pub mod retention;
+pub mod rollout;
 pub mod routing;
+mod staffing;
+pub mod table;
+pub mod upkeep;
+pub mod world;
+
+pub use draft::Change;

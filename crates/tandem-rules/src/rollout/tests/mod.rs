@@ -1,0 +1,12 @@
+//! A rollout against a simulated world, where runner and balancers obey the documents with delays, failures and
+//! crashes.
+
+mod actors;
+mod crashes;
+mod events;
+mod people;
+mod properties;
+mod returns;
+mod scenarios;
+mod simulation;
+mod workers;

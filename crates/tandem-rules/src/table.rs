@@ -1,0 +1,152 @@
+//! Makes routing tables: which domains of an environment lead to which instances and static files.
+//!
+//! A table is always made from the one that serves by replacing the routes of one environment, so nothing that an
+//! environment does can touch another's routes. How a balancer finds its way in a table is in [`crate::routing`].
+
+use std::collections::BTreeMap;
+
+use tandem_types::app::AppSpec;
+use tandem_types::build::Build;
+use tandem_types::routing::{Member, Pool, Route, RoutingDocument, StaticFolder, Table};
+use tandem_types::{AppName, Digest, EnvironmentName, Epoch, ProcessType, ReleaseNumber};
+
+use crate::world::Owner;
+
+/// What one environment shows to the world.
+#[derive(Debug, Clone, Copy)]
+pub struct Service<'a> {
+    /// The app.
+    pub app: &'a AppName,
+    /// The environment.
+    pub environment: &'a EnvironmentName,
+    /// The release that takes the traffic.
+    pub release: ReleaseNumber,
+    /// Its build.
+    pub build: &'a Build,
+    /// The instances that answer.
+    pub members: &'a [Member],
+    /// Builds whose static files are served besides: those that took traffic lately, latest first.
+    pub older: &'a [&'a Build],
+}
+
+/// The domains of an environment: those of its app file in lower case, or `<app>.localhost`
+/// (`<env>.<app>.localhost` where the environment is not production).
+#[must_use]
+pub fn domains(app: &AppName, environment: &EnvironmentName, spec: &AppSpec) -> Vec<String> {
+    let mut domains: Vec<_> = spec.domains.iter().map(|domain| domain.to_ascii_lowercase()).collect();
+    if domains.is_empty() && *environment == EnvironmentName::production() {
+        domains.push(format!("{app}.localhost"));
+    } else if domains.is_empty() {
+        domains.push(format!("{environment}.{app}.localhost"));
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    domains.retain(|domain| seen.insert(domain.clone()));
+    domains
+}
+
+/// The first domain that another environment owns, and which that is.
+#[must_use]
+pub fn conflict<'a>(domains: &[String], taken: &'a BTreeMap<String, Owner>) -> Option<(String, &'a Owner)> {
+    domains.iter().find_map(|domain| taken.get(domain).map(|owner| (domain.clone(), owner)))
+}
+
+/// The routes of a service; none where it has no process type that takes traffic. Sorted by domain.
+#[must_use]
+pub fn routes(service: &Service<'_>) -> Vec<Route> {
+    let spec = &service.build.spec;
+    let Some(web) = spec.processes.get(&ProcessType::web()) else {
+        return Vec::new();
+    };
+    let mut members = service.members.to_vec();
+    members.sort();
+    let pool = Pool {
+        app: service.app.clone(),
+        environment: service.environment.clone(),
+        release: service.release,
+        members,
+        health: web.health.clone(),
+    };
+    let static_folders = static_folders(service.build, service.older);
+    let mut domains = domains(service.app, service.environment, spec);
+    domains.sort();
+    let route = |domain| Route {
+        domain,
+        prefix: "/".to_owned(),
+        pool: pool.clone(),
+        static_folders: static_folders.clone(),
+    };
+    domains.into_iter().map(route).collect()
+}
+
+/// The table with the routes of one environment replaced, sorted by domain and prefix: the same input gives the
+/// same table.
+#[must_use]
+pub fn replace(
+    table: &Table,
+    (app, environment): (&AppName, &EnvironmentName),
+    routes: Vec<Route>,
+    epoch: Epoch,
+) -> Table {
+    let others = table.routes.iter().filter(|route| !belongs(route, app, environment)).cloned();
+    let mut routes: Vec<_> = others.chain(routes).collect();
+    routes.sort_by(|a, b| (&a.domain, &a.prefix).cmp(&(&b.domain, &b.prefix)));
+    Table { epoch, routes }
+}
+
+/// Whether a route belongs to an environment.
+#[must_use]
+pub fn belongs(route: &Route, app: &AppName, environment: &EnvironmentName) -> bool {
+    route.pool.app == *app && route.pool.environment == *environment
+}
+
+/// Whether the environment's routes in the table lead requests exactly as these do. Static folders do not count:
+/// they change with time alone.
+#[must_use]
+pub fn leads_alike(table: &Table, app: &AppName, environment: &EnvironmentName, routes: &[Route]) -> bool {
+    let plain = |route: &Route| (route.domain.clone(), route.prefix.clone(), route.pool.clone());
+    let mut now: Vec<_> =
+        table.routes.iter().filter(|route| belongs(route, app, environment)).map(plain).collect();
+    now.sort_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)));
+    now == routes.iter().map(plain).collect::<Vec<_>>()
+}
+
+/// The epoch after every one that was ever written.
+#[must_use]
+pub fn next_epoch(routing: &RoutingDocument) -> Epoch {
+    let prepared = routing.prepared.as_ref().map_or(Epoch(0), |table| table.epoch);
+    routing.last.max(routing.serving.epoch).max(prepared).next()
+}
+
+/// Static folders of the build, each with the trees of older builds behind its own. A prefix whose folder is not a
+/// part of its own is left to the app.
+fn static_folders(build: &Build, older: &[&Build]) -> Vec<StaticFolder> {
+    let folder = |(prefix, _): (&String, &String)| {
+        let mut trees: Vec<_> = std::iter::once(build)
+            .chain(older.iter().copied())
+            .filter_map(|b| static_tree(b, prefix))
+            .collect();
+        let mut seen = std::collections::BTreeSet::new();
+        trees.retain(|tree| seen.insert(*tree));
+        static_tree(build, prefix)?;
+        Some(StaticFolder { prefix: slashed(prefix), trees })
+    };
+    build.spec.static_folders.iter().filter_map(folder).collect()
+}
+
+fn static_tree(build: &Build, prefix: &str) -> Option<Digest> {
+    let (_, folder) =
+        build.spec.static_folders.iter().find(|(other, _)| slashed(other) == slashed(prefix))?;
+    let mount = if folder.starts_with('/') { folder.clone() } else { format!("/app/{folder}") };
+    let mount = mount.trim_end_matches('/');
+    build.subtrees.iter().find(|subtree| subtree.mount == mount).map(|subtree| subtree.tree)
+}
+
+fn slashed(prefix: &str) -> String {
+    match prefix.trim_matches('/') {
+        "" => "/".to_owned(),
+        inner => format!("/{inner}/"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

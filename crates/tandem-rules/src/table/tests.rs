@@ -1,0 +1,120 @@
+//! Tables made of services.
+
+use tandem_types::app::ProcessSpec;
+use tandem_types::build::{SourceInfo, Subtree};
+use tandem_types::{BuildNumber, HostName, InstanceId, Span, Timestamp};
+
+use super::*;
+
+fn app(name: &str) -> AppName {
+    name.parse().unwrap()
+}
+
+fn build(number: u64, domains: &[&str]) -> Build {
+    let web = ProcessType::web();
+    Build {
+        app: app("guestbook"),
+        number: BuildNumber(number),
+        digest: Digest([1; 32]),
+        subtrees: vec![Subtree {
+            name: "static".to_owned(),
+            mount: "/app/staticfiles".to_owned(),
+            tree: Digest([u8::try_from(number).unwrap(); 32]),
+            bytes: 0,
+            files: 0,
+        }],
+        spec: AppSpec {
+            processes: [(web.clone(), ProcessSpec::new(&web, "gunicorn"))].into(),
+            domains: domains.iter().map(|domain| (*domain).to_owned()).collect(),
+            static_folders: [("/static".to_owned(), "staticfiles/".to_owned())].into(),
+            ..AppSpec::default()
+        },
+        source: SourceInfo::default(),
+        interpreter: None,
+        created: Timestamp::UNIX_EPOCH,
+        duration: Span::seconds(1),
+        warnings: Vec::new(),
+    }
+}
+
+fn member(instance: u64) -> Member {
+    let host: HostName = "alpha".parse().unwrap();
+    Member { host, instance: InstanceId(instance) }
+}
+
+fn service(build: &Build, members: &[u64], older: &[&Build]) -> Vec<Route> {
+    let members: Vec<_> = members.iter().map(|id| member(*id)).collect();
+    routes(&Service {
+        app: &app("guestbook"),
+        environment: &EnvironmentName::production(),
+        release: ReleaseNumber(build.number.0),
+        build,
+        members: &members,
+        older,
+    })
+}
+
+#[test]
+fn an_app_without_domains_is_found_under_its_name() {
+    let spec = AppSpec::default();
+    let staging = "staging".parse().unwrap();
+    assert_eq!(domains(&app("shop"), &EnvironmentName::production(), &spec), ["shop.localhost"]);
+    assert_eq!(domains(&app("shop"), &staging, &spec), ["staging.shop.localhost"]);
+}
+
+#[test]
+fn the_same_service_gives_the_same_routes_in_whatever_order_it_is_told() {
+    let build = build(1, &["B.example", "a.example", "b.example"]);
+    let routes = service(&build, &[3, 1, 2], &[]);
+    assert_eq!(routes, service(&build, &[1, 2, 3], &[]));
+    assert_eq!(
+        routes.iter().map(|route| route.domain.as_str()).collect::<Vec<_>>(),
+        ["a.example", "b.example"]
+    );
+    assert_eq!(routes[0].pool.members, [member(1), member(2), member(3)]);
+}
+
+#[test]
+fn static_files_of_older_releases_come_after_those_of_the_serving_one() {
+    let (new, old, oldest) = (build(3, &[]), build(2, &[]), build(1, &[]));
+    let routes = service(&new, &[1], &[&old, &oldest, &old]);
+    let folder = StaticFolder {
+        prefix: "/static/".to_owned(),
+        trees: vec![Digest([3; 32]), Digest([2; 32]), Digest([1; 32])],
+    };
+    assert_eq!(routes[0].static_folders, [folder]);
+}
+
+#[test]
+fn replacing_the_routes_of_one_environment_leaves_all_others_as_they_are() {
+    let guestbook = service(&build(1, &["m.example"]), &[1], &[]);
+    let mut other = guestbook[0].clone();
+    other.pool.app = app("shop");
+    let (before, after) = (
+        Route { domain: "a.example".to_owned(), ..other.clone() },
+        Route { domain: "z.example".to_owned(), ..other },
+    );
+    let table = Table { epoch: Epoch(4), routes: vec![before.clone(), guestbook[0].clone(), after.clone()] };
+    let new = service(&build(2, &["n.example"]), &[2], &[]);
+    let of = (&app("guestbook"), &EnvironmentName::production());
+    let replaced = replace(&table, of, new.clone(), Epoch(5));
+    assert_eq!(replaced, Table { epoch: Epoch(5), routes: vec![before, new[0].clone(), after] });
+}
+
+#[test]
+fn a_withdrawn_epoch_is_never_used_again() {
+    let mut routing = RoutingDocument { last: Epoch(7), ..RoutingDocument::default() };
+    routing.serving.epoch = Epoch(5);
+    assert_eq!(next_epoch(&routing), Epoch(8));
+    routing.prepared = Some(Table { epoch: Epoch(9), routes: Vec::new() });
+    assert_eq!(next_epoch(&routing), Epoch(10));
+}
+
+#[test]
+fn a_domain_that_another_environment_owns_is_named_with_its_owner() {
+    let owner = Owner { app: app("shop"), environment: EnvironmentName::production() };
+    let taken = [("b.example".to_owned(), owner.clone())].into();
+    let asked = ["a.example".to_owned(), "b.example".to_owned()];
+    assert_eq!(conflict(&asked, &taken), Some(("b.example".to_owned(), &owner)));
+    assert_eq!(conflict(&asked[..1], &taken), None);
+}
