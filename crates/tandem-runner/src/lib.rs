@@ -1,1 +1,35 @@
 //! The host reconciler: makes what runs here equal to the assignment document.
+//!
+//! Knows nothing but the documents it watches and the API client: it may be killed at any moment, comes back, takes over
+//! what runs and goes on. [`Runner`] is built from a [`Config`] and run until a drain.
+
+mod api;
+mod assignments;
+mod board;
+mod chain;
+mod config;
+mod context;
+mod environment;
+mod folders;
+mod gate;
+mod host;
+mod instance;
+mod intent;
+mod job;
+mod ledger;
+mod logs;
+mod order;
+mod plan;
+mod ports;
+mod probe;
+mod reconcile;
+mod removal;
+mod report;
+mod runner;
+mod spec;
+mod stage;
+mod tail;
+#[cfg(test)]
+mod testing;
+
+pub use runner::{Config, EndMode, Error, Runner};

@@ -1,0 +1,50 @@
+//! The config of a release, asked for when a process is to start.
+//!
+//! It is not in the assignment, so that secrets travel only to hosts that need them, when they need them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tandem_kit::api::{Client, Error};
+use tandem_types::api::InstanceConfig;
+use tandem_types::{HostName, ReleaseNumber};
+
+use crate::intent::Place;
+
+/// First wait after the server could not be asked; doubles.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+/// Longest wait.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// Waits between questions to a server that does not answer them.
+#[derive(Debug)]
+pub(crate) struct Patience(Duration);
+
+impl Patience {
+    /// Fresh.
+    pub(crate) fn new() -> Self {
+        Self(FIRST_WAIT)
+    }
+
+    /// Waits, and the next time longer.
+    pub(crate) async fn wait(&mut self) {
+        tokio::time::sleep(self.0).await;
+        self.0 = (self.0 * 2).min(LONGEST_WAIT);
+    }
+}
+
+/// Asks once.
+///
+/// # Errors
+/// The server is away, or refuses.
+pub(crate) async fn fetch(
+    client: &Client,
+    host: &HostName,
+    place: &Place,
+    release: ReleaseNumber,
+) -> Result<BTreeMap<String, String>, Error> {
+    let Place { app, environment } = place;
+    let path = format!("/v1/hosts/{host}/config/{app}/{environment}/{release}");
+    let config: InstanceConfig = client.get(&path).await?;
+    Ok(config.environment)
+}

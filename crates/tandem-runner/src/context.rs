@@ -1,0 +1,36 @@
+//! What every part of a runner shares: handles only, no state of its own.
+
+use std::path::PathBuf;
+
+use tandem_kit::api::Client;
+use tandem_kit::clock::Clock;
+use tandem_types::HostName;
+use tandem_types::instance::Isolation;
+use tokio::sync::watch;
+
+use crate::board::Board;
+use crate::folders::Folders;
+use crate::ledger::Ledger;
+
+/// Handles on everything an actor needs.
+#[derive(Debug)]
+pub(crate) struct Context {
+    /// Wall and monotonic time.
+    pub(crate) clock: Clock,
+    /// Where things are.
+    pub(crate) folders: Folders,
+    /// Fences and ports.
+    pub(crate) ledger: Ledger,
+    /// What is.
+    pub(crate) board: Board,
+    /// The server.
+    pub(crate) client: Client,
+    /// The program that is a shim when called `tandem shim DIR`.
+    pub(crate) binary: PathBuf,
+    /// How instances are kept apart here.
+    pub(crate) isolation: Isolation,
+    /// This host.
+    pub(crate) host: HostName,
+    /// True once no server answered for so long after the start that what ran before is started again without one.
+    pub(crate) alone: watch::Receiver<bool>,
+}

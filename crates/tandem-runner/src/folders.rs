@@ -1,0 +1,161 @@
+//! Where the runner keeps what, as decision 001 lays it out, and the names of volumes and logs.
+//!
+//! ```text
+//! DATA/runner/
+//!   cache/  trees/<digest>/  state.json
+//!   instances/<id>/   instance.json, the shim's spec.json and exit.json, home/
+//!   jobs/<id>/        job.json, outcome.json, `started`, the shim's files, home/
+//!   logs/<app>.<env>/<id>/   source.json and chunks; outlives its instance
+//! DATA/volumes/<app>.<env>/<name>/
+//! ```
+
+use std::path::{Path, PathBuf};
+
+use tandem_kit::files;
+use tandem_kit::paths::DataDir;
+use tandem_types::{Digest, InstanceId, JobId};
+
+use crate::intent::Place;
+
+/// Paths below the data folder.
+#[derive(Debug, Clone)]
+pub(crate) struct Folders {
+    root: PathBuf,
+    volumes: PathBuf,
+    sockets: PathBuf,
+    /// Parent of all control groups, relative to the root of each hierarchy.
+    pub(crate) cgroup_parent: String,
+}
+
+/// Something that runs in a folder, a control group and with a log of its own: an instance or a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Unit {
+    /// An instance.
+    Instance(InstanceId),
+    /// A job.
+    Job(JobId),
+}
+
+impl std::fmt::Display for Unit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Instance(id) => id.fmt(f),
+            Self::Job(id) => id.fmt(f),
+        }
+    }
+}
+
+impl Unit {
+    /// Reads a name as it is printed; none for anything else, such as the control group of a build.
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        let unit = match name.as_bytes().first()? {
+            b'i' => Self::Instance(name.parse().ok()?),
+            b'j' => Self::Job(name.parse().ok()?),
+            _ => return None,
+        };
+        (unit.to_string() == name).then_some(unit)
+    }
+}
+
+impl Folders {
+    /// Makes the folders that are missing.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub(crate) fn open(data: &DataDir) -> Result<Self, files::Error> {
+        let folders = Self {
+            root: data.runner(),
+            volumes: data.volumes(),
+            sockets: data.shim_sockets(),
+            cgroup_parent: data.cgroup_name(),
+        };
+        files::ensure_dir(&folders.root, 0o700)?;
+        files::ensure_dir(&folders.volumes, 0o700)?;
+        for name in ["cache", "trees", "instances", "jobs", "logs"] {
+            files::ensure_dir(&folders.root.join(name), 0o700)?;
+        }
+        Ok(folders)
+    }
+
+    /// Raw blobs, sources of hard links.
+    pub(crate) fn cache(&self) -> PathBuf {
+        self.root.join("cache")
+    }
+
+    /// Folder of all checked-out trees.
+    pub(crate) fn trees(&self) -> PathBuf {
+        self.root.join("trees")
+    }
+
+    /// A checked-out tree.
+    pub(crate) fn tree(&self, digest: &Digest) -> PathBuf {
+        self.trees().join(digest.to_string())
+    }
+
+    /// Highest fences and ports.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.root.join("state.json")
+    }
+
+    /// Folder of all instances.
+    pub(crate) fn instances(&self) -> PathBuf {
+        self.root.join("instances")
+    }
+
+    /// Folder of all jobs.
+    pub(crate) fn jobs(&self) -> PathBuf {
+        self.root.join("jobs")
+    }
+
+    /// Folder of an instance or job.
+    pub(crate) fn unit(&self, unit: Unit) -> PathBuf {
+        match unit {
+            Unit::Instance(id) => self.instances().join(id.to_string()),
+            Unit::Job(id) => self.jobs().join(id.to_string()),
+        }
+    }
+
+    /// Control socket of a shim.
+    pub(crate) fn socket(&self, unit: Unit) -> PathBuf {
+        self.sockets.join(format!("{unit}.sock"))
+    }
+
+    /// Folder of all shims' sockets.
+    pub(crate) fn sockets(&self) -> &Path {
+        &self.sockets
+    }
+
+    /// Folder of all logs.
+    pub(crate) fn logs(&self) -> PathBuf {
+        self.root.join("logs")
+    }
+
+    /// Folder of an environment's logs.
+    pub(crate) fn logs_of(&self, place: &Place) -> PathBuf {
+        self.logs().join(place.to_string())
+    }
+
+    /// Log of an instance or job.
+    pub(crate) fn log(&self, place: &Place, unit: Unit) -> PathBuf {
+        self.logs_of(place).join(unit.to_string())
+    }
+
+    /// Folder of an environment's volumes.
+    pub(crate) fn volumes_of(&self, place: &Place) -> PathBuf {
+        self.volumes.join(place.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_instances_and_jobs_are_taken_for_such() {
+        assert_eq!(Unit::parse("i42"), Some(Unit::Instance(InstanceId(42))));
+        assert_eq!(Unit::parse("j9"), Some(Unit::Job(JobId(9))));
+        for other in ["", "i", "42", "i042", "build-7", "j-1", "i4.sock", "b7"] {
+            assert_eq!(Unit::parse(other), None, "{other:?}");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Taking over what an earlier process of the runner left: a shim that lives, an end that was not seen, or nothing.
+
+use std::time::Duration;
+
+use tandem_sandbox::cgroup::Group;
+use tandem_sandbox::shim::{Adopted, ExitRecord, ShimHandle, adopt};
+use tandem_types::Span;
+use tandem_types::instance::{Exit, InstanceState};
+
+use super::actor::{Actor, Phase};
+use super::running::Run;
+use crate::chain::chain;
+use crate::gate::Gate;
+use crate::spec;
+
+/// Wait before a shim that lives and does not answer is asked again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+impl Actor {
+    /// Looks into the folder; the report that follows is the first true one of this process.
+    pub(crate) async fn find(&mut self) -> Phase {
+        if !spec::is_in(&self.folder) {
+            return Phase::Launch;
+        }
+        match adopt(&self.folder).await {
+            Ok(Adopted::Live(shim)) => self.take_over(shim).await,
+            Ok(Adopted::Ended(record)) => self.ended(record, None).await,
+            Ok(Adopted::Gone { .. }) => {
+                let record = self.unknown_end();
+                self.ended(record, None).await
+            }
+            Err(error) => self.ask_again(chain(&error)).await,
+        }
+    }
+
+    async fn take_over(&mut self, shim: ShimHandle) -> Phase {
+        match shim.status().await {
+            Ok(status) => {
+                let gate = if self.record.passed { Gate::passed_before() } else { Gate::closed() };
+                let run = Run::new(shim, gate, self.age(status.started));
+                self.port = spec::cached_port(&self.folder);
+                self.began(&status);
+                self.report(run.gate.state());
+                Phase::Running(Box::new(run))
+            }
+            Err(error) => self.ask_again(chain(&error)).await,
+        }
+    }
+
+    /// A shim that does not answer may be one that is overloaded: nothing is killed for it, but where it should
+    /// end anyway.
+    async fn ask_again(&mut self, reason: String) -> Phase {
+        let reason = format!("its shim does not answer: {reason}");
+        let state = if self.record.passed { InstanceState::Unhealthy } else { InstanceState::Starting };
+        self.report_because(state, reason);
+        if self.orders.unless_ended(tokio::time::sleep(AGAIN)).await.is_some() {
+            return Phase::Find;
+        }
+        self.sweep_group().await;
+        Phase::Stopped
+    }
+
+    /// Kills whatever is left in the control group.
+    pub(super) async fn sweep_group(&self) {
+        let group = Group::open(&self.context.folders.cgroup_parent, &self.id().to_string());
+        if let Err(error) = group.sweep().await {
+            self.warn("could not end what is left", &error);
+        }
+    }
+
+    /// For a process that went without a word: its shim was killed, or the machine went down.
+    pub(super) fn unknown_end(&self) -> ExitRecord {
+        let at = self.context.clock.now();
+        let exit = Exit { code: None, signal: None, out_of_memory: false, at };
+        ExitRecord { started: self.line.started.unwrap_or(at), exit, timed_out: false, dropped_lines: 0 }
+    }
+
+    /// How long ago that was, by the wall clock; nothing where it was set back since.
+    pub(super) fn age(&self, started: tandem_types::Timestamp) -> Span {
+        spec::between(started, self.context.clock.now())
+    }
+}

@@ -1,0 +1,109 @@
+//! Whose lines a log folder holds (`source.json`), so that they can be told when the instance is gone.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use tandem_kit::files;
+use tandem_sandbox::logs::Line;
+use tandem_types::assignment::JobKind;
+use tandem_types::event::LogLine;
+use tandem_types::{InstanceId, JobId, ProcessType, ReleaseNumber};
+
+use crate::folders::Unit;
+use crate::intent::{Intent, JobIntent};
+
+const NAME: &str = "source.json";
+
+/// What all lines of a log have in common.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Source {
+    /// The instance; none for a job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) instance: Option<InstanceId>,
+    /// The job; none for an instance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) job: Option<JobId>,
+    /// The release.
+    pub(crate) release: ReleaseNumber,
+    /// The process type; `release` or `smoke` for a job.
+    pub(crate) process: ProcessType,
+    /// Its place among its siblings, from 1.
+    pub(crate) index: u32,
+}
+
+impl Source {
+    /// The log of an instance.
+    pub(crate) fn of_instance(intent: &Intent) -> Self {
+        let instance = &intent.instance;
+        Self {
+            instance: Some(instance.id),
+            job: None,
+            release: instance.release,
+            process: instance.process.clone(),
+            index: instance.index,
+        }
+    }
+
+    /// The log of a job.
+    pub(crate) fn of_job(intent: &JobIntent) -> Self {
+        let name = match intent.job.kind {
+            JobKind::Smoke => "smoke",
+            JobKind::Release => "release",
+        };
+        Self {
+            instance: None,
+            job: Some(intent.job.id),
+            release: intent.job.release,
+            process: name.parse().expect("both are process types by their form"),
+            index: 1,
+        }
+    }
+
+    /// Whose it is.
+    pub(crate) fn unit(&self) -> Option<Unit> {
+        self.instance.map(Unit::Instance).or(self.job.map(Unit::Job))
+    }
+
+    /// A line of it as it is sent.
+    pub(crate) fn tell(&self, line: Line) -> LogLine {
+        LogLine {
+            time: line.time,
+            instance: self.instance,
+            release: self.release,
+            process: self.process.clone(),
+            index: self.index,
+            stream: line.stream,
+            text: line.text,
+        }
+    }
+}
+
+/// Writes whose log it is; the folder is made where it is missing.
+///
+/// # Errors
+/// The disk refuses.
+pub(crate) fn write(folder: &Path, source: &Source) -> Result<(), files::Error> {
+    if let Some(parent) = folder.parent() {
+        files::ensure_dir(parent, 0o700)?;
+    }
+    files::ensure_dir(folder, 0o700)?;
+    if files::read_json::<Source>(&folder.join(NAME)).is_ok_and(|kept| kept.as_ref() == Some(source)) {
+        return Ok(());
+    }
+    let text = serde_json::to_vec(source).expect("a source is plain JSON");
+    files::write_atomic_unsynced(&folder.join(NAME), &text, 0o600)
+}
+
+/// The log in a folder; none where the folder does not say whose it is.
+pub(crate) fn read(folder: &Path) -> Option<(PathBuf, Source)> {
+    let source = files::read_json(&folder.join(NAME)).ok().flatten()?;
+    Some((folder.to_owned(), source))
+}
+
+/// All logs of an environment.
+pub(crate) fn list(folder: &Path) -> Vec<(PathBuf, Source)> {
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    entries.filter_map(|entry| read(&entry.ok()?.path())).collect()
+}

@@ -1,0 +1,126 @@
+//! Which instance has which port.
+//!
+//! A port is kept as long as its instance exists, over crashes and over the runner's own restarts, because a
+//! routing table may still name it. One that was given back is the last to be given again: a connection that a
+//! balancer kept open, or a table that is one epoch old, must not reach another app.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use tandem_types::{InstanceId, defaults};
+
+/// Ports given to instances, and where the search for the next one begins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Ports {
+    given: BTreeMap<InstanceId, u16>,
+    next: u16,
+}
+
+impl Default for Ports {
+    fn default() -> Self {
+        Self::starting_at(defaults::FIRST_PORT)
+    }
+}
+
+/// Every port is given or in use by somebody else.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("find a free port between {} and {}", defaults::FIRST_PORT, defaults::LAST_PORT)]
+pub(crate) struct Exhausted;
+
+impl Ports {
+    /// None given yet; the search begins at the port (or at the nearest of ours). Runners of several data folders on
+    /// one machine begin at different places, so that they do not race for the same ports.
+    pub(crate) fn starting_at(port: u16) -> Self {
+        let next = port.clamp(defaults::FIRST_PORT, defaults::LAST_PORT);
+        Self { given: BTreeMap::new(), next }
+    }
+
+    /// The port of an instance, the one it has already or the next one that nobody uses.
+    pub(crate) fn give(
+        &mut self,
+        instance: InstanceId,
+        is_free: impl Fn(u16) -> bool,
+    ) -> Result<u16, Exhausted> {
+        if let Some(port) = self.given.get(&instance) {
+            return Ok(*port);
+        }
+        let taken: BTreeSet<u16> = self.given.values().copied().collect();
+        let start = self.next.clamp(defaults::FIRST_PORT, defaults::LAST_PORT);
+        let port = (start..=defaults::LAST_PORT)
+            .chain(defaults::FIRST_PORT..start)
+            .find(|port| !taken.contains(port) && is_free(*port))
+            .ok_or(Exhausted)?;
+        self.given.insert(instance, port);
+        self.next = if port == defaults::LAST_PORT { defaults::FIRST_PORT } else { port + 1 };
+        Ok(port)
+    }
+
+    /// Takes the port of an instance back. True when it had one.
+    pub(crate) fn take_back(&mut self, instance: InstanceId) -> bool {
+        self.given.remove(&instance).is_some()
+    }
+
+    /// Takes back the ports of all instances that are no more. True when there was one.
+    pub(crate) fn retain(&mut self, exists: impl Fn(InstanceId) -> bool) -> bool {
+        let before = self.given.len();
+        self.given.retain(|instance, _| exists(*instance));
+        before != self.given.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: u16 = defaults::FIRST_PORT;
+
+    #[test]
+    fn an_instance_keeps_its_port_and_no_two_share_one() {
+        let mut ports = Ports::default();
+        let one = ports.give(InstanceId(1), |_| true);
+        let two = ports.give(InstanceId(2), |_| true);
+        assert_eq!((one, two), (Ok(FIRST), Ok(FIRST + 1)));
+        assert_eq!(ports.give(InstanceId(1), |_| false), Ok(FIRST));
+    }
+
+    #[test]
+    fn a_port_that_somebody_else_uses_is_skipped() {
+        let mut ports = Ports::default();
+        assert_eq!(ports.give(InstanceId(1), |port| port > FIRST + 2), Ok(FIRST + 3));
+    }
+
+    #[test]
+    fn a_port_given_back_is_the_last_to_be_given_again() {
+        let mut ports = Ports::default();
+        ports.give(InstanceId(1), |_| true).expect("the first port is free");
+        assert!(ports.take_back(InstanceId(1)));
+        assert!(!ports.take_back(InstanceId(1)));
+        assert_eq!(ports.give(InstanceId(2), |_| true), Ok(FIRST + 1));
+        assert_eq!(ports.give(InstanceId(3), |port| port == FIRST), Ok(FIRST));
+    }
+
+    #[test]
+    fn all_ports_in_use_is_an_error_and_not_an_endless_search() {
+        assert_eq!(Ports::default().give(InstanceId(1), |_| false), Err(Exhausted));
+    }
+
+    #[test]
+    fn ports_survive_being_written_and_read() {
+        let mut ports = Ports::default();
+        ports.give(InstanceId(7), |_| true).expect("the first port is free");
+        let text = serde_json::to_string(&ports).expect("ports are plain JSON");
+        assert_eq!(text, r#"{"given":{"i7":20000},"next":20001}"#);
+        assert_eq!(serde_json::from_str::<Ports>(&text).expect("it was just written"), ports);
+    }
+
+    #[test]
+    fn ports_of_instances_that_are_no_more_are_taken_back() {
+        let mut ports = Ports::default();
+        for id in 1..=3 {
+            ports.give(InstanceId(id), |_| true).expect("there are thousands");
+        }
+        assert!(ports.retain(|instance| instance == InstanceId(2)));
+        assert!(!ports.retain(|instance| instance == InstanceId(2)));
+        assert_eq!(ports.give(InstanceId(2), |_| false), Ok(FIRST + 1));
+    }
+}

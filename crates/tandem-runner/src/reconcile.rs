@@ -1,0 +1,165 @@
+//! The reconciler: hears what should be, gives every instance and job an actor, and tells each what it should be.
+//!
+//! It waits for nothing but news, so a change reaches its actor within the time it takes to compare two maps. Actors
+//! never talk to each other; what they have in common is the board.
+
+mod actors;
+mod strays;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tandem_kit::api::Watch;
+use tandem_kit::drain::Drain;
+use tandem_kit::tasks::Tasks;
+use tandem_types::document::Change;
+use tokio::sync::{mpsc, watch};
+
+use crate::assignments::Assignments;
+use crate::board::BuildKey;
+use crate::context::Context;
+use crate::folders::Unit;
+use crate::order::Fate;
+use crate::plan::{self, Wanted};
+use crate::runner::EndMode;
+use crate::stage::Needs;
+use actors::Actors;
+
+/// After the start without a word from a server, what ran before is started again without one.
+const ALONE_AFTER: Duration = Duration::from_secs(5);
+/// Limit of the end of everything: the longest stop time-out, and what shims and disks take.
+const STOP_ALL_GRACE: Duration = Duration::from_secs(25);
+
+/// The host reconciler.
+pub(crate) struct Reconciler {
+    context: Arc<Context>,
+    actors: Actors,
+    /// Actors that ended.
+    ended: mpsc::UnboundedReceiver<Unit>,
+    assignments: Assignments,
+    needs: watch::Sender<Needs>,
+    alone: watch::Sender<bool>,
+    /// Whether what no actor stands for was swept.
+    swept: bool,
+}
+
+enum Event {
+    Change(Change),
+    Ended(Unit),
+    Alone,
+    Drain,
+}
+
+/// The two ends of what the reconciler drives.
+pub(crate) struct Outlets {
+    /// Builds that must be here.
+    pub(crate) needs: watch::Sender<Needs>,
+    /// That no server answers.
+    pub(crate) alone: watch::Sender<bool>,
+}
+
+impl Reconciler {
+    /// Takes over what an earlier process left; on return the board tells how it is.
+    pub(crate) async fn adopt(context: Arc<Context>, tasks: Tasks, outlets: Outlets) -> Self {
+        // Unbounded, but no more than one message an actor.
+        let (sender, ended) = mpsc::unbounded_channel();
+        let mut actors = Actors::new(Arc::clone(&context), tasks, sender);
+        actors.adopt().await;
+        let assignments = Assignments::new(context.ledger.fences());
+        let Outlets { needs, alone } = outlets;
+        Self { context, actors, ended, assignments, needs, alone, swept: false }
+    }
+
+    /// Reconciles until the drain, and then ends as told.
+    pub(crate) async fn run(mut self, mut watch: Watch, drain: Drain, end: watch::Receiver<EndMode>) {
+        let alone = tokio::time::sleep(ALONE_AFTER);
+        tokio::pin!(alone);
+        self.reconcile().await;
+        loop {
+            let event = tokio::select! {
+                change = watch.next() => Event::Change(change),
+                Some(unit) = self.ended.recv() => Event::Ended(unit),
+                () = &mut alone, if !self.is_settled() => Event::Alone,
+                () = drain.requested() => Event::Drain,
+            };
+            match event {
+                Event::Change(change) => {
+                    if !self.assignments.apply(change) {
+                        continue;
+                    }
+                }
+                Event::Ended(unit) => self.actors.forget(unit),
+                Event::Alone => {
+                    tracing::warn!("no server answers: what ran here before is started again without one");
+                    self.alone.send_replace(true);
+                }
+                Event::Drain => break,
+            }
+            self.reconcile().await;
+        }
+        let end = *end.borrow();
+        match end {
+            EndMode::Leave => tracing::info!("instances go on without this runner"),
+            EndMode::StopAll => self.stop_all().await,
+        }
+    }
+
+    fn is_settled(&self) -> bool {
+        self.assignments.is_complete() || *self.alone.borrow()
+    }
+
+    async fn reconcile(&mut self) {
+        self.obey();
+        let wanted = plan::wanted(&self.assignments);
+        if self.assignments.is_complete() {
+            for action in plan::plan(&wanted, &self.actors.present()) {
+                self.actors.act(action);
+            }
+        }
+        self.tell_needs(&wanted);
+        if self.assignments.is_complete() && !self.swept {
+            self.swept = true;
+            self.actors.sweep_strays();
+        }
+    }
+
+    /// Fences are on the disk before they are acted on. A disk that refuses must not stop the acting: the store has
+    /// checked the fence as well, this is the second lock.
+    fn obey(&self) {
+        if let Err(error) = self.context.ledger.obey(self.assignments.fences()) {
+            tracing::error!(error = &error as &dyn std::error::Error, "could not write the fences down");
+        }
+        self.context.board.put_fence(self.assignments.highest_fence());
+    }
+
+    fn tell_needs(&self, wanted: &Wanted) {
+        let mut builds = wanted.builds.clone();
+        let used = self.actors.builds();
+        builds.extend(used.filter(|(key, _): &(BuildKey, _)| !wanted.builds.contains_key(key)));
+        let needs = Needs { builds, complete: self.assignments.is_complete() };
+        self.needs.send_if_modified(|told| {
+            let differs = *told != needs;
+            if differs {
+                *told = needs;
+            }
+            differs
+        });
+    }
+
+    /// Ends every process at the same time, each with its own time-out.
+    async fn stop_all(&mut self) {
+        let limit = self.actors.longest_stop() + STOP_ALL_GRACE;
+        self.actors.order_all(Fate::Halt);
+        let ended = async {
+            while !self.actors.is_empty() {
+                match self.ended.recv().await {
+                    Some(unit) => self.actors.forget(unit),
+                    None => break,
+                }
+            }
+        };
+        if tokio::time::timeout(limit, ended).await.is_err() {
+            tracing::error!("not everything ended within {limit:?}; the next start finds what is left");
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! The actors of this process: started, told, counted.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{join, join_all};
+use tandem_kit::tasks::{Kind, Tasks};
+use tandem_types::assignment::AssignedBuild;
+use tandem_types::{InstanceId, JobId};
+use tokio::sync::{mpsc, watch};
+
+use super::strays;
+use crate::board::BuildKey;
+use crate::context::Context;
+use crate::folders::Unit;
+use crate::instance::{self, Record};
+use crate::intent::{Intent, JobIntent};
+use crate::job;
+use crate::order::{Fate, Order, Orders, Wish};
+use crate::plan::{Action, Holding, Present};
+
+/// All of them.
+pub(super) struct Actors {
+    context: Arc<Context>,
+    tasks: Tasks,
+    ended: mpsc::UnboundedSender<Unit>,
+    instances: BTreeMap<InstanceId, watch::Sender<Order<Intent>>>,
+    jobs: BTreeMap<JobId, watch::Sender<Order<JobIntent>>>,
+}
+
+/// Tells that an actor ended, however it did.
+struct Farewell {
+    unit: Unit,
+    ended: mpsc::UnboundedSender<Unit>,
+}
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        // Nobody listens any more when the runner ends, and then nobody needs to know.
+        let _ = self.ended.send(self.unit);
+    }
+}
+
+impl Actors {
+    /// None yet.
+    pub(super) fn new(context: Arc<Context>, tasks: Tasks, ended: mpsc::UnboundedSender<Unit>) -> Self {
+        Self { context, tasks, ended, instances: BTreeMap::new(), jobs: BTreeMap::new() }
+    }
+
+    /// Gives everything that an earlier process left an actor, which looks at it before this returns.
+    pub(super) async fn adopt(&mut self) {
+        let found = strays::records(&self.context.folders);
+        let instances = found.instances.into_iter().map(|record| {
+            let order = unconfirmed(record.intent.clone());
+            let (sender, orders) = Orders::channel(order);
+            let mut actor = instance::Actor::new(Arc::clone(&self.context), orders, Some(record));
+            async move {
+                let phase = actor.find().await;
+                (sender, actor, phase)
+            }
+        });
+        let jobs = found.jobs.into_iter().map(|intent| {
+            let (sender, orders) = Orders::channel(unconfirmed(intent));
+            let mut actor = job::Actor::new(Arc::clone(&self.context), orders);
+            async move {
+                let phase = actor.find().await;
+                (sender, actor, phase)
+            }
+        });
+        let (instances, jobs) = join(join_all(instances), join_all(jobs)).await;
+        for (sender, actor, phase) in instances {
+            let id = sender.borrow().intent.instance.id;
+            self.spawn(Unit::Instance(id), "instance", actor.run(phase));
+            self.instances.insert(id, sender);
+        }
+        for (sender, actor, phase) in jobs {
+            let id = sender.borrow().intent.job.id;
+            self.spawn(Unit::Job(id), "job", actor.run(phase));
+            self.jobs.insert(id, sender);
+        }
+    }
+
+    /// What each was told last.
+    pub(super) fn present(&self) -> Present {
+        Present {
+            instances: self.instances.iter().map(|(id, orders)| (*id, holding(&orders.borrow()))).collect(),
+            jobs: self.jobs.iter().map(|(id, orders)| (*id, holding(&orders.borrow()))).collect(),
+        }
+    }
+
+    /// Does one thing of a plan.
+    pub(super) fn act(&mut self, action: Action) {
+        match action {
+            Action::StartInstance(intent) => self.start_instance(intent),
+            Action::ChangeInstance(intent) => tell(&self.instances, intent.instance.id, intent),
+            Action::RemoveInstance(id) => leave(&self.instances, id),
+            Action::StartJob(intent) => self.start_job(intent),
+            Action::ChangeJob(intent) => tell(&self.jobs, intent.job.id, intent),
+            Action::RemoveJob(id) => leave(&self.jobs, id),
+        }
+    }
+
+    /// An actor has ended.
+    pub(super) fn forget(&mut self, unit: Unit) {
+        match unit {
+            Unit::Instance(id) => {
+                self.instances.remove(&id);
+            }
+            Unit::Job(id) => {
+                self.jobs.remove(&id);
+            }
+        }
+    }
+
+    /// Tells all the same fate.
+    pub(super) fn order_all(&self, fate: Fate) {
+        self.instances.values().for_each(|orders| orders.send_modify(|order| order.fate = fate));
+        self.jobs.values().for_each(|orders| orders.send_modify(|order| order.fate = fate));
+    }
+
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.instances.is_empty() && self.jobs.is_empty()
+    }
+
+    /// The longest time that an instance may take to end.
+    pub(super) fn longest_stop(&self) -> Duration {
+        let timeout = |orders: &watch::Sender<Order<Intent>>| {
+            orders.borrow().intent.instance.spec.stop_timeout.as_duration()
+        };
+        self.instances.values().map(timeout).max().unwrap_or_default()
+    }
+
+    /// Builds that are in use, whether or not an assignment still names them.
+    pub(super) fn builds(&self) -> impl Iterator<Item = (BuildKey, Arc<AssignedBuild>)> {
+        let instances = self.instances.values().map(|orders| {
+            let Intent { place, instance, build, .. } = &*orders.borrow().intent;
+            ((place.app.clone(), instance.build), Arc::clone(build))
+        });
+        let jobs = self.jobs.values().map(|orders| {
+            let JobIntent { place, job, build, .. } = &*orders.borrow().intent;
+            ((place.app.clone(), job.build), Arc::clone(build))
+        });
+        instances.chain(jobs)
+    }
+
+    /// Removes, aside, what no actor stands for: folders, groups, sockets, ports.
+    pub(super) fn sweep_strays(&self) {
+        let instances = self.instances.keys().map(|id| Unit::Instance(*id));
+        let known: BTreeSet<Unit> = instances.chain(self.jobs.keys().map(|id| Unit::Job(*id))).collect();
+        self.context.ledger.keep_ports(|id| known.contains(&Unit::Instance(id)));
+        let folders = self.context.folders.clone();
+        self.tasks.spawn("stray-sweep", Kind::Helper, strays::sweep(folders, known));
+    }
+
+    fn start_instance(&mut self, intent: Intent) {
+        let id = intent.instance.id;
+        let folder = self.context.folders.unit(Unit::Instance(id));
+        // One whose actor ended by a bug of ours: what it started is taken over.
+        let record = Record::read(&folder).ok().flatten();
+        let (sender, orders) = Orders::channel(confirmed(intent));
+        let actor = instance::Actor::new(Arc::clone(&self.context), orders, record);
+        self.spawn(Unit::Instance(id), "instance", actor.run(instance::Phase::Find));
+        self.instances.insert(id, sender);
+    }
+
+    fn start_job(&mut self, intent: JobIntent) {
+        let id = intent.job.id;
+        let (sender, orders) = Orders::channel(confirmed(intent));
+        let actor = job::Actor::new(Arc::clone(&self.context), orders);
+        self.spawn(Unit::Job(id), "job", actor.run(job::Phase::Find));
+        self.jobs.insert(id, sender);
+    }
+
+    /// A helper: dropped when the runner ends, its process goes on.
+    fn spawn(&self, unit: Unit, name: &'static str, actor: impl Future<Output = ()> + Send + 'static) {
+        let farewell = Farewell { unit, ended: self.ended.clone() };
+        self.tasks.spawn(name, Kind::Helper, async move {
+            let _farewell = farewell;
+            actor.await;
+        });
+    }
+}
+
+fn confirmed<T>(intent: T) -> Order<T> {
+    Order { intent: Arc::new(intent), confirmed: true, fate: Fate::Stay }
+}
+
+fn unconfirmed<T>(intent: T) -> Order<T> {
+    Order { confirmed: false, ..confirmed(intent) }
+}
+
+fn holding<T: Wish>(order: &Order<T>) -> Holding<T> {
+    match (order.fate, order.confirmed) {
+        (Fate::Stay, true) => Holding::As(Arc::clone(&order.intent)),
+        (Fate::Stay, false) => Holding::Adopted(Arc::clone(&order.intent)),
+        (Fate::Halt | Fate::Leave, _) => Holding::Leaving,
+    }
+}
+
+fn tell<Id: Ord, T>(orders: &BTreeMap<Id, watch::Sender<Order<T>>>, id: Id, intent: T) {
+    if let Some(orders) = orders.get(&id) {
+        orders.send_modify(|order| {
+            *order = Order { fate: order.fate, ..confirmed(intent) };
+        });
+    }
+}
+
+fn leave<Id: Ord, T>(orders: &BTreeMap<Id, watch::Sender<Order<T>>>, id: Id) {
+    if let Some(orders) = orders.get(&id) {
+        orders.send_modify(|order| order.fate = Fate::Leave);
+    }
+}

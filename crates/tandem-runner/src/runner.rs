@@ -1,0 +1,172 @@
+//! The runner as a whole: built from its configuration, run until the drain.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tandem_blobs::{LinkCache, cache, checkout};
+use tandem_kit::api::{Client, Server};
+use tandem_kit::clock::Clock;
+use tandem_kit::drain::{self, Drain, Trigger};
+use tandem_kit::paths::DataDir;
+use tandem_kit::tasks::{self, Kind, Tasks};
+use tandem_kit::{files, http};
+use tandem_types::instance::Address;
+use tandem_types::{HostName, defaults, keys};
+use tokio::net::UnixListener;
+use tokio::sync::watch;
+
+use crate::board::Board;
+use crate::context::Context;
+use crate::folders::Folders;
+use crate::host::{self, Host};
+use crate::ledger::Ledger;
+use crate::logs::{Shelf, trim};
+use crate::reconcile::{Outlets, Reconciler};
+use crate::stage::{Needs, Stager};
+use crate::{api, report};
+
+/// Time that answers under way get at the end.
+const JOIN_LIMIT: Duration = Duration::from_secs(1);
+
+/// What a runner is told.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Name of this host; the assignments under it are obeyed.
+    pub host: HostName,
+    /// The data folder; `runner/` and `volumes/` in it are the runner's.
+    pub data: DataDir,
+    /// Where the server is.
+    pub server: Server,
+    /// The program that is a shim when called `<binary> shim DIR`.
+    pub binary: PathBuf,
+    /// What the drain means for the instances; read when it comes.
+    pub end: watch::Receiver<EndMode>,
+    /// Wall and monotonic time.
+    pub clock: Clock,
+}
+
+/// What becomes of the instances when the runner ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum EndMode {
+    /// They go on, for the next runner to take over.
+    #[default]
+    Leave,
+    /// Each gets its stop signal and its time; the runner ends after them.
+    StopAll,
+}
+
+/// Why a runner could not be built.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Its folders.
+    #[error("prepare the runner's folder")]
+    Folders(#[source] files::Error),
+    /// Its record of fences and ports.
+    #[error("read what the runner wrote down")]
+    Ledger(#[source] files::Error),
+    /// Its blobs.
+    #[error("open the runner's blob cache")]
+    Cache(#[source] cache::Error),
+    /// Half-made trees of an earlier process.
+    #[error("remove unfinished checkouts")]
+    Leftovers(#[source] checkout::Error),
+    /// Its own API.
+    #[error("open the runner's socket")]
+    Bind(#[source] http::BindError),
+}
+
+/// The host reconciler, ready to run.
+pub struct Runner {
+    context: Arc<Context>,
+    host: Host,
+    cache: LinkCache,
+    outlets: Outlets,
+    listener: UnixListener,
+    end: watch::Receiver<EndMode>,
+    trigger: Trigger,
+    tasks: Tasks,
+}
+
+impl std::fmt::Debug for Runner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runner").field("host", &self.host.name).finish_non_exhaustive()
+    }
+}
+
+impl Runner {
+    /// Opens the folders and the socket, and finds out how instances can be kept apart. Nothing is started or stopped.
+    ///
+    /// # Errors
+    /// A folder cannot be made or read, or another runner listens on the socket.
+    pub async fn build(config: Config) -> Result<Self, Error> {
+        let (folders, ledger, cache) = open(&config.data)?;
+        let (isolation, explanation) = tasks::blocking("isolation", tandem_sandbox::isolation).await;
+        tracing::info!(?isolation, "{explanation}");
+        let socket = config.data.runner_socket();
+        let listener = http::bind_unix(&socket, 0o600).await.map_err(Error::Bind)?;
+        let host = Host {
+            name: config.host.clone(),
+            boot_id: host::boot_id(),
+            started: config.clock.now(),
+            api: Address::Unix(socket),
+            isolation,
+        };
+        let (alone, alone_seen) = watch::channel(false);
+        let context = Arc::new(Context {
+            clock: config.clock,
+            folders,
+            ledger,
+            board: Board::default(),
+            client: Client::new(config.server),
+            binary: config.binary,
+            isolation,
+            host: config.host,
+            alone: alone_seen,
+        });
+        // Its own drain: when the process drains, instances may have to be stopped first.
+        let (trigger, inner) = drain::channel();
+        let outlets = Outlets { needs: watch::Sender::new(Needs::default()), alone };
+        let tasks = Tasks::new(inner);
+        Ok(Self { context, host, cache, outlets, listener, end: config.end, trigger, tasks })
+    }
+
+    /// Takes over what runs, then reconciles until the drain. Returns when the end mode is carried out.
+    pub async fn run(self, drain: Drain) {
+        let Self { context, host, cache, outlets, listener, end, trigger, tasks } = self;
+        let watch = context.client.watch(&[&keys::assignments(&host.name)]);
+        let needs = outlets.needs.subscribe();
+        let reconciler = Reconciler::adopt(Arc::clone(&context), tasks.clone(), outlets).await;
+        let shared = Arc::clone(&context);
+        tasks.spawn_restarting("runner-stage", move || {
+            Stager::new(Arc::clone(&shared), cache.clone(), needs.clone()).run()
+        });
+        let (shared, connected) = (Arc::clone(&context), watch.connected());
+        tasks.spawn_restarting("runner-report", move || {
+            report::report(Arc::clone(&shared), host.clone(), connected.clone())
+        });
+        tasks.spawn("runner-api", Kind::Helper, api::serve(listener, Shelf::of(&context), tasks.clone()));
+        tasks.spawn_restarting("log-trim", move || {
+            trim::keep_small(context.folders.clone(), context.board.clone())
+        });
+        reconciler.run(watch, drain, end).await;
+        trigger.fire();
+        tasks.join(JOIN_LIMIT).await;
+    }
+}
+
+fn open(data: &DataDir) -> Result<(Folders, Ledger, LinkCache), Error> {
+    let folders = Folders::open(data).map_err(Error::Folders)?;
+    let ledger = Ledger::open(folders.state(), first_port(&data.cgroup_name())).map_err(Error::Ledger)?;
+    let cache = LinkCache::open(folders.cache()).map_err(Error::Cache)?;
+    checkout::remove_leftovers(&folders.trees()).map_err(Error::Leftovers)?;
+    Ok((folders, ledger, cache))
+}
+
+/// Where the search for ports begins: spread by the name of the data folder, so that two of them on one machine
+/// do not race for the same ports.
+fn first_port(name: &str) -> u16 {
+    let sum = name.bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+    let span = u32::from(defaults::LAST_PORT - defaults::FIRST_PORT) + 1;
+    defaults::FIRST_PORT + u16::try_from(sum % span).expect("less than the span of ports")
+}

@@ -1,0 +1,154 @@
+//! From an intent to what a shim is given: mounts, volumes, limits, environment.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::{MetadataExt as _, chown};
+use std::path::{Path, PathBuf};
+
+use nix::unistd::Uid;
+use tandem_kit::files;
+use tandem_sandbox::shim::ShimSpec;
+use tandem_sandbox::{Limits, Mount, Network, Spec, User, logs};
+use tandem_types::assignment::AssignedBuild;
+use tandem_types::{Span, Timestamp};
+
+use crate::context::Context;
+use crate::folders::Unit;
+use crate::intent::Place;
+
+/// The file that a shim reads; written by `tandem_sandbox::shim::launch`.
+const NAME: &str = "spec.json";
+/// Where the code of every app is, at build time and at run time.
+const APP: &str = "/app";
+/// Name of the user in the sandbox. The same for all apps: it is the number that keeps them apart.
+const USER: &str = "app";
+
+/// What differs between an instance and a job.
+pub(crate) struct Process<'a> {
+    /// Which.
+    pub(crate) unit: Unit,
+    /// Whose.
+    pub(crate) place: &'a Place,
+    /// User and group id.
+    pub(crate) uid: u32,
+    /// Its files.
+    pub(crate) build: &'a AssignedBuild,
+    /// Shell command.
+    pub(crate) command: &'a str,
+    /// All of it.
+    pub(crate) environment: BTreeMap<String, String>,
+    /// What it may use.
+    pub(crate) limits: Limits,
+    /// `web`, `release`, …: the first part of the host name it sees.
+    pub(crate) kind: &'a str,
+    /// Where its output goes.
+    pub(crate) log: logs::Settings,
+}
+
+/// Why a process could not be described.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The folder of a volume.
+    #[error("prepare the volume {name}")]
+    Volume {
+        /// Its name.
+        name: String,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// Describes a process; makes the folders of its volumes and gives them to its user.
+pub(crate) fn compose(context: &Context, process: Process<'_>) -> Result<ShimSpec, Error> {
+    let folders = &context.folders;
+    let trees = process.build.subtrees.iter();
+    let mut mounts: Vec<Mount> =
+        trees.map(|subtree| Mount::read_only(folders.tree(&subtree.tree), &subtree.mount)).collect();
+    for (name, target) in &process.build.volumes {
+        let source = volume(&folders.volumes_of(process.place), name, process.uid)
+            .map_err(|source| Error::Volume { name: name.clone(), source })?;
+        mounts.push(Mount::writable(source, target));
+    }
+    let sandbox = Spec {
+        id: process.unit.to_string(),
+        cgroup_parent: folders.cgroup_parent.clone(),
+        isolation: context.isolation,
+        command: process.command.to_owned(),
+        cwd: APP.into(),
+        environment: process.environment,
+        user: User { uid: process.uid, name: USER.to_owned() },
+        hostname: format!("{}-{}", process.kind, process.unit),
+        home: folders.unit(process.unit).join("home"),
+        mounts,
+        limits: process.limits,
+        network: Network::Host,
+    };
+    let socket = folders.socket(process.unit);
+    Ok(ShimSpec { sandbox, log: process.log, socket, marker: None, timeout: None })
+}
+
+/// The environment of an earlier start: config of a release never changes, so it is as good as the server's answer.
+pub(crate) fn cached_environment(folder: &Path) -> Option<BTreeMap<String, String>> {
+    let spec = files::read_json::<ShimSpec>(&folder.join(NAME));
+    match spec {
+        Ok(spec) => spec.map(|spec| spec.sandbox.environment),
+        Err(error) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "could not read a cached config");
+            None
+        }
+    }
+}
+
+/// The port of an earlier start.
+pub(crate) fn cached_port(folder: &Path) -> Option<u16> {
+    cached_environment(folder)?.get(tandem_kit::env::PORT)?.parse().ok()
+}
+
+/// Whether something was started in the folder.
+pub(crate) fn is_in(folder: &Path) -> bool {
+    folder.join(NAME).exists()
+}
+
+/// Length of time from one wall-clock time to another; nothing where it runs backwards.
+pub(crate) fn between(from: Timestamp, to: Timestamp) -> Span {
+    Span::millis(u64::try_from(to.as_millisecond() - from.as_millisecond()).unwrap_or(0))
+}
+
+/// The folder of a volume. Its content is the app's; only the folder itself is given to the user, once.
+fn volume(parent: &Path, name: &str, uid: u32) -> std::io::Result<PathBuf> {
+    let path = parent.join(name);
+    if !path.is_dir() {
+        files::ensure_dir(parent, 0o700)?;
+        files::ensure_dir(&path, 0o700)?;
+    }
+    if Uid::effective().is_root() && std::fs::symlink_metadata(&path)?.uid() != uid {
+        chown(&path, Some(uid), Some(uid))?;
+    }
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_volume_is_made_once_and_given_to_its_user() {
+        let folder = tempfile::tempdir().expect("there is room");
+        let parent = folder.path().join("guestbook.production");
+        let path = volume(&parent, "data", 70_000).expect("the disk has room");
+        std::fs::File::create(path.join("db.sqlite3")).expect("the disk has room");
+        assert_eq!(volume(&parent, "data", 70_000).expect("it is there"), path);
+        assert!(path.join("db.sqlite3").exists());
+        if Uid::effective().is_root() {
+            assert_eq!(std::fs::metadata(&path).expect("it is there").uid(), 70_000);
+            assert_eq!(std::fs::metadata(path.join("db.sqlite3")).expect("it is there").uid(), 0);
+        }
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_counts_as_no_time() {
+        let at = |second| Timestamp::from_second(second).expect("it is in range");
+        assert_eq!(between(at(1), at(3)), Span::seconds(2));
+        assert_eq!(between(at(3), at(1)), Span::millis(0));
+    }
+}

@@ -1,0 +1,91 @@
+//! Trees and blobs that nobody needs any more. They stay for a while: what was dropped a moment ago is what a
+//! rollback asks for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tandem_blobs::{LinkCache, checkout};
+use tandem_kit::tasks;
+use tandem_types::{Digest, Timestamp};
+use tokio::time::Instant;
+
+use crate::folders::Folders;
+
+/// Time between two looks.
+const INTERVAL: Duration = Duration::from_secs(600);
+/// Time for which a tree that nobody needs stays.
+const KEEP_TREE: Duration = Duration::from_secs(3600);
+/// Time for which a blob that no tree links to stays.
+const KEEP_BLOB: Duration = Duration::from_secs(24 * 3600);
+
+/// Trees that are here and not needed, and since when.
+pub(super) struct Unneeded {
+    since: BTreeMap<Digest, Instant>,
+    next_look: Instant,
+}
+
+impl Default for Unneeded {
+    fn default() -> Self {
+        Self { since: BTreeMap::new(), next_look: Instant::now() + INTERVAL }
+    }
+}
+
+impl Unneeded {
+    /// When to look again.
+    pub(super) fn next_look(&self) -> Instant {
+        self.next_look
+    }
+
+    /// Whether it is time.
+    pub(super) fn is_due(&self) -> bool {
+        Instant::now() >= self.next_look
+    }
+
+    /// Not now.
+    pub(super) fn postpone(&mut self) {
+        self.next_look = Instant::now() + INTERVAL;
+    }
+
+    /// Looks, and returns what has not been needed for long enough.
+    pub(super) fn look(
+        &mut self,
+        folders: &Folders,
+        needed: &BTreeSet<Digest>,
+        busy: &BTreeSet<Digest>,
+    ) -> Vec<Digest> {
+        let now = Instant::now();
+        self.next_look = now + INTERVAL;
+        let here: BTreeSet<Digest> =
+            list(folders).into_iter().filter(|tree| !needed.contains(tree) && !busy.contains(tree)).collect();
+        self.since.retain(|tree, _| here.contains(tree));
+        for tree in here {
+            self.since.entry(tree).or_insert(now);
+        }
+        let old = self.since.iter().filter(|(_, since)| now.duration_since(**since) >= KEEP_TREE);
+        old.map(|(tree, _)| *tree).collect()
+    }
+}
+
+fn list(folders: &Folders) -> Vec<Digest> {
+    let Ok(entries) = std::fs::read_dir(folders.trees()) else {
+        return Vec::new();
+    };
+    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
+}
+
+/// Removes a tree; it loses its name first.
+pub(super) async fn remove(tree: PathBuf) {
+    let removed = tasks::blocking("tree-remove", move || checkout::remove(&tree)).await;
+    if let Err(error) = removed {
+        tracing::warn!(error = &error as &dyn std::error::Error, "could not remove a tree that nobody needs");
+    }
+}
+
+/// Removes blobs that no tree links to and nobody asked for lately.
+pub(super) async fn trim_cache(cache: &LinkCache, now: Timestamp) {
+    let (cache, since) = (cache.clone(), now - KEEP_BLOB);
+    if let Err(error) = tasks::blocking("cache-sweep", move || cache.sweep(since)).await {
+        tracing::warn!(error = &error as &dyn std::error::Error, "could not trim the blob cache");
+    }
+}

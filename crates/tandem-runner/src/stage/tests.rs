@@ -1,0 +1,1 @@
+//! Builds that come, fail and go.
