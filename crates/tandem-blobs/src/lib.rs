@@ -9,6 +9,7 @@
 mod aside;
 pub mod cache;
 pub mod checkout;
+pub mod export;
 pub mod frames;
 pub mod ingest;
 pub mod links;

@@ -153,6 +153,20 @@ fn a_summary_counts_what_is_there_twice_twice() {
 }
 
 #[test]
+fn a_path_leads_through_the_folders_of_a_tree() {
+    let bench = bench();
+    let child = put_folder(&bench.store, &[("a", b"aa")]);
+    let root = put_parent(&bench.store, &[("x", child)]);
+    let file = Entry::File { digest: tree::digest_of(b"aa"), size: 2, executable: false };
+    assert_eq!(bench.store.lookup(&root, "x/a").unwrap(), Some(file));
+    assert_eq!(bench.store.lookup(&root, "x").unwrap(), Some(Entry::Folder { digest: child }));
+    assert_eq!(bench.store.lookup(&root, "").unwrap(), Some(Entry::Folder { digest: root }));
+    for nowhere in ["y", "x/b", "x/a/b", ".."] {
+        assert_eq!(bench.store.lookup(&root, nowhere).unwrap(), None, "{nowhere}");
+    }
+}
+
+#[test]
 fn a_small_tree_that_names_millions_of_files_is_refused() {
     let bench = bench();
     let mut root = put_folder(&bench.store, &[("a", b"a")]);

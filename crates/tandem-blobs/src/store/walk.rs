@@ -111,6 +111,22 @@ impl BlobStore {
         Ok(summary)
     }
 
+    /// What is at a path below a root, such as `a/b`; the root itself at an empty one. Links are not followed.
+    ///
+    /// # Errors
+    /// A folder's listing is missing, damaged or none.
+    pub fn lookup(&self, root: &Digest, path: &str) -> Result<Option<Entry>, Error> {
+        let mut found = Entry::Folder { digest: *root };
+        for name in path.split('/').filter(|name| !name.is_empty()) {
+            let Entry::Folder { digest } = found else { return Ok(None) };
+            match self.read_tree(&digest)?.entries.remove(name) {
+                Some(entry) => found = entry,
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(found))
+    }
+
     /// Which of these digests somebody should send: those that are not here, and trees below which something is not.
     /// So a sender that goes down from the root skips what is whole and finds what is not.
     ///

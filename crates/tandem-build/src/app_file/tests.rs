@@ -1,31 +1,17 @@
-//! What people write into a `tandem.toml`, right and wrong.
+//! What people write, and what they mistype.
 
-use super::{Bytes, Error, parse};
+use super::*;
 
-fn complaint(text: &str) -> (usize, usize, String, String) {
-    match parse(text).expect_err("the file is wrong") {
-        Error::Malformed { line, column, message, hint, .. } => (line, column, message, hint),
-        other => panic!("{other}"),
-    }
-}
-
-#[test]
-fn everything_is_optional() {
-    assert_eq!(parse("").expect("empty file"), super::AppFile::default());
-}
-
-#[test]
-fn a_full_file_is_understood() {
-    let file = parse(
-        r#"
+const WHOLE: &str = r#"
 app = "guestbook"
-domains = ["guestbook.localhost"]
+domains = ["guestbook.localhost", "www.example.org"]
 
 [processes.web]
 command = "gunicorn guestbook.wsgi --bind 127.0.0.1:$PORT"
 health = "/healthz"
 instances = 2
 memory = "512MiB"
+cpus = 1.5
 
 [processes.worker]
 command = "celery -A guestbook worker"
@@ -43,67 +29,109 @@ data = "/data"
 
 [source]
 include = ["dist/"]
-"#,
-    )
-    .expect("the file of the design");
-    let web = &file.processes[&"web".parse().expect("a process type")];
-    assert_eq!(web.memory, Some(Bytes(512 << 20)));
-    assert_eq!(web.instances, Some(2));
+"#;
+
+#[test]
+fn everything_that_the_design_shows_is_read() {
+    let file = parse(WHOLE).unwrap();
+    assert_eq!(file.app.unwrap().as_str(), "guestbook");
+    assert_eq!(file.domains, ["guestbook.localhost", "www.example.org"]);
+    let web = &file.processes[&ProcessType::web()];
+    assert_eq!(web.health.as_deref(), Some("/healthz"));
+    assert_eq!((web.instances, web.memory_bytes, web.cpus), (Some(2), Some(512 << 20), Some(1.5)));
+    let worker = &file.processes[&"worker".parse().unwrap()];
+    assert_eq!(worker.stop_timeout, Some(Span::seconds(120)));
+    assert_eq!(file.release.timeout, Some(Span::minutes(15)));
+    assert_eq!(file.static_folders.unwrap()["/static/"], "staticfiles");
+    assert_eq!(file.volumes["data"], "/data");
     assert_eq!(file.source.include, ["dist/"]);
+    assert_eq!(parse("").unwrap(), AppFile::default());
 }
 
 #[test]
-fn malformed_toml_is_told_with_line_and_column() {
-    let (line, column, message, _) = complaint("app = \"shop\"\ndomains = [\"a.example\"\n\n[release]\n");
-    assert!(line >= 2 && column >= 1, "{line}:{column} {message}");
-    assert!(!message.contains('\n'), "{message:?}");
-}
-
-#[test]
-fn an_unknown_key_names_the_one_that_was_meant() {
-    let (line, column, message, hint) = complaint("app = \"shop\"\n\n[processes.web]\nhelth = \"/up\"\n");
-    assert_eq!((line, column), (4, 1));
-    assert_eq!(message, "unknown key `helth`");
-    assert_eq!(hint, "did you mean `health`?");
-}
-
-#[test]
-fn an_unknown_key_that_resembles_nothing_lists_the_known_ones() {
-    let (_, _, _, hint) = complaint("[release]\nxyzzy = 1\n");
-    assert_eq!(hint, "known here: command, timeout");
-}
-
-#[test]
-fn cron_is_refused_with_the_way_to_do_it() {
-    let (line, _, message, hint) = complaint("[cron.clear]\nschedule = \"0 3 * * *\"\n");
-    assert_eq!((line, message.as_str()), (1, "[cron] is not available in this version"));
-    assert!(hint.contains("processes.clock"), "{hint}");
-}
-
-#[test]
-fn wrong_values_point_at_themselves() {
-    for (text, place, part) in [
-        ("app = \"My Shop\"\n", (1, 7), "app name"),
-        ("domains = [\"https://a.example\"]\n", (1, 12), "is not a host name"),
-        ("[processes.web]\nmemory = \"512\"\n", (2, 10), "is not a size"),
-        ("[processes.web]\nhealth = \"up\"\n", (2, 10), "is not a path"),
-        ("[processes.web]\nstop_timeout = \"30\"\n", (2, 16), "is not a length of time"),
-        ("[static]\n\"static\" = \"staticfiles\"\n", (2, 1), "slash"),
-        ("[static]\n\"/static/\" = \"../out\"\n", (2, 14), "plain path"),
-        ("[volumes]\ndata = \"data\"\n", (2, 8), "not an absolute path"),
-        ("[volumes]\ndata = \"/usr/data\"\n", (2, 8), "Tandem mounts its own"),
-        ("[processes.clock]\ninstances = 2\n", (1, 2), "singleton"),
+fn mistakes_are_told_with_line_column_and_what_was_meant() {
+    for (text, line, column, message, hint) in [
+        (
+            "app = \"a\"\n\n[proceses.web]\n",
+            3,
+            2,
+            "unknown key `proceses` in tandem.toml",
+            "did you mean `processes`?",
+        ),
+        (
+            "[processes.web]\ncomand = \"x\"",
+            2,
+            1,
+            "unknown key `comand` in [processes.web]",
+            "did you mean `command`?",
+        ),
+        (
+            "[processes.web]\nhelth = \"/\"",
+            2,
+            1,
+            "unknown key `helth` in [processes.web]",
+            "did you mean `health`?",
+        ),
+        ("[processes.web]\nstop-timeout = \"1s\"", 2, 1, "unknown key `stop-timeout`", "`stop_timeout`?"),
+        ("[processes.web]\nmemory_limit = \"1GiB\"", 2, 1, "unknown key", "did you mean `memory`?"),
+        ("[release]\nxyz = 1", 2, 1, "unknown key `xyz` in [release]", "known here: command, timeout"),
+        ("[cron.clean]\nschedule = \"0 3 * * *\"", 1, 2, "unknown key `cron`", "[processes.clock]"),
+        ("[env]\nA = \"1\"", 1, 2, "unknown key `env`", "tandem config set"),
+        ("[build]\n", 1, 2, "unknown key `build`", "nothing to set"),
+        ("[web]\ncommand = \"x\"", 1, 2, "unknown key `web`", "[processes.web]"),
+        ("app = \"My App\"", 1, 7, "is not a app name", ""),
+        ("app = 3", 1, 7, "`app` is a value of type integer; expected a text in quotes", ""),
+        ("domains = \"a.example\"", 1, 11, "expected a list of texts", ""),
+        ("domains = [\"*.example.org\"]", 1, 12, "is not a host name", "without scheme, port or `*`"),
+        ("domains = [\"a.b\", \"a.b\"]", 1, 19, "is there twice", ""),
+        ("[processes.web]\ninstances = \"2\"", 2, 13, "expected a whole number", ""),
+        ("[processes.web]\ninstances = -1", 2, 13, "expected a whole number", ""),
+        ("[processes.clock]\ninstances = 2", 2, 13, "never more than one `clock`", ""),
+        ("[processes.worker]\nhealth = \"/\"", 2, 10, "only `web` is probed", ""),
+        ("[processes.web]\nhealth = \"healthz\"", 2, 10, "is not a path of a URL", "/healthz"),
+        ("[processes.web]\nmemory = \"512\"", 2, 10, "is not a size", "512MiB"),
+        ("[processes.web]\nmemory = \"1MiB\"", 2, 10, "not enough for any process", ""),
+        ("[processes.web]\ncpus = 0", 2, 8, "is not a number of cores", ""),
+        ("[processes.web]\nstop_timeout = 30", 2, 16, "expected a text in quotes", ""),
+        ("[processes.web]\nstop_timeout = \"30\"", 2, 16, "is not a length of time", ""),
+        ("[processes.release]\ncommand = \"x\"", 1, 12, "`release` is no process", ""),
+        ("[static]\n\"static\" = \"x\"", 2, 1, "begin and end with a slash", "\"/static/\""),
+        ("[static]\n\"/static/\" = \".\"", 2, 14, "is not such a folder", ""),
+        ("[volumes]\ndata = \"/etc\"", 2, 8, "no volume can be at", "/data"),
+        ("[volumes]\na = \"/data\"\nb = \"/data/x\"", 3, 5, "hide each other", ""),
+        ("[processes.web]\ncommand = \"\"", 2, 11, "`command` is empty", ""),
     ] {
-        let (line, column, message, _) = complaint(text);
-        assert!(message.contains(part), "{text:?}: {message}");
-        assert_eq!((line, column), place, "{text:?}: {message}");
+        let error = parse(text).unwrap_err();
+        assert_eq!((error.line, error.column), (line, column), "{text:?}: {error}");
+        assert!(error.message.contains(message), "{text:?}: {error}");
+        assert!(error.hint.contains(hint), "{text:?}: {:?}", error.hint);
     }
 }
 
 #[test]
-fn people_see_the_line_with_a_mark_under_the_place() {
-    let problem =
-        parse("app = \"shop\"\n[processes.web]\nhelth = \"/up\"\n").expect_err("a typo").to_problem();
-    assert_eq!(problem.detail, "  |\n3 | helth = \"/up\"\n  | ^");
-    assert_eq!(problem.title, "tandem.toml, line 3, column 1: unknown key `helth`");
+fn malformed_toml_is_shown_where_it_breaks() {
+    for (text, line) in
+        [("app = \"a\"\n[processes.web\n", 2), ("a = = 1", 1), ("app = \"x", 1), ("x = 1\nx = 2", 2)]
+    {
+        let error = parse(text).unwrap_err();
+        assert_eq!(error.line, line, "{text:?}: {error}");
+        assert!(!error.message.contains('\n'), "{error}");
+    }
+    let problem = parse("é = 1\n[processes.web]\nhelth = \"/\"").unwrap_err();
+    assert_eq!((problem.line, problem.column), (1, 1));
+    let problem = parse("[processes.web]\n  helth = \"/\"").unwrap_err().to_problem();
+    assert_eq!(problem.code, "app_file_invalid");
+    assert_eq!(problem.title, "tandem.toml:2:3: unknown key `helth` in [processes.web]");
+    assert_eq!(problem.detail, "2 |   helth = \"/\"\n  |   ^");
+    assert_eq!(problem.hint, "did you mean `health`?");
+}
+
+#[test]
+fn a_folder_without_an_app_file_has_none() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(read(folder.path()).unwrap(), None);
+    tandem_kit::files::write_atomic(&folder.path().join(APP_FILE), b"app = \"x\"", 0o644).unwrap();
+    assert_eq!(read(folder.path()).unwrap().unwrap().app.unwrap().as_str(), "x");
+    tandem_kit::files::write_atomic(&folder.path().join(APP_FILE), b"\xFF", 0o644).unwrap();
+    assert!(read(folder.path()).unwrap_err().message.contains("cannot be read"));
 }

@@ -1,0 +1,220 @@
+//! The sections of `tandem.toml`, one function each.
+
+use std::collections::BTreeMap;
+
+use tandem_types::ProcessType;
+use toml::de::DeTable;
+
+use super::toml::{Key, Text, Value};
+use super::values::{is_domain, parse_bytes, relative_folder, volume_path};
+use super::{AppFile, Error, ProcessEntry, ReleaseEntry, SourceEntry};
+
+const TOP: &[&str] = &["app", "domains", "processes", "release", "source", "static", "volumes"];
+const PROCESS: &[&str] = &["command", "cpus", "health", "instances", "memory", "stop_timeout"];
+const RELEASE: &[&str] = &["command", "timeout"];
+const SOURCE: &[&str] = &["include"];
+/// More instances of one process type than this are a mistyped number.
+const MOST_INSTANCES: u32 = 1_000;
+
+pub(super) fn parse(text: &str) -> Result<AppFile, Error> {
+    let text = Text(text);
+    let mut file = AppFile::default();
+    for (key, value) in &text.parse()? {
+        match key.get_ref().as_ref() {
+            "app" => file.app = Some(text.parsed(value, "app")?),
+            "domains" => file.domains = domains(text, value)?,
+            "processes" => file.processes = processes(text, text.table(value, "processes")?)?,
+            "release" => file.release = release(text, text.table(value, "release")?)?,
+            "static" => file.static_folders = Some(static_folders(text, text.table(value, "static")?)?),
+            "volumes" => file.volumes = volumes(text, text.table(value, "volumes")?)?,
+            "source" => file.source = source(text, text.table(value, "source")?)?,
+            _ => return Err(unknown_section(text, key)),
+        }
+    }
+    Ok(file)
+}
+
+/// Keys that people bring along from elsewhere get a better answer than the nearest word.
+fn unknown_section(text: Text<'_>, key: &Key<'_>) -> Error {
+    let hint = match key.get_ref().as_ref() {
+        "cron" => {
+            "Tandem has no timetables yet; run a scheduler of the app as a process of its own, \
+             of which there is never more than one: [processes.clock] command = \"…\""
+        }
+        "env" | "environment" | "config" | "secrets" => {
+            "values are not part of the source: `tandem config set NAME=value`"
+        }
+        "build" => "there is nothing to set for the build: dependencies and static files are detected",
+        "domain" => "did you mean `domains = [\"…\"]`?",
+        "web" | "worker" => {
+            let name = key.get_ref();
+            return text
+                .at_key(key, format!("unknown key `{name}`"))
+                .hint(format!("write [processes.{name}]"));
+        }
+        _ => return text.unknown(key, "in tandem.toml", TOP),
+    };
+    text.at_key(key, format!("unknown key `{}` in tandem.toml", key.get_ref())).hint(hint)
+}
+
+fn domains(text: Text<'_>, value: &Value<'_>) -> Result<Vec<String>, Error> {
+    let mut domains = Vec::new();
+    for value in text.strings(value, "domains")? {
+        let domain = text.string(value, "domains")?;
+        if !is_domain(domain) {
+            let hint = "exact names in lower case, without scheme, port or `*`: \"www.example.org\"";
+            return Err(text.at(value, format!("{domain:?} is not a host name")).hint(hint));
+        }
+        if domains.iter().any(|known| known == domain) {
+            return Err(text.at(value, format!("{domain:?} is there twice")));
+        }
+        domains.push(domain.to_owned());
+    }
+    Ok(domains)
+}
+
+fn processes(text: Text<'_>, table: &DeTable<'_>) -> Result<BTreeMap<ProcessType, ProcessEntry>, Error> {
+    let mut processes = BTreeMap::new();
+    for (key, value) in table {
+        let name = process_type(key.get_ref()).map_err(|message| text.at_key(key, message))?;
+        let entry = process(text, &name, text.table(value, key.get_ref())?)?;
+        processes.insert(name, entry);
+    }
+    Ok(processes)
+}
+
+/// A process type that may be declared; `release` is a phase and `smoke` a job of Tandem's.
+pub(super) fn process_type(name: &str) -> Result<ProcessType, String> {
+    match name {
+        "release" => Err("`release` is no process; write [release] command = \"…\"".to_owned()),
+        "smoke" => Err("`smoke` is the name of Tandem's own check; choose another".to_owned()),
+        _ => name.parse().map_err(|error: tandem_types::ids::ParseError| error.to_string()),
+    }
+}
+
+fn process(text: Text<'_>, name: &ProcessType, table: &DeTable<'_>) -> Result<ProcessEntry, Error> {
+    let mut entry = ProcessEntry::default();
+    for (key, value) in table {
+        match key.get_ref().as_ref() {
+            "command" => entry.command = Some(text.words(value, "command")?.to_owned()),
+            "health" => entry.health = Some(health(text, name, value)?),
+            "instances" => entry.instances = Some(instances(text, name, value)?),
+            "memory" => entry.memory_bytes = Some(memory(text, value)?),
+            "cpus" => entry.cpus = Some(cpus(text, value)?),
+            "stop_timeout" => entry.stop_timeout = Some(text.parsed(value, "stop_timeout")?),
+            _ => return Err(text.unknown(key, &format!("in [processes.{name}]"), PROCESS)),
+        }
+    }
+    Ok(entry)
+}
+
+fn health(text: Text<'_>, name: &ProcessType, value: &Value<'_>) -> Result<String, Error> {
+    let path = text.words(value, "health")?;
+    if !name.is_web() {
+        return Err(text.at(value, format!("only `web` is probed, `{name}` has no port")));
+    }
+    let plain = path.starts_with('/') && path.bytes().all(|b| b.is_ascii_graphic()) && !path.contains('#');
+    if plain {
+        return Ok(path.to_owned());
+    }
+    Err(text.at(value, format!("{path:?} is not a path of a URL")).hint("such as health = \"/healthz\""))
+}
+
+fn instances(text: Text<'_>, name: &ProcessType, value: &Value<'_>) -> Result<u32, Error> {
+    let number = text.number(value, "instances", MOST_INSTANCES)?;
+    if name.as_str() == "clock" && number > 1 {
+        let message = "there is never more than one `clock`";
+        return Err(text
+            .at(value, message)
+            .hint("give processes of which there may be several another name"));
+    }
+    Ok(number)
+}
+
+fn memory(text: Text<'_>, value: &Value<'_>) -> Result<u64, Error> {
+    const LEAST: u64 = 16 << 20;
+    let size = text.string(value, "memory")?;
+    match parse_bytes(size) {
+        Some(bytes) if bytes >= LEAST => Ok(bytes),
+        Some(_) => Err(text.at(value, format!("{size:?} is not enough for any process; at least \"16MiB\""))),
+        None => Err(text.at(value, format!("{size:?} is not a size")).hint("such as \"512MiB\" or \"2GiB\"")),
+    }
+}
+
+fn cpus(text: Text<'_>, value: &Value<'_>) -> Result<f64, Error> {
+    let cpus = text.float(value, "cpus")?;
+    if (0.01..=1024.0).contains(&cpus) {
+        return Ok(cpus);
+    }
+    Err(text.at(value, format!("{cpus} is not a number of cores; expected 0.01 to 1024")))
+}
+
+fn release(text: Text<'_>, table: &DeTable<'_>) -> Result<ReleaseEntry, Error> {
+    let mut entry = ReleaseEntry::default();
+    for (key, value) in table {
+        match key.get_ref().as_ref() {
+            "command" => entry.command = Some(text.string(value, "command")?.trim().to_owned()),
+            "timeout" => entry.timeout = Some(text.parsed(value, "timeout")?),
+            _ => return Err(text.unknown(key, "in [release]", RELEASE)),
+        }
+    }
+    Ok(entry)
+}
+
+fn static_folders(text: Text<'_>, table: &DeTable<'_>) -> Result<BTreeMap<String, String>, Error> {
+    let mut folders = BTreeMap::new();
+    for (key, value) in table {
+        let prefix = key.get_ref();
+        if !prefix.starts_with('/') || !prefix.ends_with('/') {
+            let hint = format!("write \"/{}/\"", prefix.trim_matches('/'));
+            return Err(text
+                .at_key(key, format!("{prefix:?} does not begin and end with a slash"))
+                .hint(hint));
+        }
+        let folder = text.words(value, prefix)?;
+        let Some(folder) = relative_folder(folder) else {
+            let hint = "a folder below the one that tandem.toml is in, such as \"staticfiles\"";
+            return Err(text.at(value, format!("{folder:?} is not such a folder")).hint(hint));
+        };
+        folders.insert(prefix.to_string(), folder);
+    }
+    Ok(folders)
+}
+
+fn volumes(text: Text<'_>, table: &DeTable<'_>) -> Result<BTreeMap<String, String>, Error> {
+    let mut volumes = BTreeMap::<String, String>::new();
+    for (key, value) in table {
+        let name: ProcessType = key.get_ref().parse().map_err(|_| {
+            let message = format!("{:?} is not the name of a volume", key.get_ref());
+            text.at_key(key, message).hint("lower-case letters, digits and hyphens, a letter first")
+        })?;
+        let path = text.words(value, name.as_str())?;
+        let Some(path) = volume_path(path) else {
+            let hint = "an absolute path that is not the system's, such as \"/data\"";
+            return Err(text.at(value, format!("no volume can be at {path:?}")).hint(hint));
+        };
+        let nested = |other: &String| {
+            other == &path || other.starts_with(&format!("{path}/")) || path.starts_with(&format!("{other}/"))
+        };
+        if let Some(other) = volumes.values().find(|other| nested(other)) {
+            return Err(text.at(value, format!("a volume at {path:?} and one at {other:?} hide each other")));
+        }
+        volumes.insert(name.to_string(), path);
+    }
+    Ok(volumes)
+}
+
+fn source(text: Text<'_>, table: &DeTable<'_>) -> Result<SourceEntry, Error> {
+    let mut entry = SourceEntry::default();
+    for (key, value) in table {
+        match key.get_ref().as_ref() {
+            "include" => {
+                let patterns = text.strings(value, "include")?;
+                let patterns = patterns.into_iter().filter_map(|value| value.get_ref().as_str());
+                entry.include = patterns.map(str::to_owned).collect();
+            }
+            _ => return Err(text.unknown(key, "in [source]", SOURCE)),
+        }
+    }
+    Ok(entry)
+}

@@ -1,0 +1,100 @@
+//! What single values of the app file may be.
+
+/// Reads a size such as `512MiB`; bytes.
+pub(super) fn parse_bytes(text: &str) -> Option<u64> {
+    const UNITS: [(&str, u64); 8] = [
+        ("B", 1),
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("kB", 1_000),
+        ("KB", 1_000),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+    ];
+    let split = text.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = text.split_at(split);
+    let size = UNITS.iter().find(|(name, _)| *name == unit.trim_start())?.1;
+    number.parse::<u64>().ok()?.checked_mul(size)
+}
+
+/// Whether a text is an exact host name in lower case, without a port.
+pub(super) fn is_domain(text: &str) -> bool {
+    let is_label = |label: &str| {
+        !label.is_empty()
+            && label.len() <= 63
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    };
+    text.len() <= 253 && text.split('.').all(is_label)
+}
+
+/// A path below the app's folder without detours: `a/b`. None where it is none, or is the folder itself.
+pub(super) fn relative_folder(text: &str) -> Option<String> {
+    let text = text.strip_prefix("./").unwrap_or(text).trim_end_matches('/');
+    let plain = |part: &str| !part.is_empty() && part != "." && part != "..";
+    (!text.contains('\0') && text.split('/').all(plain)).then(|| text.to_owned())
+}
+
+/// An absolute path without detours, deeper than the root, that hides nothing an app needs to run.
+pub(super) fn volume_path(text: &str) -> Option<String> {
+    const TAKEN: [&str; 13] = [
+        "/app", "/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/root", "/run", "/sbin", "/sys",
+        "/usr",
+    ];
+    let below = relative_folder(text.strip_prefix('/')?)?;
+    let path = format!("/{below}");
+    let venv = path == "/app/.venv" || path.starts_with("/app/.venv/");
+    let below_system = |taken: &&str| *taken != "/app" && path.starts_with(&format!("{taken}/"));
+    let taken = venv || TAKEN.contains(&path.as_str()) || TAKEN.iter().any(|taken| below_system(&taken));
+    (!taken).then_some(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_a_unit() {
+        assert_eq!(parse_bytes("512MiB"), Some(512 << 20));
+        assert_eq!(parse_bytes("1 GiB"), Some(1 << 30));
+        assert_eq!(parse_bytes("500MB"), Some(500_000_000));
+        for wrong in ["", "512", "MiB", "1.5GiB", "-1MiB", "512mib", "99999999999999GiB"] {
+            assert_eq!(parse_bytes(wrong), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn domains_are_exact_names_in_lower_case() {
+        for good in ["localhost", "a.example.org", "xn--bcher-kva.example", "1.example"] {
+            assert!(is_domain(good), "{good}");
+        }
+        for wrong in
+            ["", "*.example.org", "A.example", "a_b.example", "a.example:80", "a..b", "-a", "http://a", "a."]
+        {
+            assert!(!is_domain(wrong), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn volumes_hide_nothing_that_an_app_needs() {
+        for good in ["/data", "/var/lib/x", "/app/media", "/srv/a", "/home/x"] {
+            assert_eq!(volume_path(good).as_deref(), Some(good));
+        }
+        assert_eq!(volume_path("/data/").as_deref(), Some("/data"));
+        for wrong in
+            ["data", "/", "/app", "/usr/local", "/etc", "/a/../etc", "/app/.venv", "/app/.venv/x", "//a"]
+        {
+            assert_eq!(volume_path(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn folders_stay_below_the_app() {
+        assert_eq!(relative_folder("./a/b/").as_deref(), Some("a/b"));
+        for wrong in ["", ".", "./", "/a", "a/../b", "..", "a//b"] {
+            assert_eq!(relative_folder(wrong), None, "{wrong}");
+        }
+    }
+}
