@@ -24,10 +24,21 @@ use crate::wait::eventually;
 /// Time `tandem up` has to end after a signal: apps get their stop time-outs.
 const END: Duration = Duration::from_secs(150);
 
+/// Which binary, and where it lives.
+#[derive(Debug, Clone)]
+pub struct Setting {
+    /// The binary.
+    pub binary: PathBuf,
+    /// Folder that takes the data folder; none: the machine's temporary folder.
+    pub parent: Option<PathBuf>,
+    /// A `cgroup.procs` file: `tandem up` runs in that group, and with it what it starts.
+    pub group: Option<PathBuf>,
+}
+
 /// `tandem up` on a temporary data folder.
 #[derive(Debug)]
 pub struct Installation {
-    binary: PathBuf,
+    setting: Setting,
     folder: TempDir,
     data: DataDir,
     up: Option<Running>,
@@ -52,7 +63,8 @@ impl Installation {
     /// Where it does not get ready.
     #[must_use]
     pub fn start(binary: &str) -> Self {
-        let mut installation = Self::prepare(Path::new(binary));
+        let setting = Setting { binary: binary.into(), parent: None, group: None };
+        let mut installation = Self::prepare(setting);
         installation.start_again();
         installation
     }
@@ -63,10 +75,14 @@ impl Installation {
     ///
     /// Where the temporary folder takes no files.
     #[must_use]
-    pub fn prepare(binary: &Path) -> Self {
-        let folder = tempfile::tempdir().expect("the temporary folder takes files");
+    pub fn prepare(setting: Setting) -> Self {
+        let folder = match &setting.parent {
+            Some(parent) => tempfile::tempdir_in(parent),
+            None => tempfile::tempdir(),
+        };
+        let folder = folder.expect("the folder takes files");
         let data = DataDir::open(&folder.path().join("data")).expect("a new data folder opens");
-        Self { binary: binary.to_owned(), folder, data, up: None, ready: None, finished: false }
+        Self { setting, folder, data, up: None, ready: None, finished: false }
     }
 
     /// Starts `tandem up` where none runs: at the addresses it had before, if it had any.
@@ -95,16 +111,28 @@ impl Installation {
             Some(ready) => (ready.http.to_string(), ready.api.to_string()),
             None => ("127.0.0.1:0".to_owned(), "127.0.0.1:0".to_owned()),
         };
-        let addresses = ["--http", &http, "--api", &api].map(str::to_owned);
-        let arguments = ["up".to_owned()].into_iter().chain(addresses);
-        let program = self.program(arguments).arguments([OsStr::new("--ready-file"), ready_file.as_os_str()]);
+        let arguments = ["up", "--http", &http, "--api", &api, "--ready-file"].map(OsStr::new);
+        let arguments = arguments.into_iter().chain([ready_file.as_os_str()]);
+        let program = match &self.setting.group {
+            Some(group) => {
+                let script = "echo $$ > \"$1\"; shift; exec \"$@\"";
+                let shell = ["-c", script, "sh"].map(OsStr::new);
+                let words = [group.as_os_str(), self.setting.binary.as_os_str()];
+                let words = shell.into_iter().chain(words).chain(arguments);
+                self.at_home(Program::new("sh").arguments(words))
+            }
+            None => self.program(arguments),
+        };
         program.output(&self.log_path())
     }
 
     /// A verb of the binary for this installation, not started yet.
     #[must_use]
     pub fn program<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Program {
-        let program = Program::new(&self.binary).arguments(arguments);
+        self.at_home(Program::new(&self.setting.binary).arguments(arguments))
+    }
+
+    fn at_home(&self, program: Program) -> Program {
         let program = program.arguments([OsStr::new("--data"), self.data.root().as_os_str()]);
         // What the person who runs the tests has set is about another installation.
         let program = program.unset(env::TANDEM_SERVER).unset(env::TANDEM_TOKEN).unset(env::TANDEM_DATA);

@@ -1,0 +1,155 @@
+//! A change of one line, from the command to the first new answer: Tandem and the scripts in turn.
+
+use std::time::Duration;
+
+use crate::ground::Ground;
+use crate::measure::{own_children_seconds, used};
+use crate::poller::Poller;
+use crate::script_side::ScriptSide;
+use crate::tables::{seconds, section, spread, table};
+use crate::tandem_side::{Cost, TandemSide};
+use crate::wire::Relay;
+use crate::{Plan, say};
+
+/// Quiet time before and after each operation; what it costs in between counts to the operation.
+const QUIET: Duration = Duration::from_secs(3);
+/// Deploys whose bytes on the wire are counted.
+const WIRE_DEPLOYS: usize = 3;
+
+/// One operation as the visitor and the machine saw it.
+#[derive(Debug, Default)]
+struct Row {
+    first_new: Vec<Duration>,
+    stall: Vec<f64>,
+    own: Vec<f64>,
+    build: Vec<f64>,
+    rest: Vec<f64>,
+    disk: Vec<f64>,
+    polls: usize,
+    failed: usize,
+}
+
+/// Runs the part and tells.
+pub(crate) fn measure(plan: &Plan, ground: &Ground) -> anyhow::Result<String> {
+    let tandem = TandemSide::start(plan, ground);
+    let by_uv = ScriptSide::start("script, uv", Some(tandem.uv()?), ground)?;
+    let by_pip = ScriptSide::start("script, pip", None, ground)?;
+    let mut rows = [Row::default(), Row::default(), Row::default()];
+    for round in 0..plan.deploys {
+        say(&format!("one-line change {} of {}", round + 1, plan.deploys));
+        one_by_tandem(&tandem, ground, (round, &mut rows[0]))?;
+        one_by_script(&by_uv, ground, (round, &mut rows[1]))?;
+        one_by_script(&by_pip, ground, (round, &mut rows[2]))?;
+    }
+    let wire = wire_bytes(&tandem)?;
+    drop((by_uv, by_pip));
+    let TandemSide { installation, .. } = tandem;
+    installation.finish();
+    Ok(tell(plan, &rows, &wire))
+}
+
+fn one_by_tandem(side: &TandemSide, ground: &Ground, (round, row): (usize, &mut Row)) -> anyhow::Result<()> {
+    let heading = format!("Round {round} by tandem");
+    side.folder.greet(&heading);
+    let poller = side.poller();
+    let (disk, look) = (ground.used_bytes(), side.look(ground));
+    watch(&poller, &heading, row, || {
+        side.deploy();
+        Ok(())
+    })?;
+    let Cost { own, build, rest } = look.until(&side.look(ground));
+    row.own.push(own);
+    row.build.push(build);
+    row.rest.extend(rest);
+    row.disk.extend(grown(disk, ground.used_bytes()));
+    Ok(())
+}
+
+fn one_by_script(side: &ScriptSide, ground: &Ground, (round, row): (usize, &mut Row)) -> anyhow::Result<()> {
+    let heading = format!("Round {round} by {}", side.name);
+    side.folder.greet(&heading);
+    let poller = side.poller();
+    let (disk, command, workers) = (ground.used_bytes(), own_children_seconds(), side.workers());
+    watch(&poller, &heading, row, || {
+        side.deploy();
+        Ok(())
+    })?;
+    row.build.push(own_children_seconds() - command);
+    row.rest.push(used(&workers, &side.workers()));
+    row.disk.extend(grown(disk, ground.used_bytes()));
+    Ok(())
+}
+
+/// Lets `operation` happen between two quiet times and writes down what a visitor saw.
+fn watch(
+    poller: &Poller,
+    heading: &str,
+    row: &mut Row,
+    operation: impl FnOnce() -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    poller.pass(QUIET);
+    let begin = poller.now();
+    operation()?;
+    let seen = poller.wait_for(heading, begin)?;
+    poller.pass(QUIET);
+    let end = poller.now();
+    row.first_new.push(seen - begin);
+    // The worst of the whole operation beside the worst of the quiet time before it: a busy machine shows in both.
+    let (busy, quiet) = (poller.worst((begin, end)), poller.worst((Duration::ZERO, begin)));
+    row.stall.push(busy.saturating_sub(quiet).as_secs_f64());
+    let (polls, failed) = poller.failures((Duration::ZERO, end));
+    row.polls += polls;
+    row.failed += failed;
+    Ok(())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a disk of some gigabytes")]
+fn grown(before: Option<u64>, after: Option<u64>) -> Option<f64> {
+    Some((after? as f64 - before? as f64) / 1e3)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "some kilobytes")]
+fn wire_bytes(tandem: &TandemSide) -> anyhow::Result<Vec<f64>> {
+    say("one-line changes over a relay that counts bytes");
+    let token = tandem.token()?;
+    let relay = Relay::start(tandem.installation.ready().api)?;
+    let mut bytes = Vec::new();
+    for round in 0..WIRE_DEPLOYS {
+        tandem.folder.greet(&format!("Round {round} over the relay"));
+        bytes.push(tandem.deploy_over(&relay, &token)? as f64 / 1e3);
+    }
+    Ok(bytes)
+}
+
+fn tell(plan: &Plan, rows: &[Row; 3], wire: &[f64]) -> String {
+    let text = format!(
+        "{} times in turn, `GREETING` in `entries/views.py` changed. A visitor asks for the page each 10 ms on fresh \
+         connections. *First new*: from the start of the command to the end of the first answer with the new \
+         text. *Stall*: the longest wait of the visitor during the operation less the longest in the quiet {} s \
+         before it. *Tandem*: server, runner, balancer, shims and the typed command. *Build or script*: uv, byte \
+         compiler, `collectstatic`; for the scripts the whole script, `migrate` included. *Boots and the rest*: the \
+         new instances, pages served meanwhile, and for Tandem the smoke check and the release phase. *Disk*: growth \
+         of a file system that nobody else writes to. *Wire*: whole conversation of client and server, both ways. The \
+         scripts stop the old workers before the new ones have loaded the app (HUP), directly behind gunicorn (2 workers \
+         × 4 threads), without a balancer.",
+        plan.deploys,
+        QUIET.as_secs()
+    );
+    let row = |name: &str, values: [String; 3]| {
+        let mut cells = vec![name.to_owned()];
+        cells.extend(values);
+        cells
+    };
+    let each = |value: fn(&Row) -> String| [value(&rows[0]), value(&rows[1]), value(&rows[2])];
+    let rows = [
+        row("first new, s", each(|row| spread(&seconds(&row.first_new), 2))),
+        row("stall, s", each(|row| spread(&row.stall, 2))),
+        row("CPU s: Tandem", each(|row| spread(&row.own, 2))),
+        row("CPU s: build or script", each(|row| spread(&row.build, 2))),
+        row("CPU s: boots and the rest", each(|row| spread(&row.rest, 2))),
+        row("disk, kB", each(|row| spread(&row.disk, 0))),
+        row("wire, kB", [spread(wire, 1), "–".to_owned(), "–".to_owned()]),
+        row("polls, failed", each(|row| format!("{}, {}", row.polls, row.failed))),
+    ];
+    section("A change of one line", &text) + &table(&["", "Tandem", "script, uv", "script, pip"], &rows)
+}

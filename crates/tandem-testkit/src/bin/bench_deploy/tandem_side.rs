@@ -1,0 +1,167 @@
+//! The guestbook on Tandem, with what it costs.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use nix::unistd::Pid;
+use tandem_testkit::app_folder::AppFolder;
+use tandem_testkit::installation::{Installation, Setting};
+use tandem_testkit::leftovers::Process;
+use tandem_testkit::program::Program;
+
+use crate::ground::Ground;
+use crate::measure::{children_seconds, own_children_seconds, seconds_by_process, used};
+use crate::poller::Poller;
+use crate::wire::Relay;
+use crate::{Plan, say};
+
+/// Host name of the guestbook.
+pub(crate) const HOST: &str = "guestbook.localhost";
+/// Entries on the page, so that it is as large as a real one.
+const ENTRIES: usize = 10;
+
+/// An installation with the guestbook on it.
+#[derive(Debug)]
+pub(crate) struct TandemSide {
+    pub(crate) installation: Installation,
+    pub(crate) folder: AppFolder,
+}
+
+/// CPU clocks at one moment.
+#[derive(Debug)]
+pub(crate) struct Look {
+    tandem: BTreeMap<i32, f64>,
+    build: f64,
+    client: f64,
+    group: Option<f64>,
+}
+
+/// CPU seconds between two looks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cost {
+    /// Server, runner, balancer, shims and the command that was typed.
+    pub(crate) own: f64,
+    /// Children of the build: uv, the byte compiler, `collectstatic`.
+    pub(crate) build: f64,
+    /// The rest: boots of the new instances, smoke check, release phase, pages served meanwhile.
+    pub(crate) rest: Option<f64>,
+}
+
+impl TandemSide {
+    /// Starts, deploys once and fills the page.
+    pub(crate) fn start(plan: &Plan, ground: &Ground) -> Self {
+        say("starting Tandem, first deploy");
+        let setting = Setting {
+            binary: plan.binary.clone(),
+            parent: Some(ground.folder().to_owned()),
+            group: ground.group_members(),
+        };
+        let mut installation = Installation::prepare(setting);
+        installation.start_again();
+        let folder = AppFolder::guestbook();
+        installation.deploy(folder.path());
+        let site = installation.site(HOST);
+        let token = site.form_token();
+        for number in 0..ENTRIES {
+            let _ = site.sign(&token, &format!("Visitor+{number}"), "It+was+a+pleasure+to+be+here.");
+        }
+        Self { installation, folder }
+    }
+
+    /// A visitor of the guestbook.
+    pub(crate) fn poller(&self) -> Poller {
+        Poller::start(self.installation.ready().http, HOST)
+    }
+
+    /// Types `tandem deploy`.
+    pub(crate) fn deploy(&self) {
+        self.installation.deploy(self.folder.path());
+    }
+
+    /// Types `tandem rollback RELEASE`.
+    pub(crate) fn roll_back_to(&self, release: &str) {
+        let _ = self.installation.tandem(["rollback", release, "--json"]).expect_success();
+    }
+
+    /// Bytes of a deploy's whole conversation with the server, both ways, by a relay before the API.
+    pub(crate) fn deploy_over(&self, relay: &Relay, token: &str) -> anyhow::Result<u64> {
+        let before = relay.bytes();
+        let server = format!("http://{}", relay.address());
+        let folder = self.folder.path().to_str().context("the temporary folder has a plain path")?;
+        let program =
+            Program::new(self.binary()?).arguments(["deploy", folder, "--server", &server, "--json"]);
+        let _ = program.set(tandem_kit::env::TANDEM_TOKEN, token).run().expect_success();
+        // Its connections end with it; the relay sees that a moment later.
+        std::thread::sleep(Duration::from_millis(300));
+        Ok(relay.bytes() - before)
+    }
+
+    /// A token for the API over TCP.
+    pub(crate) fn token(&self) -> anyhow::Result<String> {
+        let created =
+            self.installation.tandem(["token", "create", "bench", "--json"]).expect_success().json();
+        Ok(created["token"].as_str().context("the token is shown once")?.to_owned())
+    }
+
+    /// The uv that Tandem installed for itself, for the script.
+    pub(crate) fn uv(&self) -> anyhow::Result<PathBuf> {
+        let tools = self.installation.data().tools();
+        let found = Program::new("find").arguments([&tools]).arguments(["-name", "uv", "-type", "f"]).run();
+        let path = found.stdout.lines().next().context("Tandem has a uv of its own after a Python build")?;
+        Ok(PathBuf::from(path))
+    }
+
+    /// Reads all clocks.
+    pub(crate) fn look(&self, ground: &Ground) -> Look {
+        let tandem = self.tandem_processes();
+        let build = self.role("up").and_then(children_seconds).unwrap_or_default();
+        Look {
+            tandem: seconds_by_process(&tandem),
+            build,
+            client: own_children_seconds(),
+            group: ground.group_seconds(),
+        }
+    }
+
+    /// Process id of a role.
+    pub(crate) fn role(&self, role: &str) -> Option<Pid> {
+        let found = self.tandem_processes().into_iter().find(|process| word(process, 1) == role);
+        found.map(|process| process.id)
+    }
+
+    /// Process ids of all shims.
+    pub(crate) fn shims(&self) -> Vec<Pid> {
+        let processes = self.tandem_processes().into_iter();
+        processes.filter(|process| word(process, 1) == "shim").map(|process| process.id).collect()
+    }
+
+    fn tandem_processes(&self) -> Vec<Process> {
+        let processes = self.installation.traces().processes().into_iter();
+        processes.filter(|process| word(process, 0).rsplit('/').next() == Some("tandem")).collect()
+    }
+
+    fn binary(&self) -> anyhow::Result<PathBuf> {
+        let up = self.role("up").context("tandem up runs")?;
+        std::fs::read_link(format!("/proc/{up}/exe")).context("find the binary that runs")
+    }
+}
+
+impl Look {
+    /// What was used until a later look.
+    pub(crate) fn until(&self, later: &Look) -> Cost {
+        let tandem = used(&self.tandem, &later.tandem);
+        let build = later.build - self.build;
+        let group = self.group.zip(later.group).map(|(before, after)| after - before);
+        Cost {
+            own: tandem + later.client - self.client,
+            build,
+            rest: group.map(|all| (all - tandem - build).max(0.0)),
+        }
+    }
+}
+
+fn word(process: &Process, number: usize) -> &str {
+    process.words.split(' ').nth(number).unwrap_or_default()
+}
