@@ -48,7 +48,7 @@ impl Span {
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let fits = |unit: &&(&str, u64)| self.0 % unit.1 == 0 && (self.0 > 0 || unit.0 == "s");
+        let fits = |unit: &&(&str, u64)| self.0.is_multiple_of(unit.1) && (self.0 > 0 || unit.0 == "s");
         let (name, size) =
             UNITS.iter().rev().find(fits).expect("every number is a multiple of one millisecond");
         write!(f, "{}{name}", self.0 / size)

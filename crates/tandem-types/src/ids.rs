@@ -159,6 +159,7 @@ numbered!(
 );
 numbered!(
     /// Version of the whole routing table; grows by one at each change.
+    #[derive(Default)]
     Epoch, "e", "epoch", "e and a number, such as e5"
 );
 

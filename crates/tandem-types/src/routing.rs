@@ -38,12 +38,6 @@ pub struct Table {
     pub routes: Vec<Route>,
 }
 
-impl Default for Epoch {
-    fn default() -> Self {
-        Self(0)
-    }
-}
-
 /// A domain and path prefix that lead to a pool.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Route {

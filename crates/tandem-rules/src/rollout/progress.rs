@@ -3,19 +3,21 @@
 //! The log is written after the transaction it tells of; a crash in between leaves it behind. Whoever opens it
 //! again counts what it tells already and appends the rest, so nothing is missing and nothing comes twice.
 
+use std::collections::BTreeSet;
+
 use tandem_types::Timestamp;
 use tandem_types::event::Event;
 use tandem_types::rollout::{Rollout, RolloutKind, RolloutState, StepRecord};
 
 /// How much of a rollout its log tells already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Told {
     /// Beginnings of steps.
     pub started: usize,
     /// Ends of steps.
     pub ended: usize,
-    /// Warnings about the rollout.
-    pub warnings: usize,
+    /// Texts of warnings; a builder tells its own as they come up.
+    pub warnings: BTreeSet<String>,
     /// The build and its release.
     pub built: bool,
     /// The move of the traffic.
@@ -30,7 +32,7 @@ impl Told {
         match event {
             Event::StepStarted { .. } => self.started += 1,
             Event::StepFinished { .. } => self.ended += 1,
-            Event::Warning { .. } => self.warnings += 1,
+            Event::Warning { text } => drop(self.warnings.insert(text.clone())),
             Event::Built { .. } => self.built = true,
             Event::Shifted { .. } => self.shifted = true,
             Event::Finished { .. } => self.finished = true,
@@ -42,7 +44,7 @@ impl Told {
 /// What the document tells and the log does not, in order, with the times at which it happened. Nothing after the
 /// end was told.
 #[must_use]
-pub fn untold(rollout: &Rollout, told: Told, now: Timestamp) -> Vec<(Timestamp, Event)> {
+pub fn untold(rollout: &Rollout, told: &Told, now: Timestamp) -> Vec<(Timestamp, Event)> {
     if told.finished {
         return Vec::new();
     }
@@ -56,7 +58,7 @@ pub fn untold(rollout: &Rollout, told: Told, now: Timestamp) -> Vec<(Timestamp, 
             events.extend(milestones(rollout, step, told).map(|event| (finished, event)));
         }
     }
-    let warnings = rollout.warnings.iter().skip(told.warnings);
+    let warnings = rollout.warnings.iter().filter(|text| !told.warnings.contains(*text));
     let warnings = warnings.map(|text| (now, Event::Warning { text: text.clone() }));
     let end = rollout.steps.iter().rposition(|step| step.state.is_final());
     let before_end = events.len() - end.map_or(0, |_| events_of_last_step(&events));
@@ -86,7 +88,7 @@ fn finished_step(step: &StepRecord, finished: Timestamp) -> Event {
 }
 
 /// What the end of a step means to people.
-fn milestones(rollout: &Rollout, step: &StepRecord, told: Told) -> impl Iterator<Item = Event> {
+fn milestones(rollout: &Rollout, step: &StepRecord, told: &Told) -> impl Iterator<Item = Event> + use<> {
     let built = match (step.state, rollout.build, rollout.to) {
         (RolloutState::Building, Some(build), Some(release)) if rollout.kind == RolloutKind::Deploy => {
             Some(Event::Built { build, release }).filter(|_| !told.built)

@@ -8,7 +8,7 @@ use crate::rollout::{Told, untold};
 
 fn told_all(world: &Simulation, rollout: tandem_types::RolloutNumber) -> Vec<Event> {
     let rollout = &world.rollouts[&rollout];
-    untold(rollout, Told::default(), world.now).into_iter().map(|(_, event)| event).collect()
+    untold(rollout, &Told::default(), world.now).into_iter().map(|(_, event)| event).collect()
 }
 
 #[test]
@@ -18,7 +18,7 @@ fn events_written_bit_by_bit_are_those_written_at_once() {
     let rollout = world.deploy(Behavior::default());
     let (mut told, mut log) = (Told::default(), Vec::new());
     for tick in 0..300 {
-        for (_, event) in untold(&world.rollouts[&rollout], told, world.now) {
+        for (_, event) in untold(&world.rollouts[&rollout], &told, world.now) {
             told.count(&event);
             log.push(event);
         }
@@ -32,7 +32,7 @@ fn events_written_bit_by_bit_are_those_written_at_once() {
     at_once.retain(|event| !is_warning(event));
     assert_eq!(log, at_once);
     assert!(matches!(log.last(), Some(Event::Finished { .. })));
-    assert!(untold(&world.rollouts[&rollout], told, world.now).is_empty());
+    assert!(untold(&world.rollouts[&rollout], &told, world.now).is_empty());
 }
 
 #[test]
