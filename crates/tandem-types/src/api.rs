@@ -36,6 +36,7 @@ use crate::document::{Cursor, Kind};
 use crate::instance::{InstanceState, Isolation};
 use crate::release::Release;
 use crate::routing::BalancerStatus;
+pub use crate::token::{CreateToken, Token, TokenCreated};
 use crate::{
     AppName, BuildNumber, Digest, EnvironmentName, Epoch, HostName, InstanceId, ProcessType, ReleaseNumber,
     RolloutNumber, Timestamp,
@@ -358,37 +359,6 @@ pub struct Installation {
 
 impl Kind for Installation {
     const KIND: &'static str = "installation/1";
-}
-
-/// A token as the store keeps it (`tokens/<name>`).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Token {
-    /// What people call it.
-    pub name: String,
-    /// BLAKE3 of the token.
-    pub hash: Digest,
-    /// When it was created.
-    pub created: Timestamp,
-}
-
-impl Kind for Token {
-    const KIND: &'static str = "token/1";
-}
-
-/// Creates a token with all rights.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CreateToken {
-    /// What people call it.
-    pub name: String,
-}
-
-/// The only time the token is seen.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TokenCreated {
-    /// What people call it.
-    pub name: String,
-    /// `tandem_…`, to be sent as a bearer token.
-    pub token: String,
 }
 
 /// Addresses in the file that `--ready-file` names, and in the ready line:

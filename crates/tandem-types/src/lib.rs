@@ -24,6 +24,7 @@ pub mod release;
 pub mod rollout;
 pub mod routing;
 pub mod shim;
+pub mod token;
 pub mod tree;
 
 pub use duration::Span;
