@@ -17,7 +17,7 @@ fail() {
 runs() { "$tandem" status --data "$data" --json >/dev/null 2>&1; }
 
 # The port in the ready file's line about HTTP.
-port() { sed -nE 's/.*"http"[^}]*:([0-9]+)".*/\1/p' "$ready" | head -n 1; }
+port() { sed -nE 's/.*"http"[^,}]*:([0-9]+)".*/\1/p' "$ready" | head -n 1; }
 
 port_is_free() { ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 

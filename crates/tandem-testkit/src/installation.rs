@@ -5,7 +5,6 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -14,6 +13,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use tandem_kit::env;
 use tandem_kit::paths::DataDir;
+use tandem_types::api::Ready;
 use tempfile::TempDir;
 
 use crate::leftovers::Traces;
@@ -44,15 +44,6 @@ pub struct Installation {
     up: Option<Running>,
     ready: Option<Ready>,
     finished: bool,
-}
-
-/// Where it answers.
-#[derive(Debug, Clone)]
-pub struct Ready {
-    /// The balancer.
-    pub http: SocketAddr,
-    /// The API over TCP.
-    pub api: SocketAddr,
 }
 
 impl Installation {
@@ -263,13 +254,5 @@ fn tell(text: &str) {
 
 fn read_ready(file: &Path) -> Option<Ready> {
     let text = fs::read_to_string(file).ok()?;
-    let value: Value = serde_json::from_str(&text).expect("the ready file is written whole");
-    Some(Ready { http: address(&value["http"]), api: address(&value["api"]) })
-}
-
-/// An address as text, or as the tagged form that the API uses.
-fn address(value: &Value) -> SocketAddr {
-    let text = value.as_str().or_else(|| value["tcp"].as_str());
-    let parsed = text.and_then(|text| text.parse().ok());
-    parsed.unwrap_or_else(|| panic!("not an address in the ready file: {value}"))
+    Some(serde_json::from_str(&text).expect("the ready file is written whole"))
 }
