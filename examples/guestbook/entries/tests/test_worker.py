@@ -7,7 +7,7 @@ from unittest import mock
 
 from django.core import mail
 from django.core.management import call_command
-from django.test import TestCase
+from django.test import TransactionTestCase
 from django.utils import timezone
 
 from entries.models import Entry, Notification
@@ -16,7 +16,8 @@ from entries.notifications import send_next
 State = Notification.State
 
 
-class WorkerTests(TestCase):
+class WorkerTests(TransactionTestCase):
+    # Not within one transaction: the worker closes connections that have become too old.
     def setUp(self):
         handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
         for number, handler in handlers.items():
