@@ -41,7 +41,7 @@ start_tandem() {
 start() {
     echo "building Tandem (the first time takes some minutes)"
     cargo build --release --locked --quiet -p tandem
-    mkdir -p -m 0700 "$data"
+    [ -d "$data" ] || mkdir -m 0700 "$data"
     if runs && [ -s "$ready" ]; then
         echo "using the Tandem that runs already"
     else

@@ -19,14 +19,14 @@ need python3 python3
 /usr/bin/python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || packages+=(python3-venv)
 
 install_packages() {
-    local line="apt-get install -y --no-install-recommends $*" as=()
+    local install=(apt-get install -y --no-install-recommends "$@") as=()
     if ! have apt-get; then
         echo "error: these Debian packages are missing, under whatever name this system has them: $*" >&2
         exit 1
     fi
     if [ "$(id -u)" != 0 ]; then
         if ! { have sudo && sudo -n true 2>/dev/null; }; then
-            printf 'error: some packages are missing\n\nhint: type this, then try again:\n\n    sudo sh -c "apt-get update && %s"\n' "$line" >&2
+            printf 'error: some packages are missing\n\nhint: type this, then try again:\n\n    sudo sh -c "apt-get update && %s"\n' "${install[*]}" >&2
             exit 1
         fi
         as=(sudo -n)
@@ -34,8 +34,7 @@ install_packages() {
     echo "installing: $*"
     local log
     log=$(mktemp)
-    # shellcheck disable=SC2086 — the line is words.
-    if ! { "${as[@]}" apt-get update && DEBIAN_FRONTEND=noninteractive "${as[@]}" $line; } >"$log" 2>&1; then
+    if ! { "${as[@]}" apt-get update && DEBIAN_FRONTEND=noninteractive "${as[@]}" "${install[@]}"; } >"$log" 2>&1; then
         tail -n 20 "$log" >&2
         echo "error: apt-get failed; the whole log is in $log" >&2
         exit 1
