@@ -34,7 +34,7 @@ install_packages() {
     echo "installing: $*"
     local log
     log=$(mktemp)
-    if ! { "${as[@]}" apt-get update && DEBIAN_FRONTEND=noninteractive "${as[@]}" "${install[@]}"; } >"$log" 2>&1; then
+    if ! { "${as[@]}" apt-get update && "${as[@]}" env DEBIAN_FRONTEND=noninteractive "${install[@]}"; } >"$log" 2>&1; then
         tail -n 20 "$log" >&2
         echo "error: apt-get failed; the whole log is in $log" >&2
         exit 1
