@@ -1,4 +1,4 @@
-//! The one place where processes are made, and the one `unsafe` block of the crate (decision 002).
+//! The one place where processes are made, and where the crate's only `unsafe` code is (decision 002).
 //!
 //! Between fork and exec the new process enters its control groups, leaves the caller's session and lets through the
 //! descriptors that it shall inherit. No other moment would do: later, the program may have children already that
@@ -101,8 +101,8 @@ fn prepare(command: &mut Command, steps: impl FnMut() -> io::Result<()> + Send +
 /// Forks once more and ends the process in between, so that nobody waits for the program but init.
 #[expect(unsafe_code, reason = "docs/decisions/002-unsafe-in-the-sandbox.md")]
 fn leave_go_between() -> io::Result<()> {
-    // SAFETY: called between fork and exec, where this process has one thread; the parent side calls nothing but
-    // `_exit`, the child side goes on to exec.
+    // SAFETY: called between fork and exec, where this process has one thread, and libc's fork has left its locks free.
+    // The parent side calls nothing but `_exit`, the child side goes on to exec.
     unsafe {
         match nix::unistd::fork()? {
             nix::unistd::ForkResult::Parent { .. } => libc::_exit(0),

@@ -8,5 +8,5 @@ mod etc;
 mod programs;
 mod seccomp;
 
-pub(crate) use arguments::{Sandboxed, arguments};
+pub(crate) use arguments::arguments;
 pub(crate) use programs::Programs;

@@ -17,6 +17,8 @@ use crate::spec::{Limits, Weight};
 const SHIMS: &str = "shims";
 /// Killed processes are gone in milliseconds; only ones stuck in the kernel take longer.
 const GONE_WITHIN: Duration = Duration::from_secs(10);
+/// Tries to remove the group of shims that have just ended.
+const LAST_BREATHS: u32 = 20;
 /// Between two looks at a group that is being emptied.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
@@ -73,11 +75,18 @@ pub fn list(parent: &str) -> Result<Vec<String>, Error> {
     Ok(ids.into_iter().collect())
 }
 
-/// Removes the empty parent of all groups, in every hierarchy; what still has groups stays.
+/// Removes the empty parent of all groups, in every hierarchy; what still has groups or shims stays. Call it on a thread
+/// that may block, for some milliseconds.
 pub fn remove_parent(parent: &str) {
     for root in Hierarchies::detect().roots() {
         let own = root.join(parent);
-        let _ = std::fs::remove_dir(own.join(SHIMS));
+        // A process that is gone for everybody else can hold its group for a moment longer.
+        for _ in 0..LAST_BREATHS {
+            match std::fs::remove_dir(own.join(SHIMS)) {
+                Err(error) if error.kind() == io::ErrorKind::ResourceBusy => std::thread::sleep(LOOK_AGAIN),
+                _ => break,
+            }
+        }
         let _ = std::fs::remove_dir(&own);
         if let Some(above) = own.parent().filter(|above| *above != root) {
             let _ = std::fs::remove_dir(above);
@@ -294,8 +303,7 @@ fn cannot_write(error: &io::Error) -> bool {
 /// whose root group has members of its own.
 fn delegate(root: &Path, name: &str, controller: Controller) -> bool {
     let mut folder = root.to_owned();
-    let mut steps = Path::new(name).components();
-    while let Some(step) = steps.next() {
+    for step in Path::new(name).components() {
         if put(&folder.join("cgroup.subtree_control"), &format!("+{}", controller.name())).is_err() {
             return false;
         }

@@ -1,7 +1,16 @@
-//! The form of a log line.
+//! The form of a log: text that people can read with `less`.
+//!
+//! A chunk begins with a head, `# tandem-log/1 {"release":"r12",…}`; then one line for each line of output:
+//! `2026-11-21T01:02:03.123456Z o text`, with `o` for standard output, `e` for standard error, `t` for a remark of
+//! Tandem's own. A line that cannot be read (torn by a crash of the machine) is passed over.
+
+use std::collections::BTreeMap;
 
 use tandem_types::Timestamp;
 use tandem_types::event::Stream;
+
+/// How every chunk begins.
+const HEAD: &str = "# tandem-log/1 ";
 
 /// One line of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,4 +21,34 @@ pub struct Line {
     pub stream: Stream,
     /// Its text without its end.
     pub text: String,
+}
+
+/// The head of a chunk, with its end of line.
+pub(super) fn head(tags: &BTreeMap<String, String>) -> String {
+    let tags = serde_json::to_string(tags).expect("strings by strings are always JSON");
+    format!("{HEAD}{tags}\n")
+}
+
+/// A line as it is written, with its end.
+pub(super) fn write(time: Timestamp, stream: Stream, text: &str) -> String {
+    let mark = match stream {
+        Stream::Stdout => 'o',
+        Stream::Stderr => 'e',
+        Stream::Tandem => 't',
+    };
+    format!("{time:.6} {mark} {text}\n")
+}
+
+/// Reads a line without its end. None: a head, or damaged.
+pub(super) fn read(bytes: &[u8]) -> Option<Line> {
+    let text = String::from_utf8_lossy(bytes);
+    let (time, rest) = text.split_once(' ')?;
+    let (mark, text) = rest.split_once(' ')?;
+    let stream = match mark {
+        "o" => Stream::Stdout,
+        "e" => Stream::Stderr,
+        "t" => Stream::Tandem,
+        _ => return None,
+    };
+    Some(Line { time: time.parse().ok()?, stream, text: text.to_owned() })
 }

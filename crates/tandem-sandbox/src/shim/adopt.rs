@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use super::{Error, ExitRecord, ShimHandle};
+use tandem_kit::files;
+
+use super::record;
+use super::{Error, ExitRecord, ShimHandle, ShimSpec};
 
 /// What is found in a shim's folder.
 #[derive(Debug)]
@@ -21,8 +24,27 @@ pub enum Adopted {
 /// Looks for the shim whose folder is `dir` (with its `spec.json`).
 ///
 /// # Errors
-/// Fails where the shim lives and does not answer, or its group cannot be swept.
+/// Fails where the shim lives and does not answer, where its record cannot be read, or its group not be swept.
 pub async fn adopt(dir: &Path) -> Result<Adopted, Error> {
-    let _ = dir;
-    todo!()
+    // Damaged by a crash of the machine: no process of that boot is left to be found.
+    let spec: Option<ShimSpec> = files::read_json(&record::spec_file(dir)).ok().flatten();
+    let handle = spec.as_ref().and_then(|spec| ShimHandle::open(dir, spec));
+    if let Some(handle) = handle.as_ref().filter(|handle| handle.lives()) {
+        match handle.status().await {
+            Ok(_) => return Ok(Adopted::Live(handle.clone())),
+            // It ended just now.
+            Err(Error::Gone) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    if let Some(record) = ExitRecord::read(dir)? {
+        return Ok(Adopted::Ended(record));
+    }
+    if let Some(handle) = handle {
+        handle.sweep().await?;
+    }
+    let marker = spec.and_then(|spec| spec.marker);
+    Ok(Adopted::Gone {
+        ran: marker.map_or_else(|| record::shim_file(dir).exists(), |marker| marker.exists()),
+    })
 }

@@ -1,12 +1,24 @@
 //! Starting a shim.
 
+use std::ffi::OsString;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tandem_kit::files;
 use tandem_types::Span;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::net::unix::pipe;
 
 use super::ShimHandle;
+use super::record::{self, Hello, ShimRecord, chain};
+use crate::spawn::{Program, Tie};
 use crate::{Spec, logs};
+
+/// A shim answers within some milliseconds; a machine that boots all its apps at once takes longer.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 
 /// What a shim is given, in `spec.json` of its folder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,15 +44,21 @@ pub enum LaunchError {
     /// The command never ran.
     #[error("start the process: {reason}")]
     NotStarted {
-        /// Why.
+        /// Why, as a whole chain.
         reason: String,
     },
     /// Nobody can know whether the command ran.
-    #[error("learn whether the shim started: {reason}")]
+    #[error("learn whether the process started: {reason}")]
     Unknown {
         /// What is known.
         reason: String,
     },
+}
+
+impl LaunchError {
+    fn not_started(error: &dyn std::error::Error) -> Self {
+        Self::NotStarted { reason: chain(error) }
+    }
 }
 
 /// Writes `spec.json` into the folder (made, 0700, where it is missing; records of an earlier run in it are deleted), starts
@@ -49,6 +67,62 @@ pub enum LaunchError {
 /// # Errors
 /// [`LaunchError::NotStarted`] where the command certainly never ran, else [`LaunchError::Unknown`].
 pub async fn launch(binary: &Path, dir: &Path, spec: &ShimSpec) -> Result<ShimHandle, LaunchError> {
-    let _ = (binary, dir, spec);
-    todo!()
+    prepare(dir, spec)?;
+    let mut child = start(binary, dir).map_err(|error| LaunchError::not_started(&error))?;
+    let output = child.stdout.take();
+    // Only the go-between, which is gone once the shim was executed.
+    let _ = child.wait();
+    let hello = tokio::time::timeout(ANSWERS_WITHIN, hello(output)).await;
+    match hello {
+        Ok(Ok(Some(Hello::Ready))) => ShimHandle::open(dir, spec)
+            .ok_or_else(|| LaunchError::Unknown { reason: "the shim left no record of itself".to_owned() }),
+        Ok(Ok(Some(Hello::NotStarted { reason }))) => Err(LaunchError::NotStarted { reason }),
+        Ok(Ok(None)) => Err(LaunchError::Unknown { reason: "the shim ended without a word".to_owned() }),
+        Ok(Err(error)) => Err(LaunchError::Unknown { reason: error.to_string() }),
+        Err(_) => Err(LaunchError::Unknown { reason: "the shim does not answer".to_owned() }),
+    }
+}
+
+fn prepare(dir: &Path, spec: &ShimSpec) -> Result<(), LaunchError> {
+    if ShimRecord::read(dir).is_some_and(|record| record.shim.lives()) {
+        return Err(LaunchError::NotStarted { reason: "its predecessor still runs".to_owned() });
+    }
+    let written = files::ensure_dir(dir, 0o700).map_err(io::Error::from).and_then(|()| {
+        for file in [record::exit_file(dir), record::shim_file(dir)] {
+            match std::fs::remove_file(file) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        let content = serde_json::to_vec(spec)?;
+        Ok(files::write_atomic_unsynced(&record::spec_file(dir), &content, 0o600)?)
+    });
+    written.map_err(|error| LaunchError::not_started(&error))
+}
+
+fn start(binary: &Path, dir: &Path) -> io::Result<Child> {
+    let environment = std::env::var_os("PATH").map(|path| (OsString::from("PATH"), path));
+    let program = Program {
+        path: binary.to_owned(),
+        arguments: vec!["shim".into(), dir.into()],
+        environment: environment.into_iter().collect(),
+        folder: Path::new("/").to_owned(),
+        input: None,
+        inherited: Vec::new(),
+        doors: Vec::new(),
+        tie: Tie::Detached,
+    };
+    program.start()
+}
+
+/// Reads up to the first line that is a greeting.
+async fn hello(output: Option<ChildStdout>) -> io::Result<Option<Hello>> {
+    let Some(output) = output else { return Ok(None) };
+    let mut lines = BufReader::new(pipe::Receiver::from_owned_fd(output.into())?).lines();
+    while let Some(line) = lines.next_line().await? {
+        if let Ok(hello) = serde_json::from_str(&line) {
+            return Ok(Some(hello));
+        }
+    }
+    Ok(None)
 }

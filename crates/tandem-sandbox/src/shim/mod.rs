@@ -1,10 +1,19 @@
 //! The shim: a small process of its own that holds one instance or job and outlives the runner.
+//!
+//! It holds what cannot be handed over: the output pipes, the right to learn the exit code, and the tie by which the kernel
+//! kills the app when its keeper dies. So a runner may end, crash and come back as a newer version at any time.
+//!
+//! Its folder has `spec.json` (what to run, with the environment, 0600), `shim.json` (which process it is), and in the end
+//! `exit.json`, synced before anybody is told.
 
 mod adopt;
+mod control;
 mod handle;
 mod launch;
 mod main;
-mod record;
+pub(crate) mod record;
+#[cfg(test)]
+mod tests;
 
 pub use adopt::{Adopted, adopt};
 pub use handle::{Error, ShimHandle, Status};

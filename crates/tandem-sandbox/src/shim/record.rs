@@ -1,8 +1,14 @@
-//! What a shim leaves behind: `exit.json`.
+//! What a shim leaves in its folder.
+
+use std::io;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use tandem_kit::files;
 use tandem_types::Timestamp;
 use tandem_types::instance::Exit;
+
+use crate::process::Identity;
 
 /// How it ended, durable before anybody is told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,4 +23,68 @@ pub struct ExitRecord {
     /// Lines of output that could not be kept.
     #[serde(default)]
     pub dropped_lines: u64,
+}
+
+impl ExitRecord {
+    /// The record in a shim's folder, where there is one.
+    pub(super) fn read(dir: &Path) -> Result<Option<Self>, files::Error> {
+        files::read_json(&exit_file(dir))
+    }
+
+    pub(super) fn write(&self, dir: &Path) -> Result<(), files::Error> {
+        files::write_json(&exit_file(dir), self, 0o600)
+    }
+}
+
+/// Which process the shim is. Written right before the command is executed, and again with the child.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ShimRecord {
+    #[serde(flatten)]
+    pub shim: Identity,
+    /// Process id and start time of its child.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub child: Option<(i32, u64)>,
+}
+
+impl ShimRecord {
+    /// None where there is no shim yet, or a crash of the machine damaged the file: it meant nothing any more then.
+    pub(crate) fn read(dir: &Path) -> Option<Self> {
+        files::read_json(&shim_file(dir)).ok().flatten()
+    }
+
+    pub(super) fn write(&self, dir: &Path) -> io::Result<()> {
+        let content = serde_json::to_vec(self)?;
+        Ok(files::write_atomic_unsynced(&shim_file(dir), &content, 0o600)?)
+    }
+}
+
+/// Says how the beginning went, as one line on the shim's standard output.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "tandem_shim", rename_all = "snake_case")]
+pub(super) enum Hello {
+    /// The command was executed, the socket answers.
+    Ready,
+    /// The command was not executed.
+    NotStarted {
+        /// Why, as a whole chain.
+        reason: String,
+    },
+}
+
+pub(super) fn spec_file(dir: &Path) -> PathBuf {
+    dir.join("spec.json")
+}
+
+pub(super) fn shim_file(dir: &Path) -> PathBuf {
+    dir.join("shim.json")
+}
+
+pub(super) fn exit_file(dir: &Path) -> PathBuf {
+    dir.join("exit.json")
+}
+
+/// An error with all its causes, for people.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

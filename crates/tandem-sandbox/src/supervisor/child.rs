@@ -134,15 +134,10 @@ impl Supervisor {
 
     /// Waits until there is something to do: output, the end, a deadline, or one of `others` is readable.
     pub(crate) fn wait(&self, others: &[BorrowedFd<'_>]) {
-        let mut descriptors: Vec<PollFd<'_>> = Vec::new();
-        let mut watch = |descriptor| descriptors.push(PollFd::new(descriptor, PollFlags::POLLIN));
-        if self.ended.is_none() {
-            watch(self.descriptor.as_fd());
-        }
-        self.output.descriptors().for_each(&mut watch);
-        others.iter().copied().for_each(&mut watch);
-        // An interrupted wait is a short one.
-        let _ = poll(&mut descriptors, self.patience());
+        let end = self.ended.is_none().then(|| self.descriptor.as_fd());
+        let all: Vec<_> =
+            end.into_iter().chain(self.output.descriptors()).chain(others.iter().copied()).collect();
+        wait(&all, self.patience());
     }
 
     /// Does what there is to do. The ending comes when the whole command is gone, its output read to the last byte and its
@@ -230,6 +225,18 @@ impl Supervisor {
         let next = [self.kill_at, self.limit_at].into_iter().flatten().min();
         next.map_or(PollTimeout::NONE, |moment| timeout(moment.elapsed_since(now).max(LOOK_AGAIN)))
     }
+}
+
+/// Waits until one of these is readable, for at most `length`.
+pub(crate) fn wait_for(descriptors: &[BorrowedFd<'_>], length: Duration) {
+    wait(descriptors, timeout(length));
+}
+
+fn wait(descriptors: &[BorrowedFd<'_>], timeout: PollTimeout) {
+    let watched = descriptors.iter().map(|descriptor| PollFd::new(*descriptor, PollFlags::POLLIN));
+    let mut descriptors: Vec<PollFd<'_>> = watched.collect();
+    // An interrupted wait is a short one: the caller looks and waits again.
+    let _ = poll(&mut descriptors, timeout);
 }
 
 /// Rounded up, so that a deadline has passed when the wait is over.

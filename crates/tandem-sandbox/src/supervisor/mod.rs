@@ -6,6 +6,6 @@ mod output;
 mod prepare;
 mod stop;
 
-pub(crate) use child::{Ending, Supervisor};
+pub(crate) use child::{Ending, Supervisor, wait_for};
 pub use prepare::StartError;
 pub(crate) use prepare::{Prepared, program};

@@ -65,14 +65,27 @@ impl Prepared {
     pub(crate) fn new(spec: &Spec) -> Result<Self, StartError> {
         check::check(spec)?;
         make_home(spec).map_err(|source| StartError::Home { path: spec.home.clone(), source })?;
-        let mut program = program(spec)?;
+        let program = program(spec)?;
         let mut limits = spec.limits.clone();
         if spec.isolation == Isolation::Sandbox {
             limits.pids = limits.pids.map(|pids| pids.saturating_add(OWN_PROCESSES));
         }
         let group = Group::create(&spec.cgroup_parent, &spec.id, &limits)?;
-        program.doors = group.doors()?;
-        Ok(Self { program, group, isolation: spec.isolation })
+        let mut prepared = Self { program, group, isolation: spec.isolation };
+        match prepared.group.doors() {
+            Ok(doors) => prepared.program.doors = doors,
+            Err(error) => {
+                prepared.discard();
+                return Err(error.into());
+            }
+        }
+        Ok(prepared)
+    }
+
+    /// It will not be executed after all.
+    pub(crate) fn discard(self) {
+        // What cannot be removed now is found by its name when orphans are swept.
+        let _ = self.group.clear_blocking();
     }
 }
 

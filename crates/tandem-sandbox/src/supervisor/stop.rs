@@ -1,12 +1,12 @@
-//! Asking a command to end (decision 010).
+//! Asking a command to end (decision 003).
 //!
 //! The signal goes to those who are in charge: a process that handles it is trusted to bring its own children to an end,
 //! as gunicorn and celery do; their workers must not get it too, or celery's lose their tasks. One that does not
 //! handle it (a shell between Tandem and the app) would die at once, so its children are asked as well.
 //!
 //! When the command's first process dies, the whole sandbox goes with it. If that is such a shell, it is therefore
-//! stopped (SIGSTOP) until its children have ended; the signal waits in it meanwhile, so it does not go on to the next
-//! command of its script either.
+//! stopped (SIGSTOP) until its children have ended, and gets the signal then; it does not go on to the next command of
+//! its script either.
 
 use std::collections::BTreeMap;
 
@@ -50,6 +50,8 @@ impl Stop {
         } else if let Some(held) = self.held
             && members.of_app().iter().all(|stat| stat.pid == held)
         {
+            // In this order: it dies of the first before it runs another instruction.
+            send(held, self.signal);
             send(held, libc::SIGCONT);
             self.held = None;
         }
@@ -61,18 +63,21 @@ impl Stop {
     }
 
     fn ask(&mut self, tree: &Tree, process: i32) {
-        if !process::catches(process, self.signal) {
-            let children = tree.children(process);
-            // Held before its children end, lest it sees that and goes on.
-            if tree.first() == Some(process) && !children.is_empty() {
-                send(process, libc::SIGSTOP);
-                self.held = Some(process);
-            }
-            for child in children {
-                self.ask(tree, *child);
-            }
+        if process::catches(process, self.signal) {
+            return send(process, self.signal);
         }
-        send(process, self.signal);
+        let children = tree.children(process);
+        if tree.first() == Some(process) && !children.is_empty() {
+            // Held before its children end, lest it sees that and goes on. The signal itself must wait: until a process
+            // is really stopped, one that it does not handle kills it at once.
+            send(process, libc::SIGSTOP);
+            self.held = Some(process);
+        } else {
+            send(process, self.signal);
+        }
+        for child in children {
+            self.ask(tree, *child);
+        }
     }
 }
 
