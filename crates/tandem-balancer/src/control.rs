@@ -1,0 +1,263 @@
+//! The control side: follows the routing document and the hosts, prepares and serves tables, says how it stands.
+//!
+//! One loop, one owner of the tables. Nothing in it waits for the disk or for the server, so that a commit is served
+//! within a moment of its line on the watch.
+
+use std::future::pending;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use tandem_kit::api::{Client, Watch};
+use tandem_kit::drain::Drain;
+use tandem_types::document::Change;
+use tandem_types::instance::Address;
+use tandem_types::routing::{BalancerStatus, RoutingDocument, Table};
+use tandem_types::{BalancerId, Timestamp, keys};
+use tokio::sync::{Notify, watch};
+use tokio::time::{Interval, MissedTickBehavior};
+
+use crate::probe::Target;
+use crate::shared::Shared;
+use crate::static_files::{LoadError, Site, load};
+use crate::table::{Feed, Holder, Saved, Update};
+
+/// Sign of life to the server.
+const REPORT_EVERY: Duration = Duration::from_secs(5);
+/// Wait before a preparation that failed is tried again.
+const PREPARE_AGAIN: Duration = Duration::from_millis(200);
+/// Wait before static files of the served table that did not come are asked for again.
+const LOAD_AGAIN: Duration = Duration::from_secs(2);
+
+/// Who this balancer is.
+#[derive(Debug, Clone)]
+pub(crate) struct Identity {
+    /// Its name.
+    pub id: BalancerId,
+    /// When its process started.
+    pub started: Timestamp,
+    /// Where it serves HTTP.
+    pub http: Vec<SocketAddr>,
+}
+
+/// Where the control side sends what others act on.
+#[derive(Debug)]
+pub(crate) struct Outlets {
+    /// To whoever reports.
+    pub status: watch::Sender<BalancerStatus>,
+    /// To whoever probes.
+    pub targets: watch::Sender<Vec<Target>>,
+    /// To whoever writes the state file.
+    pub saved: watch::Sender<Option<Saved>>,
+    /// Lets the threads accept.
+    pub open: watch::Sender<bool>,
+}
+
+/// The control side.
+pub(crate) struct Control {
+    identity: Identity,
+    shared: Arc<Shared>,
+    holder: Holder,
+    client: Client,
+    feed: Feed,
+    outlets: Outlets,
+    news: Arc<Notify>,
+    preparing: Option<Preparing>,
+    loading: Option<BoxFuture<'static, ()>>,
+    problem: Option<String>,
+}
+
+/// A table being prepared.
+struct Preparing {
+    table: Table,
+    work: BoxFuture<'static, Result<(), String>>,
+}
+
+enum Event {
+    Change(Change),
+    Prepared(Result<(), String>),
+    Loaded,
+    News,
+    Tick,
+    Drain,
+}
+
+impl Control {
+    /// A control side over some tables. `news` wakes it when an instance has something to tell.
+    pub(crate) fn new(
+        identity: Identity,
+        (shared, holder): (Arc<Shared>, Holder),
+        client: Client,
+        (outlets, news): (Outlets, Arc<Notify>),
+    ) -> Self {
+        Self {
+            identity,
+            shared,
+            holder,
+            client,
+            feed: Feed::default(),
+            outlets,
+            news,
+            preparing: None,
+            loading: None,
+            problem: None,
+        }
+    }
+
+    /// Follows the documents until the process drains.
+    pub(crate) async fn run(mut self, drain: Drain) {
+        let mut watch = self.client.watch(&[keys::ROUTING, keys::HOSTS]);
+        let mut ticks = tokio::time::interval(REPORT_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.load_static_files(Duration::ZERO);
+        loop {
+            match self.next_event(&mut watch, &mut ticks, &drain).await {
+                Event::Change(change) => self.change(change),
+                Event::Prepared(result) => self.prepared(result),
+                Event::Loaded => self.load_static_files(LOAD_AGAIN),
+                Event::News => self.holder.tidy(),
+                Event::Tick => self.tell(true),
+                Event::Drain => return,
+            }
+            self.tell(false);
+        }
+    }
+
+    async fn next_event(&mut self, watch: &mut Watch, ticks: &mut Interval, drain: &Drain) -> Event {
+        let preparing = match &mut self.preparing {
+            Some(preparing) => preparing.work.as_mut().left_future(),
+            None => pending().right_future(),
+        };
+        let loading = match &mut self.loading {
+            Some(loading) => loading.as_mut().left_future(),
+            None => pending().right_future(),
+        };
+        tokio::select! {
+            biased;
+            () = drain.requested() => Event::Drain,
+            change = watch.next() => Event::Change(change),
+            result = preparing => Event::Prepared(result),
+            () = loading => Event::Loaded,
+            () = self.news.notified() => Event::News,
+            _ = ticks.tick() => Event::Tick,
+        }
+    }
+
+    fn change(&mut self, change: Change) {
+        for update in self.feed.take(change) {
+            match update {
+                Update::Observed(observation) => {
+                    if self.holder.observe(&observation) {
+                        self.save();
+                    }
+                }
+                Update::Routing(document) => self.route(document),
+                Update::Complete => drop(self.outlets.open.send_replace(true)),
+            }
+        }
+    }
+
+    fn route(&mut self, document: RoutingDocument) {
+        if document.serving != *self.holder.serving() {
+            self.serve(document.serving);
+        }
+        match document.prepared {
+            None => {
+                self.preparing = None;
+                self.problem = None;
+                self.holder.withdraw();
+            }
+            Some(table) if self.holder.ready() == Some(&table) => {}
+            Some(table) if self.preparing.as_ref().is_some_and(|preparing| preparing.table == table) => {}
+            Some(table) => self.prepare(table, Duration::ZERO),
+        }
+    }
+
+    fn serve(&mut self, table: Table) {
+        let epoch = table.epoch;
+        self.holder.serve(table);
+        // Before anything else: whoever waits for the flip waits for this.
+        self.tell(false);
+        tracing::info!(%epoch, "serving routing table {epoch}");
+        self.outlets.targets.send_replace(self.holder.targets());
+        self.save();
+        self.load_static_files(Duration::ZERO);
+    }
+
+    fn save(&self) {
+        self.outlets.saved.send_replace(Some(self.holder.to_save()));
+    }
+
+    fn prepare(&mut self, table: Table, wait: Duration) {
+        let preparation = self.holder.prepare(&table);
+        let client = self.client.clone();
+        let work = async move {
+            tokio::time::sleep(wait).await;
+            preparation.attempt(&client).await
+        };
+        self.preparing = Some(Preparing { table, work: work.boxed() });
+    }
+
+    fn prepared(&mut self, result: Result<(), String>) {
+        let Some(Preparing { table, .. }) = self.preparing.take() else { return };
+        match result {
+            Ok(()) => {
+                tracing::info!(epoch = %table.epoch, "ready for routing table {}", table.epoch);
+                self.problem = None;
+                self.holder.set_ready();
+            }
+            Err(problem) => {
+                if self.problem.as_ref() != Some(&problem) {
+                    tracing::warn!(epoch = %table.epoch, "not ready for routing table {}: {problem}", table.epoch);
+                }
+                self.problem = Some(problem);
+                self.prepare(table, PREPARE_AGAIN);
+            }
+        }
+    }
+
+    /// Brings static files of the served table that were not prepared: after a start, or when this balancer was cut off.
+    fn load_static_files(&mut self, wait: Duration) {
+        let sites = self.holder.unloaded();
+        self.loading = (!sites.is_empty()).then(|| {
+            let (client, cache) = (self.client.clone(), self.holder.library().cache().clone());
+            let load_all = async move {
+                tokio::time::sleep(wait).await;
+                for site in sites {
+                    tell_failure(&site, load(&client, &cache, &site).await);
+                }
+            };
+            load_all.boxed()
+        });
+    }
+
+    /// Publishes the status where it differs from the last one, or as a sign of life; whoever reports sees it at once.
+    fn tell(&self, sign_of_life: bool) {
+        let status = BalancerStatus {
+            balancer: self.identity.id.clone(),
+            started: self.identity.started,
+            serving: self.holder.serving().epoch,
+            prepared: self.holder.ready().map(|table| table.epoch),
+            problem: self.problem.clone(),
+            draining: self.holder.draining(),
+            unhealthy: self.shared.live().unhealthy(),
+            http: self.identity.http.iter().copied().map(Address::Tcp).collect(),
+            requests: self.shared.requests(),
+        };
+        self.outlets.status.send_if_modified(|last| {
+            let same = BalancerStatus { requests: last.requests, ..status.clone() } == *last;
+            *last = status;
+            sign_of_life || !same
+        });
+    }
+}
+
+fn tell_failure(site: &Site, loaded: Result<(), LoadError>) {
+    if let Err(error) = loaded {
+        let error: &dyn std::error::Error = &error;
+        let root = site.root();
+        tracing::warn!(error, "static files {} are not here yet, the app is asked instead", root.short());
+    }
+}

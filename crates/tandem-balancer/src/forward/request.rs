@@ -1,0 +1,91 @@
+//! Makes a client's request into the one that an instance gets.
+
+use std::net::IpAddr;
+
+use http::header::{CONTENT_LENGTH, HOST, HeaderName, TRANSFER_ENCODING};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Method, Uri, Version};
+
+use super::names;
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Where a request came from and what the balancer calls it.
+#[derive(Debug, Clone)]
+pub(crate) struct Origin {
+    /// The other end of the client's connection, as `X-Forwarded-For` carries it.
+    pub address: HeaderValue,
+    /// `http` or `https`.
+    pub scheme: &'static str,
+    /// The host asked for.
+    pub host: HeaderValue,
+    /// The request's id.
+    pub id: HeaderValue,
+}
+
+impl Origin {
+    /// An address as `X-Forwarded-For` carries it; made once per connection.
+    pub(crate) fn address_value(address: IpAddr) -> HeaderValue {
+        // An IPv4 client of a dual-stack socket is an IPv4 client.
+        let text = address.to_canonical().to_string();
+        HeaderValue::from_str(&text).expect("an IP address is printable ASCII")
+    }
+}
+
+/// Why a request is not passed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum RequestError {
+    /// Tunnels to anywhere are not this proxy's business.
+    #[error("CONNECT is not supported")]
+    Connect,
+    /// Only `chunked` is passed on: another coding would be lost on the way.
+    #[error("the request's transfer coding is not supported")]
+    TransferCoding,
+}
+
+/// Whether a request's message may be passed on at all. To be asked before [`prepare_request`].
+fn check(parts: &Parts) -> Result<bool, RequestError> {
+    if parts.method == Method::CONNECT {
+        return Err(RequestError::Connect);
+    }
+    let mut codings = parts.headers.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => Ok(false),
+        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(true),
+        _ => Err(RequestError::TransferCoding),
+    }
+}
+
+/// Makes the request ready for an instance: fields that end here taken out, the balancer's own put in, target in
+/// origin form, HTTP/1.1. A chunked body stays chunked.
+pub(crate) fn prepare_request(parts: &mut Parts, origin: &Origin) -> Result<(), RequestError> {
+    let chunked = check(parts)?;
+    names::remove(&mut parts.headers, names::ends_here);
+    let headers = &mut parts.headers;
+    if chunked {
+        headers.remove(CONTENT_LENGTH);
+        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+    headers.insert(FORWARDED_FOR, origin.address.clone());
+    headers.insert(FORWARDED_PROTO, HeaderValue::from_static(origin.scheme));
+    headers.insert(FORWARDED_HOST, origin.host.clone());
+    headers.insert(REQUEST_ID, origin.id.clone());
+    headers.insert(HOST, origin.host.clone());
+    parts.uri = origin_form(std::mem::take(&mut parts.uri));
+    parts.version = Version::HTTP_11;
+    parts.extensions.clear();
+    Ok(())
+}
+
+/// `http://host/path?query` → `/path?query`; what has that form already stays as it is.
+fn origin_form(uri: Uri) -> Uri {
+    if uri.scheme().is_none() && uri.authority().is_none() {
+        return uri;
+    }
+    let target = uri.into_parts().path_and_query.unwrap_or_else(|| PathAndQuery::from_static("/"));
+    Uri::from(target)
+}

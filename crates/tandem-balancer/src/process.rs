@@ -1,0 +1,84 @@
+//! The balancer as a process: one per state folder, found by others through its lock and what it wrote down.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use tandem_kit::files::{self, LockGuard};
+use tandem_types::{BalancerId, Timestamp};
+
+const LOCK: &str = "lock";
+const PROCESS: &str = "process.json";
+
+/// A balancer that runs (`process.json` in its state folder, written once it serves).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// Its process id. Alone it proves nothing; the lock does.
+    pub pid: u32,
+    /// Its name.
+    pub id: BalancerId,
+    /// When it started.
+    pub started: Timestamp,
+    /// Where it serves HTTP, with the real ports.
+    pub http: Vec<SocketAddr>,
+    /// Version of the program.
+    pub version: String,
+}
+
+impl Process {
+    /// The balancer that holds a state folder and serves; none where nobody holds it, or who holds it does not serve yet.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn find(state_dir: &Path) -> Result<Option<Self>, files::Error> {
+        if !state_dir.join(LOCK).exists() || files::lock_exclusive(&state_dir.join(LOCK))?.is_some() {
+            return Ok(None);
+        }
+        files::read_json(&state_dir.join(PROCESS))
+    }
+
+    pub(crate) fn write(&self, state_dir: &Path) -> Result<(), files::Error> {
+        files::write_json(&state_dir.join(PROCESS), self, 0o600)
+    }
+}
+
+/// Takes the state folder for this process alone. None: another balancer has it.
+pub(crate) fn lock(state_dir: &Path) -> Result<Option<LockGuard>, files::Error> {
+    files::ensure_dir(state_dir, 0o700)?;
+    let Some(guard) = files::lock_exclusive(&state_dir.join(LOCK))? else { return Ok(None) };
+    // What the one before wrote is no longer true; whoever waits for the file must not find it.
+    let stale = state_dir.join(PROCESS);
+    match std::fs::remove_file(&stale) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(files::Error { doing: "remove", path: stale, source: error })
+        }
+        _ => Ok(Some(guard)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_balancer_is_found_while_it_holds_its_folder_and_not_after() {
+        let folder = tempfile::tempdir().unwrap();
+        let process = Process {
+            pid: 1,
+            id: "box".parse().unwrap(),
+            started: Timestamp::UNIX_EPOCH,
+            http: vec!["127.0.0.1:8080".parse().unwrap()],
+            version: "0.1.0".to_owned(),
+        };
+        assert_eq!(Process::find(folder.path()).unwrap(), None);
+        let guard = lock(folder.path()).unwrap().unwrap();
+        assert_eq!(Process::find(folder.path()).unwrap(), None);
+        process.write(folder.path()).unwrap();
+        assert_eq!(Process::find(folder.path()).unwrap(), Some(process));
+        assert!(lock(folder.path()).unwrap().is_none());
+        drop(guard);
+        assert_eq!(Process::find(folder.path()).unwrap(), None);
+        let _guard = lock(folder.path()).unwrap().unwrap();
+        assert_eq!(Process::find(folder.path()).unwrap(), None);
+    }
+}

@@ -1,0 +1,285 @@
+//! What a client's connection is doing, so that its limits can be checked from outside at each tick.
+//!
+//! The socket, the request and its body write down what they wait for; once per tick the thread looks at all of them.
+//! Atomics because hyper wants sockets that could move between threads; they never do.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use std::task::Waker;
+
+use futures_util::task::AtomicWaker;
+
+use crate::tick::{Tick, ticks};
+
+/// How long a connection may wait for what, in ticks.
+#[derive(Debug, Clone)]
+pub(crate) struct Limits {
+    /// For a whole request head, from its first byte (or from the connection's start).
+    pub head: u32,
+    /// For the next request.
+    pub idle: u32,
+    /// For the client to send more of a body or to take more of an answer.
+    pub client: u32,
+    /// For the instance to begin its answer, from the last part of the request.
+    pub answer: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { head: ticks(10), idle: ticks(75), client: ticks(60), answer: ticks(60) }
+    }
+}
+
+const HEAD: u8 = 0;
+const IDLE: u8 = 1;
+const BUSY: u8 = 2;
+
+const GO_ON: u8 = 0;
+const FINISH: u8 = 1;
+const CLOSE: u8 = 2;
+
+/// What is to become of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Nothing special.
+    GoOn,
+    /// Finish the request under way, then close.
+    Finish,
+    /// Close now.
+    Close,
+}
+
+/// The notes of one connection. Ticks count from 1; 0 stands for "not".
+#[derive(Debug)]
+pub(crate) struct Activity {
+    tick: Tick,
+    phase: AtomicU8,
+    since: AtomicU32,
+    write_blocked: AtomicU32,
+    body_wanted: AtomicU32,
+    answer_awaited: AtomicU32,
+    late: AtomicBool,
+    lingering: AtomicBool,
+    order: AtomicU8,
+    waker: AtomicWaker,
+}
+
+impl Activity {
+    /// A connection that has just been accepted: its first request is due.
+    pub(crate) fn new(tick: Tick) -> Self {
+        Self {
+            phase: AtomicU8::new(HEAD),
+            since: AtomicU32::new(tick.now()),
+            tick,
+            write_blocked: AtomicU32::new(0),
+            body_wanted: AtomicU32::new(0),
+            answer_awaited: AtomicU32::new(0),
+            late: AtomicBool::new(false),
+            lingering: AtomicBool::new(false),
+            order: AtomicU8::new(GO_ON),
+            waker: AtomicWaker::new(),
+        }
+    }
+
+    fn enter(&self, phase: u8) {
+        self.phase.store(phase, Ordering::Relaxed);
+        self.note(&self.since);
+    }
+
+    fn note(&self, since: &AtomicU32) {
+        since.store(self.tick.now(), Ordering::Relaxed);
+    }
+
+    /// Bytes came in: outside of a request they begin the next one.
+    pub(crate) fn bytes_read(&self) {
+        if self.phase.load(Ordering::Relaxed) == IDLE {
+            self.enter(HEAD);
+        }
+    }
+
+    /// The client does not take more at present, or does so again.
+    pub(crate) fn write_blocked(&self, blocked: bool) {
+        let since = self.write_blocked.load(Ordering::Relaxed);
+        if blocked && since == 0 {
+            self.note(&self.write_blocked);
+        } else if !blocked && since != 0 {
+            self.write_blocked.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// A request's head has come in whole.
+    pub(crate) fn request_began(&self) {
+        self.enter(BUSY);
+    }
+
+    /// Its answer has been handed over.
+    pub(crate) fn request_ended(&self) {
+        self.enter(IDLE);
+        self.body_wanted.store(0, Ordering::Relaxed);
+        self.answer_ended();
+    }
+
+    /// More of the request's body is waited for.
+    pub(crate) fn body_wanted(&self) {
+        if self.body_wanted.load(Ordering::Relaxed) == 0 {
+            self.note(&self.body_wanted);
+        }
+    }
+
+    /// A part of the request's body came.
+    pub(crate) fn body_moved(&self) {
+        self.body_wanted.store(0, Ordering::Relaxed);
+        if self.answer_awaited.load(Ordering::Relaxed) != 0 {
+            self.note(&self.answer_awaited);
+        }
+    }
+
+    /// The rest of an unwanted body is being thrown away; that may outlast the answer.
+    pub(crate) fn linger(&self, lingering: bool) {
+        self.lingering.store(lingering, Ordering::Relaxed);
+        self.note(&self.since);
+    }
+
+    /// The request is with an instance now.
+    pub(crate) fn answer_awaited(&self) {
+        self.note(&self.answer_awaited);
+        self.late.store(false, Ordering::Relaxed);
+    }
+
+    /// The instance's answer began, or none will come.
+    pub(crate) fn answer_ended(&self) {
+        self.answer_awaited.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether the instance took too long. Whoever asks is woken when that changes.
+    pub(crate) fn is_late(&self) -> bool {
+        self.late.load(Ordering::Relaxed)
+    }
+
+    /// Enforces the limits; called at each tick.
+    pub(crate) fn check(&self, limits: &Limits) {
+        let now = self.tick.now();
+        let over = |since: &AtomicU32, limit: u32| {
+            let since = since.load(Ordering::Relaxed);
+            since != 0 && now.saturating_sub(since) >= limit
+        };
+        let stuck = over(&self.write_blocked, limits.client);
+        let phase = self.phase.load(Ordering::Relaxed);
+        let over = match phase {
+            _ if stuck => true,
+            _ if phase == BUSY || self.lingering.load(Ordering::Relaxed) => {
+                if over(&self.answer_awaited, limits.answer) && !self.late.swap(true, Ordering::Relaxed) {
+                    self.waker.wake();
+                }
+                over(&self.body_wanted, limits.client)
+            }
+            IDLE => over(&self.since, limits.idle),
+            _ => over(&self.since, limits.head),
+        };
+        if over {
+            self.give(CLOSE);
+        }
+    }
+
+    /// Asks the connection to finish its request and close.
+    pub(crate) fn finish(&self) {
+        self.give(FINISH);
+    }
+
+    fn give(&self, order: u8) {
+        self.order.fetch_max(order, Ordering::Relaxed);
+        self.waker.wake();
+    }
+
+    /// What is to become of the connection; the waker is woken when that changes.
+    pub(crate) fn order(&self, waker: &Waker) -> Order {
+        self.waker.register(waker);
+        match self.order.load(Ordering::Relaxed) {
+            GO_ON => Order::GoOn,
+            FINISH => Order::Finish,
+            _ => Order::Close,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits { head: 10, idle: 75, client: 60, answer: 50 };
+
+    struct Connection {
+        activity: Activity,
+        tick: Tick,
+    }
+
+    impl Connection {
+        fn accepted() -> Self {
+            let tick = Tick::default();
+            Self { activity: Activity::new(tick.clone()), tick }
+        }
+
+        fn at(&self, tick: u32) -> &Activity {
+            self.tick.set(tick);
+            &self.activity
+        }
+
+        fn order_at(&self, tick: u32) -> Order {
+            self.at(tick).check(&LIMITS);
+            self.activity.order(Waker::noop())
+        }
+    }
+
+    #[test]
+    fn a_head_that_does_not_come_whole_in_time_ends_the_connection() {
+        let connection = Connection::accepted();
+        connection.at(5).bytes_read();
+        assert_eq!(connection.order_at(10), Order::GoOn);
+        assert_eq!(connection.order_at(11), Order::Close);
+    }
+
+    #[test]
+    fn an_idle_connection_may_wait_longer_but_its_next_head_may_not() {
+        let connection = Connection::accepted();
+        connection.at(2).request_began();
+        connection.at(3).request_ended();
+        assert_eq!(connection.order_at(70), Order::GoOn);
+        connection.at(70).bytes_read();
+        assert_eq!(connection.order_at(79), Order::GoOn);
+        assert_eq!(connection.order_at(80), Order::Close);
+    }
+
+    #[test]
+    fn a_client_that_takes_or_sends_nothing_is_cut_off_and_one_that_moves_is_not() {
+        let connection = Connection::accepted();
+        connection.at(1).request_began();
+        connection.at(1).body_wanted();
+        connection.at(50).body_moved();
+        connection.at(51).body_wanted();
+        assert_eq!(connection.order_at(110), Order::GoOn);
+        connection.at(110).body_moved();
+        connection.at(111).write_blocked(true);
+        connection.at(150).write_blocked(true);
+        assert_eq!(connection.order_at(170), Order::GoOn);
+        assert_eq!(connection.order_at(171), Order::Close);
+    }
+
+    #[test]
+    fn a_long_upload_is_no_late_answer() {
+        let connection = Connection::accepted();
+        connection.at(1).request_began();
+        connection.at(1).answer_awaited();
+        connection.at(40).body_moved();
+        assert_eq!(connection.order_at(89), Order::GoOn);
+        assert!(!connection.activity.is_late());
+        assert_eq!(connection.order_at(90), Order::GoOn);
+        assert!(connection.activity.is_late());
+    }
+
+    #[test]
+    fn the_stricter_order_stays() {
+        let connection = Connection::accepted();
+        connection.activity.give(CLOSE);
+        connection.activity.finish();
+        assert_eq!(connection.activity.order(Waker::noop()), Order::Close);
+    }
+}

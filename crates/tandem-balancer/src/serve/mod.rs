@@ -1,0 +1,16 @@
+//! The side that faces the world: listening, client connections with their limits, one request at a time.
+
+mod activity;
+mod body;
+mod connection;
+mod listen;
+mod request;
+mod run;
+mod socket;
+mod tunnel;
+
+pub(crate) use activity::{Activity, Limits};
+pub(crate) use body::ResponseBody;
+pub use listen::ListenError;
+pub(crate) use listen::Listeners;
+pub(crate) use run::{Serving, start_threads};

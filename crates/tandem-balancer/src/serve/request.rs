@@ -1,0 +1,160 @@
+//! One request: find its route, then a file, an instance, or a page that says why not.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::header::{ACCEPT, CONNECTION, UPGRADE};
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use hyper::body::{Body as _, Incoming};
+use hyper::upgrade::OnUpgrade;
+
+use super::{Activity, ResponseBody, tunnel};
+use crate::forward::{self, Origin, RequestError};
+use crate::pages::Page;
+use crate::static_files;
+use crate::table::{Found, LiveRoute};
+use crate::thread::Thread;
+use crate::upstream::{self, Answer, Failure, Outgoing, Progress};
+
+/// How often a request that reached nobody looks again whether the table has changed in the meantime.
+const MOST_ROUTES: usize = 3;
+
+/// The client at the other end of a connection.
+#[derive(Debug)]
+pub(crate) struct Client {
+    thread: Rc<Thread>,
+    activity: Arc<Activity>,
+    address: HeaderValue,
+}
+
+/// A request that is to go to an instance.
+struct Asked {
+    route: Arc<LiveRoute>,
+    host: HeaderValue,
+    upgrade: Option<OnUpgrade>,
+}
+
+impl Client {
+    /// A client whose connection has been accepted.
+    pub(crate) fn new(thread: Rc<Thread>, activity: Arc<Activity>, address: IpAddr) -> Self {
+        Self { thread, activity, address: Origin::address_value(address) }
+    }
+
+    /// Answers a request, whatever becomes of it.
+    pub(crate) async fn answer(&self, request: Request<Incoming>) -> Response<ResponseBody> {
+        self.activity.request_began();
+        let accept = request.headers().get(ACCEPT).cloned();
+        let id = forward::request_id(request.headers(), || self.thread.random());
+        let answer = match self.pass_on(request, &id).await {
+            Ok(answer) => answer,
+            Err(page) => {
+                let page = page.answer(accept.as_ref(), &id);
+                let mut page = page.map(|bytes| ResponseBody::bytes(bytes, &self.activity));
+                forward::stamp(page.headers_mut(), &id);
+                page
+            }
+        };
+        self.thread.shared.count_request(self.thread.number());
+        answer
+    }
+
+    async fn pass_on(
+        &self,
+        request: Request<Incoming>,
+        id: &HeaderValue,
+    ) -> Result<Response<ResponseBody>, Page> {
+        let (mut parts, incoming) = request.into_parts();
+        let host = forward::host_of(&parts)
+            .map_err(|error| Page::BadRequest(StatusCode::BAD_REQUEST, error.to_string()))?;
+        let (route, folder) = self.find(&host, parts.uri.path())?;
+        if let Some(folder) = folder.filter(|_| matches!(parts.method, Method::GET | Method::HEAD))
+            && let Some(file) = static_files::answer(route.folder(folder), &parts).await
+        {
+            let mut file = file.map(|file| ResponseBody::file(file, &self.activity));
+            forward::stamp(file.headers_mut(), id);
+            return Ok(file);
+        }
+        let upgrade = prepare(&mut parts, self.origin(&host, id))?;
+        let progress =
+            (!incoming.is_end_stream()).then(|| Progress::new(&self.thread, &self.activity, incoming));
+        let asked = Asked { route, host, upgrade };
+        self.ask(asked, Box::new(Outgoing { parts, progress }), id).await
+    }
+
+    fn origin(&self, host: &HeaderValue, id: &HeaderValue) -> Origin {
+        Origin { address: self.address.clone(), scheme: "http", host: host.clone(), id: id.clone() }
+    }
+
+    fn find(&self, host: &HeaderValue, path: &str) -> Result<(Arc<LiveRoute>, Option<usize>), Page> {
+        match self.thread.shared.live().find(host, path) {
+            Found::Route(route, folder) => Ok((route, folder)),
+            Found::UnknownPath => Err(Page::UnknownPath),
+            Found::UnknownDomain => Err(Page::UnknownHost(host.to_str().unwrap_or_default().to_owned())),
+        }
+    }
+
+    async fn ask(
+        &self,
+        asked: Asked,
+        mut outgoing: Box<Outgoing>,
+        id: &HeaderValue,
+    ) -> Result<Response<ResponseBody>, Page> {
+        let mut route = asked.route;
+        for _ in 0..MOST_ROUTES {
+            match upstream::send(&self.thread, &route, &self.activity, outgoing).await {
+                Ok(answer) => return self.deliver(answer, asked.upgrade, id),
+                Err(Failure::Broken) => return Err(Page::BadGateway),
+                Err(Failure::Late) => return Err(Page::GatewayTimeout),
+                Err(Failure::Unreached(unsent)) => {
+                    let (now, _) = self.find(&asked.host, unsent.parts.uri.path())?;
+                    if Arc::ptr_eq(&now, &route) {
+                        break;
+                    }
+                    (route, outgoing) = (now, unsent);
+                }
+            }
+        }
+        Err(Page::NoInstance { app: route.app().to_string() })
+    }
+
+    fn deliver(
+        &self,
+        answer: Answer,
+        upgrade: Option<OnUpgrade>,
+        id: &HeaderValue,
+    ) -> Result<Response<ResponseBody>, Page> {
+        if answer.response.status() == StatusCode::SWITCHING_PROTOCOLS
+            && let Some(upgrade) = upgrade
+        {
+            return Ok(tunnel::switch(&self.thread, answer, (upgrade, &self.activity), id));
+        }
+        let length = answer.response.body().size_hint().exact();
+        let (mut parts, body) = ResponseBody::instance(&self.thread, answer, &self.activity);
+        match forward::prepare_response(&mut parts, id, length) {
+            Ok(()) => Ok(Response::from_parts(parts, body)),
+            Err(error) => {
+                tracing::warn!("an answer cannot be passed on: {error}");
+                Err(Page::BadGateway)
+            }
+        }
+    }
+}
+
+/// Applies the header rules; returns the client's side of an upgrade that is to be carried through.
+fn prepare(parts: &mut Parts, origin: Origin) -> Result<Option<OnUpgrade>, Page> {
+    let protocol = forward::upgrade_wanted(parts);
+    let upgrade = parts.extensions.remove::<OnUpgrade>();
+    forward::prepare_request(parts, &origin).map_err(|error| {
+        let status = match error {
+            RequestError::Connect => StatusCode::METHOD_NOT_ALLOWED,
+            RequestError::TransferCoding => StatusCode::NOT_IMPLEMENTED,
+        };
+        Page::BadRequest(status, error.to_string())
+    })?;
+    let Some(protocol) = protocol else { return Ok(None) };
+    parts.headers.insert(UPGRADE, protocol);
+    parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    Ok(upgrade)
+}

@@ -1,0 +1,144 @@
+//! The serving threads: each has a runtime of its own, listens, and shares nothing but the table and counters.
+
+use std::io;
+use std::net::TcpListener;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use tandem_kit::drain::Drain;
+use tandem_kit::tasks::{Kind, Tasks};
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::{oneshot, watch};
+
+use super::listen::BACKLOG;
+use super::{Limits, connection};
+use crate::shared::Shared;
+use crate::thread::Thread;
+
+/// Wait after a failed accept that is our own trouble (no more files): trying again at once would only burn time.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What the threads are started with.
+#[derive(Debug, Clone)]
+pub(crate) struct Serving {
+    /// Table and counters.
+    pub shared: Arc<Shared>,
+    /// Limits of client connections.
+    pub limits: Limits,
+    /// Ends the threads.
+    pub drain: Drain,
+    /// Connections are accepted once this is true; until then they wait in the kernel's queue.
+    pub open: watch::Receiver<bool>,
+}
+
+/// Starts one thread per set of listeners. The receivers yield when a thread has ended: an error where it could not
+/// start or broke down.
+pub(crate) fn start_threads(
+    serving: &Serving,
+    listeners: Vec<Vec<TcpListener>>,
+) -> io::Result<Vec<oneshot::Receiver<io::Result<()>>>> {
+    let started = listeners.into_iter().enumerate().map(|(number, listeners)| {
+        let serving = serving.clone();
+        let (ended, end) = oneshot::channel();
+        std::thread::Builder::new().name(format!("serve-{number}")).spawn(move || {
+            // The receiver may be gone when the process ends otherwise.
+            let _ = ended.send(run_thread(&serving, number, listeners));
+        })?;
+        Ok(end)
+    });
+    started.collect()
+}
+
+fn run_thread(serving: &Serving, number: usize, listeners: Vec<TcpListener>) -> io::Result<()> {
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+    let seed = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
+    let tasks = Tasks::new(serving.drain.clone());
+    let thread = Thread::new(Arc::clone(&serving.shared), number, tasks, seed);
+    let served = runtime.block_on(serve(serving, &thread, listeners));
+    thread.end();
+    served
+}
+
+async fn serve(serving: &Serving, thread: &Rc<Thread>, listeners: Vec<TcpListener>) -> io::Result<()> {
+    let ticks = Rc::clone(thread).run_ticks(serving.limits.clone());
+    tokio::select! {
+        never = ticks => never,
+        ended = serve_until_drained(serving, thread, listeners) => ended,
+    }
+}
+
+async fn serve_until_drained(
+    serving: &Serving,
+    thread: &Rc<Thread>,
+    listeners: Vec<TcpListener>,
+) -> io::Result<()> {
+    let tasks = thread.tasks();
+    tasks.spawn_local("sweep-at-swaps", Kind::Helper, sweep_at_swaps(Rc::clone(thread)));
+    for listener in listeners {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let open = serving.open.clone();
+        tasks.spawn_local("accept", Kind::Component, accept(Rc::clone(thread), listener, open));
+    }
+    serving.drain.requested().await;
+    let limit = serving.shared.drain_limit();
+    thread.finish_connections();
+    thread.pool.clear();
+    let cut_off = tasks.join(limit).await;
+    if !cut_off.is_empty() {
+        tracing::warn!("requests were still open after {:?} and are cut off", limit);
+    }
+    Ok(())
+}
+
+async fn sweep_at_swaps(thread: Rc<Thread>) {
+    let mut swaps = thread.shared.swaps();
+    while swaps.changed().await.is_ok() {
+        thread.pool.sweep(thread.now());
+    }
+}
+
+/// Accepts until the process drains, then takes in what the kernel has accepted already: those clients believe that
+/// they are connected.
+async fn accept(thread: Rc<Thread>, listener: tokio::net::TcpListener, mut open: watch::Receiver<bool>) {
+    let drain = thread.tasks().drain().clone();
+    tokio::select! {
+        // An error means that whoever opens is gone; then the process drains.
+        _ = open.wait_for(|open| *open) => {}
+        () = drain.requested() => return,
+    }
+    loop {
+        tokio::select! {
+            biased;
+            () = drain.requested() => break,
+            accepted = listener.accept() => take_in(&thread, accepted).await,
+        }
+    }
+    for _ in 0..BACKLOG {
+        let Some(accepted) = listener.accept().now_or_never() else { return };
+        take_in(&thread, accepted).await;
+    }
+}
+
+async fn take_in(thread: &Rc<Thread>, accepted: io::Result<(tokio::net::TcpStream, std::net::SocketAddr)>) {
+    let (stream, peer) = match accepted {
+        Ok(accepted) => accepted,
+        // The client left before it was accepted.
+        Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => return,
+        Err(error) => {
+            tracing::warn!("cannot accept a connection: {error}");
+            return tokio::time::sleep(ACCEPT_PAUSE).await;
+        }
+    };
+    let admission = loop {
+        match thread.shared.admit() {
+            Some(admission) => break admission,
+            // Full: others wait in the kernel's queue until somebody leaves.
+            None => tokio::time::sleep(ACCEPT_PAUSE).await,
+        }
+    };
+    // Fails only for a connection that is gone already; serving it will tell.
+    let _ = stream.set_nodelay(true);
+    thread.spawn("client-connection", connection::serve(Rc::clone(thread), (stream, peer), admission));
+}

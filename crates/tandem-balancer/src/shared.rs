@@ -1,0 +1,112 @@
+//! What all serving threads and the control side share: the table, counters, the signal of a swap.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+
+use crate::table::Live;
+
+/// Shared by all threads; read without locks.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    live: ArcSwap<Live>,
+    swaps: watch::Sender<u64>,
+    requests: Box<[Counter]>,
+    connections: Arc<AtomicUsize>,
+    most_connections: usize,
+    drain_limit: Duration,
+}
+
+/// A counter with a cache line of its own, so that threads do not slow each other down.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Counter(AtomicU64);
+
+impl Shared {
+    /// An empty table for a number of threads, how many client connections they may have together, and the time over
+    /// which what is open is drained.
+    pub(crate) fn new(threads: usize, most_connections: usize, drain_limit: Duration) -> Self {
+        Self {
+            live: ArcSwap::default(),
+            swaps: watch::Sender::new(0),
+            requests: (0..threads).map(|_| Counter::default()).collect(),
+            connections: Arc::default(),
+            most_connections,
+            drain_limit,
+        }
+    }
+
+    /// Time over which tunnels of un-routed instances are ended, and which open requests get when the process ends.
+    pub(crate) fn drain_limit(&self) -> Duration {
+        self.drain_limit
+    }
+
+    /// The table that is served now.
+    pub(crate) fn live(&self) -> arc_swap::Guard<Arc<Live>> {
+        self.live.load()
+    }
+
+    /// Serves another table from the next request on.
+    pub(crate) fn swap(&self, live: Arc<Live>) {
+        self.live.store(live);
+    }
+
+    /// Tells the threads to look for kept connections that are of no use any more. To be called after instances were
+    /// un-routed.
+    pub(crate) fn announce_swap(&self) {
+        self.swaps.send_modify(|swaps| *swaps += 1);
+    }
+
+    /// Wakes at each announced swap.
+    pub(crate) fn swaps(&self) -> watch::Receiver<u64> {
+        self.swaps.subscribe()
+    }
+
+    /// Counts a request that a thread answered.
+    pub(crate) fn count_request(&self, thread: usize) {
+        self.requests[thread].0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Requests answered by all threads.
+    pub(crate) fn requests(&self) -> u64 {
+        self.requests.iter().map(|counter| counter.0.load(Ordering::Relaxed)).sum()
+    }
+
+    /// A place for one more client connection; none when there are as many as the limit of open files bears.
+    pub(crate) fn admit(&self) -> Option<Admission> {
+        let admission = Admission { connections: Arc::clone(&self.connections) };
+        let before = self.connections.fetch_add(1, Ordering::Relaxed);
+        (before < self.most_connections).then_some(admission)
+    }
+}
+
+/// A client connection's place among all; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    connections: Arc<AtomicUsize>,
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        self.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_beyond_the_limit_are_not_admitted_until_one_ends() {
+        let shared = Shared::new(1, 2, Duration::ZERO);
+        let first = shared.admit().unwrap();
+        let _second = shared.admit().unwrap();
+        assert!(shared.admit().is_none());
+        assert!(shared.admit().is_none());
+        drop(first);
+        assert!(shared.admit().is_some());
+    }
+}

@@ -1,0 +1,216 @@
+//! Answers a request for a static file: conditional and range requests, caching, precompressed variants (RFC 9110).
+
+use http::header::{self, HeaderMap};
+use http::request::Parts;
+use http::{HeaderValue, Method, Response, StatusCode};
+
+use super::site::{Blob, Folder, Site};
+use super::{FileBody, kind, path};
+
+/// For names that carry a hash of the content.
+const FOR_EVER: &str = "public, max-age=31536000, immutable";
+/// For all others: short, since the name may mean other content after the next deploy; then the tag is compared.
+const A_MINUTE: &str = "public, max-age=60";
+/// Encodings by preference, with the extension of a file that was compressed beforehand.
+const ENCODINGS: [(&str, &str); 2] = [("br", ".br"), ("gzip", ".gz")];
+
+/// The form of a file that is sent.
+struct Chosen<'a> {
+    site: &'a Site,
+    blob: &'a Blob,
+    encoding: Option<&'static str>,
+    /// Whether there are other forms, depending on `Accept-Encoding`.
+    varies: bool,
+}
+
+/// What part of a file is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Whole,
+    /// First byte and length.
+    Range(u64, u64),
+    /// Beyond its end.
+    Nothing,
+}
+
+/// Answers a GET or HEAD with a file of the folder. None: there is no such file (or it cannot be read), the app may
+/// know.
+pub(crate) async fn answer(folder: &Folder, request: &Parts) -> Option<Response<FileBody>> {
+    let name = path::file_name(request.uri.path().strip_prefix(&*folder.prefix)?)?;
+    for site in &folder.sites {
+        let Some(chosen) = choose(site, &name, &request.headers) else { continue };
+        match answer_with(&chosen, &name, request).await {
+            Ok(answer) => return Some(answer),
+            Err(error) => tracing::error!(name, "cannot read the static file {name}: {error}"),
+        }
+    }
+    None
+}
+
+fn choose<'a>(site: &'a Site, name: &str, headers: &HeaderMap) -> Option<Chosen<'a>> {
+    let plain = site.file(name)?;
+    let mut chosen = Chosen { site, blob: plain, encoding: None, varies: false };
+    for (encoding, extension) in ENCODINGS {
+        if let Some(blob) = site.file(&format!("{name}{extension}")) {
+            chosen.varies = true;
+            if chosen.encoding.is_none() && accepts(headers, encoding) {
+                (chosen.blob, chosen.encoding) = (blob, Some(encoding));
+            }
+        }
+    }
+    Some(chosen)
+}
+
+/// Whether `Accept-Encoding` names the encoding with a weight above zero.
+fn accepts(headers: &HeaderMap, encoding: &str) -> bool {
+    let values = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|item| {
+        let (name, weight) = item.split_once(';').unwrap_or((item, ""));
+        let weight = weight.trim().strip_prefix("q=").unwrap_or("1");
+        name.trim().eq_ignore_ascii_case(encoding) && weight.parse().unwrap_or(1.0) > 0.0
+    })
+}
+
+async fn answer_with(
+    chosen: &Chosen<'_>,
+    name: &str,
+    request: &Parts,
+) -> Result<Response<FileBody>, std::io::Error> {
+    let blob = chosen.blob;
+    let tag = format!("\"{}\"", &blob.digest.to_string()[..32]);
+    let mut answer = Response::new(FileBody::empty());
+    describe(answer.headers_mut(), chosen, (name, &tag));
+    if is_fresh(&request.headers, &tag) {
+        *answer.status_mut() = StatusCode::NOT_MODIFIED;
+        return Ok(answer);
+    }
+    let (start, length) = match part(&request.headers, &tag, blob.size) {
+        Part::Whole => (0, blob.size),
+        Part::Range(start, length) => {
+            *answer.status_mut() = StatusCode::PARTIAL_CONTENT;
+            let range = format!("bytes {start}-{}/{}", start + length - 1, blob.size);
+            answer.headers_mut().insert(header::CONTENT_RANGE, value(&range));
+            (start, length)
+        }
+        Part::Nothing => {
+            *answer.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
+            answer.headers_mut().insert(header::CONTENT_RANGE, value(&format!("bytes */{}", blob.size)));
+            (0, 0)
+        }
+    };
+    answer.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    if request.method != Method::HEAD {
+        *answer.body_mut() = chosen.site.open(blob, start, length).await?;
+    }
+    Ok(answer)
+}
+
+fn describe(headers: &mut HeaderMap, chosen: &Chosen<'_>, (name, tag): (&str, &str)) {
+    let caching = if kind::is_hashed(name) { FOR_EVER } else { A_MINUTE };
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind::media_type(name)));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(caching));
+    headers.insert(header::ETAG, value(tag));
+    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    // Fonts and modules are refused by browsers across domains otherwise; there is nothing private in these files.
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    if let Some(encoding) = chosen.encoding {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
+    }
+    if chosen.varies {
+        headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    }
+}
+
+fn value(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).expect("digits and hexadecimal digits are valid in a header")
+}
+
+/// Whether the client has this very content already. Weak comparison, as RFC 9110, 13.1.2 asks for.
+fn is_fresh(headers: &HeaderMap, tag: &str) -> bool {
+    let values = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|known| {
+        let known = known.trim();
+        known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag
+    })
+}
+
+/// The part that `Range` asks for. Several ranges at once, other units and nonsense are answered with the whole.
+fn part(headers: &HeaderMap, tag: &str, size: u64) -> Part {
+    let Some(range) = headers.get(header::RANGE).and_then(|value| value.to_str().ok()) else {
+        return Part::Whole;
+    };
+    if headers.get(header::IF_RANGE).is_some_and(|condition| condition.as_bytes() != tag.as_bytes()) {
+        return Part::Whole;
+    }
+    let Some((first, last)) = range.strip_prefix("bytes=").and_then(|range| range.trim().split_once('-'))
+    else {
+        return Part::Whole;
+    };
+    let range = match (first.parse::<u64>(), last.parse::<u64>()) {
+        (Ok(first), Ok(last)) if first <= last => (first, last),
+        (Ok(first), Err(_)) if last.is_empty() => (first, u64::MAX),
+        (Err(_), Ok(0)) if first.is_empty() => return Part::Nothing,
+        (Err(_), Ok(tail)) if first.is_empty() => (size.saturating_sub(tail), u64::MAX),
+        _ => return Part::Whole,
+    };
+    let (first, last) = (range.0, range.1.min(size.saturating_sub(1)));
+    if first > last || size == 0 { Part::Nothing } else { Part::Range(first, last - first + 1) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(header::HeaderName, &str)]) -> HeaderMap {
+        pairs.iter().map(|(name, text)| (name.clone(), HeaderValue::from_str(text).unwrap())).collect()
+    }
+
+    #[test]
+    fn one_range_is_answered_and_everything_else_with_the_whole() {
+        for (range, expected) in [
+            ("bytes=0-9", Part::Range(0, 10)),
+            ("bytes=90-", Part::Range(90, 10)),
+            ("bytes=90-500", Part::Range(90, 10)),
+            ("bytes=-5", Part::Range(95, 5)),
+            ("bytes=-500", Part::Range(0, 100)),
+            ("bytes=100-", Part::Nothing),
+            ("bytes=100-200", Part::Nothing),
+            ("bytes=-0", Part::Nothing),
+            ("bytes=5-2", Part::Whole),
+            ("bytes=0-1,5-6", Part::Whole),
+            ("bytes=x-", Part::Whole),
+            ("bytes=-", Part::Whole),
+            ("lines=0-1", Part::Whole),
+            ("bytes=99999999999999999999-", Part::Whole),
+        ] {
+            assert_eq!(part(&headers(&[(header::RANGE, range)]), "\"t\"", 100), expected, "{range}");
+        }
+        assert_eq!(part(&headers(&[(header::RANGE, "bytes=0-")]), "\"t\"", 0), Part::Nothing);
+    }
+
+    #[test]
+    fn a_range_of_another_version_is_answered_with_the_whole() {
+        let ask = |tag| headers(&[(header::RANGE, "bytes=0-9"), (header::IF_RANGE, tag)]);
+        assert_eq!(part(&ask("\"t\""), "\"t\"", 100), Part::Range(0, 10));
+        assert_eq!(part(&ask("\"old\""), "\"t\"", 100), Part::Whole);
+    }
+
+    #[test]
+    fn tags_are_compared_weakly() {
+        for (known, fresh) in
+            [("\"t\"", true), ("W/\"t\"", true), ("\"a\", \"t\"", true), ("*", true), ("\"a\"", false)]
+        {
+            assert_eq!(is_fresh(&headers(&[(header::IF_NONE_MATCH, known)]), "\"t\""), fresh, "{known}");
+        }
+    }
+
+    #[test]
+    fn an_encoding_must_be_named_and_wanted() {
+        let accepted = |text, encoding| accepts(&headers(&[(header::ACCEPT_ENCODING, text)]), encoding);
+        assert!(accepted("gzip, deflate, br", "br") && accepted("GZIP;q=0.5", "gzip"));
+        assert!(
+            !accepted("gzip;q=0", "gzip") && !accepted("deflate", "gzip") && !accepted("gzip;q=0.0", "gzip")
+        );
+    }
+}

@@ -1,0 +1,73 @@
+//! Gets a balancer ready for a table: its new instances answer, its static files are here.
+
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use tandem_blobs::cache::LinkCache;
+use tandem_kit::api::Client;
+
+use super::Instance;
+use crate::probe::{Target, probe};
+use crate::static_files::{Site, load};
+
+/// What is to be done before a table can be served.
+#[derive(Debug)]
+pub(crate) struct Preparation {
+    /// Its pools.
+    pub pools: Vec<NewPool>,
+    /// Its trees that are not here yet.
+    pub sites: Vec<Arc<Site>>,
+    /// Where they go.
+    pub cache: LinkCache,
+}
+
+/// A pool of the table.
+#[derive(Debug)]
+pub(crate) struct NewPool {
+    /// App, environment and release, for people.
+    pub name: String,
+    /// Members that are served already.
+    pub old: Vec<Arc<Instance>>,
+    /// Members that are not.
+    pub new: Vec<Target>,
+}
+
+impl Preparation {
+    /// Tries once to do it. The health of new instances is written down as found.
+    ///
+    /// # Errors
+    /// Why the table cannot be served yet, for people.
+    pub(crate) async fn attempt(&self, client: &Client) -> Result<(), String> {
+        let sites = self.sites.iter().filter(|site| !site.is_loaded());
+        let loads = join_all(sites.map(|site| load(client, &self.cache, site)));
+        let probes = join_all(self.pools.iter().map(NewPool::probe));
+        let (loads, probes) = tokio::join!(loads, probes);
+        let load_problems = loads.into_iter().filter_map(Result::err).map(|error| chain(&error));
+        let problems: Vec<_> = probes.into_iter().filter_map(Result::err).chain(load_problems).collect();
+        if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
+    }
+}
+
+impl NewPool {
+    /// At least one member must answer; the others come in when they do.
+    async fn probe(&self) -> Result<(), String> {
+        let probes = join_all(self.new.iter().map(|target| async move {
+            let probed = probe(target).await;
+            target.instance.set_healthy(probed.is_ok());
+            probed.map_err(|error| format!("{}: {}", target.instance.id(), chain(&error)))
+        }));
+        let probes = probes.await;
+        let answers = probes.iter().any(Result::is_ok) || self.old.iter().any(|old| old.is_healthy());
+        if answers || probes.is_empty() {
+            return Ok(());
+        }
+        let reasons: Vec<_> = probes.into_iter().filter_map(Result::err).collect();
+        Err(format!("no instance of {} answers ({})", self.name, reasons.join(", ")))
+    }
+}
+
+/// An error and its causes on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
+}

@@ -1,0 +1,154 @@
+//! The last table and addresses on the disk, so that a balancer that starts while the server is away serves on.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tandem_kit::{files, tasks};
+use tandem_types::InstanceId;
+use tandem_types::routing::Table;
+use tokio::sync::watch;
+
+use super::Place;
+
+/// Format of the file; a file of another format is not read.
+const FORMAT: &str = "balancer_state/1";
+/// Wait before a failed write is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What is kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Saved {
+    format: String,
+    /// The table that was served last.
+    pub table: Table,
+    /// Where its instances answered.
+    pub places: BTreeMap<InstanceId, Place>,
+}
+
+impl Saved {
+    /// A table with the places of its instances.
+    pub(crate) fn new(table: Table, places: BTreeMap<InstanceId, Place>) -> Self {
+        Self { format: FORMAT.to_owned(), table, places }
+    }
+}
+
+/// The file.
+#[derive(Debug)]
+pub(crate) struct StateFile {
+    path: PathBuf,
+    last: Option<Saved>,
+}
+
+impl StateFile {
+    /// The file in a state folder; nothing is read yet.
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self { path, last: None }
+    }
+
+    /// Reads the file. A damaged or foreign one counts as none: the server will say what is to be served.
+    pub(crate) fn load(&mut self) -> Option<Saved> {
+        let path = self.path.display();
+        match files::read_json::<Saved>(&self.path) {
+            Ok(Some(saved)) if saved.format == FORMAT => {
+                self.last = Some(saved.clone());
+                Some(saved)
+            }
+            Ok(Some(saved)) => {
+                tracing::warn!("{path} has the format {}, which this version does not read", saved.format);
+                None
+            }
+            Ok(None) => None,
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(error, "{path} cannot be read; waiting for the server instead");
+                None
+            }
+        }
+    }
+
+    /// Writes what was not written yet.
+    ///
+    /// # Errors
+    /// The disk refuses; the file stays as it was.
+    pub(crate) async fn store(&mut self, saved: Saved) -> Result<(), files::Error> {
+        if self.last.as_ref() == Some(&saved) {
+            return Ok(());
+        }
+        let (path, content) = (self.path.clone(), saved.clone());
+        tasks::blocking("save the table", move || files::write_json(&path, &content, 0o600)).await?;
+        self.last = Some(saved);
+        Ok(())
+    }
+}
+
+fn tell_failure(error: &files::Error) {
+    let error: &dyn std::error::Error = error;
+    tracing::error!(
+        error,
+        "the routing table could not be saved; a restart without the server would miss it"
+    );
+}
+
+/// Writes the latest state for ever, as fast as the disk goes.
+pub(crate) async fn keep_saved(mut file: StateFile, mut states: watch::Receiver<Option<Saved>>) {
+    while states.changed().await.is_ok() {
+        loop {
+            let Some(saved) = states.borrow_and_update().clone() else { break };
+            let Err(error) = file.store(saved).await else { break };
+            tell_failure(&error);
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tandem_types::Epoch;
+    use tandem_types::instance::Address;
+
+    use super::*;
+
+    fn saved(epoch: u64) -> Saved {
+        let place =
+            Place { host: "box".parse().unwrap(), address: Address::Tcp("127.0.0.1:20000".parse().unwrap()) };
+        let table = Table { epoch: Epoch(epoch), routes: Vec::new() };
+        Saved::new(table, BTreeMap::from([(InstanceId(1), place)]))
+    }
+
+    #[tokio::test]
+    async fn what_was_written_is_read_back_and_written_again_only_when_it_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.json");
+        let mut file = StateFile::new(path.clone());
+        assert_eq!(file.load(), None);
+        file.store(saved(3)).await.unwrap();
+        let mut again = StateFile::new(path.clone());
+        assert_eq!(again.load(), Some(saved(3)));
+        std::fs::remove_file(&path).unwrap();
+        again.store(saved(3)).await.unwrap();
+        assert!(!path.exists());
+        again.store(saved(4)).await.unwrap();
+        assert_eq!(StateFile::new(path).load(), Some(saved(4)));
+    }
+
+    #[test]
+    fn a_damaged_or_foreign_file_counts_as_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.json");
+        for content in ["", "{\"format\":", "[]"] {
+            files::write_atomic(&path, content.as_bytes(), 0o600).unwrap();
+            assert_eq!(StateFile::new(path.clone()).load(), None);
+        }
+        let newer = serde_json::to_string(&saved(1)).unwrap().replace("state/1", "state/2");
+        files::write_atomic(&path, newer.as_bytes(), 0o600).unwrap();
+        assert_eq!(StateFile::new(path).load(), None);
+    }
+
+    #[test]
+    fn the_format_on_the_disk_stays_as_it_is() {
+        let golden = r#"{"format":"balancer_state/1","table":{"epoch":"e3","routes":[]},"places":{"i1":{"host":"box","address":{"tcp":"127.0.0.1:20000"}}}}"#;
+        assert_eq!(serde_json::to_string(&saved(3)).unwrap(), golden);
+    }
+}

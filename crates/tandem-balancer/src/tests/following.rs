@@ -1,0 +1,164 @@
+//! How a balancer follows its server, and what it does without one.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use tandem_types::{Epoch, InstanceId};
+
+use super::app::{App, nobody, status};
+use super::client::fetch;
+use super::world::{World, eventually, shop, table, within};
+
+#[tokio::test]
+async fn a_table_is_ready_once_its_new_instances_answer_and_served_once_it_is_committed() {
+    let (old, new) = (App::saying("old").await, App::saying("new").await);
+    let world = World::serving(&[old.address]).await;
+    let (serving, next) = (table(1, vec![shop(&[1])]), table(2, vec![shop(&[2])]));
+    world.route(serving.clone(), Some(next.clone()));
+    let status = world.until(|status| status.problem.is_some()).await;
+    assert!(status.problem.as_ref().unwrap().contains("i2: its address is not known yet"), "{status:?}");
+    let absent = nobody();
+    world.place(&[(1, old.address), (2, absent)]);
+    world.until(|status| status.problem.as_ref().is_some_and(|why| why.contains("refuses"))).await;
+    world.place(&[(1, old.address), (2, new.address)]);
+    let status = world.until(|status| status.prepared == Some(Epoch(2))).await;
+    assert_eq!((status.problem, status.serving), (None, Epoch(1)));
+    assert_eq!(fetch(world.address, "/").await.text(), "old");
+    world.route(next, None);
+    let status = world.until(|status| status.serving == Epoch(2)).await;
+    assert_eq!(status.prepared, None);
+    assert_eq!(fetch(world.address, "/").await.text(), "new");
+}
+
+#[tokio::test]
+async fn an_instance_that_answers_with_500_does_not_make_a_table_ready() {
+    let answer = Arc::new(AtomicU16::new(500));
+    let shown = Arc::clone(&answer);
+    let sick = App::start(move |_| {
+        let shown = shown.load(Ordering::SeqCst);
+        async move { status(shown) }
+    })
+    .await;
+    let old = App::saying("old").await;
+    let world = World::serving(&[old.address]).await;
+    world.place(&[(1, old.address), (2, sick.address)]);
+    world.route(table(1, vec![shop(&[1])]), Some(table(2, vec![shop(&[2])])));
+    world.until(|status| status.problem.as_ref().is_some_and(|why| why.contains("500"))).await;
+    answer.store(404, Ordering::SeqCst);
+    world.until(|status| status.prepared == Some(Epoch(2))).await;
+}
+
+#[tokio::test]
+async fn one_answering_instance_is_enough_and_the_others_are_reported() {
+    let (old, well) = (App::saying("old").await, App::saying("new").await);
+    let world = World::serving(&[old.address]).await;
+    world.place(&[(1, old.address), (2, well.address), (3, nobody())]);
+    world.flip(table(1, vec![shop(&[1])]), table(2, vec![shop(&[2, 3])])).await;
+    world.until(|status| status.unhealthy == [InstanceId(3)]).await;
+    for _ in 0..10 {
+        assert_eq!(fetch(world.address, "/").await.text(), "new");
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_is_withdrawn_is_neither_ready_nor_served() {
+    let (old, new) = (App::saying("old").await, App::saying("new").await);
+    let world = World::serving(&[old.address]).await;
+    world.place(&[(1, old.address), (2, new.address)]);
+    let serving = table(1, vec![shop(&[1])]);
+    world.route(serving.clone(), Some(table(2, vec![shop(&[2])])));
+    world.until(|status| status.prepared == Some(Epoch(2))).await;
+    world.route(serving.clone(), None);
+    world.until(|status| status.prepared.is_none()).await;
+    world.flip(serving, table(3, vec![shop(&[2])])).await;
+    assert_eq!(fetch(world.address, "/").await.text(), "new");
+}
+
+#[tokio::test]
+async fn a_balancer_that_missed_the_preparation_serves_what_the_server_says() {
+    let (old, new) = (App::saying("old").await, App::saying("new").await);
+    let mut world = World::serving(&[old.address]).await;
+    world.server.go_away();
+    world.place(&[(1, old.address), (2, new.address)]);
+    world.route(table(7, vec![shop(&[2])]), None);
+    assert_eq!(fetch(world.address, "/").await.text(), "old");
+    world.server.come_back().await;
+    world.until(|status| status.serving == Epoch(7)).await;
+    assert_eq!(fetch(world.address, "/").await.text(), "new");
+}
+
+#[tokio::test]
+async fn the_last_table_is_served_while_the_server_is_away_and_after_it_forgot_everything() {
+    let app = App::saying("still here").await;
+    let mut world = World::serving(&[app.address]).await;
+    world.server.go_away();
+    assert_eq!(fetch(world.address, "/").await.text(), "still here");
+    world.server.forget_everything();
+    world.server.come_back().await;
+    // The watch begins anew and lists nothing; the report shows that it has been heard.
+    let before = world.until(|_| true).await.requests;
+    fetch(world.address, "/").await;
+    world.until(|status| status.requests > before).await;
+    assert_eq!(fetch(world.address, "/").await.text(), "still here");
+}
+
+#[tokio::test]
+async fn a_restart_without_the_server_serves_the_last_table_from_instances_that_answer() {
+    let (well, gone) = (App::saying("well").await, App::saying("gone").await);
+    let mut world = World::serving(&[well.address, gone.address]).await;
+    let saved = world.folder.path().join("balancer/state.json");
+    eventually(|| std::fs::read_to_string(&saved).is_ok_and(|text| text.contains("\"i2\""))).await;
+    world.server.go_away();
+    drop(gone);
+    world.stop().await;
+    world.start().await;
+    for _ in 0..10 {
+        assert_eq!(fetch(world.address, "/").await.text(), "well");
+    }
+    world.server.come_back().await;
+    let status = world.until(|status| status.serving == Epoch(1) && !status.unhealthy.is_empty()).await;
+    assert_eq!(status.unhealthy, [InstanceId(2)]);
+}
+
+#[tokio::test]
+async fn an_instance_that_moves_is_found_at_its_new_address() {
+    let (before, after) = (App::saying("before").await, App::saying("after").await);
+    let world = World::serving(&[before.address]).await;
+    assert_eq!(fetch(world.address, "/").await.text(), "before");
+    world.place(&[(1, after.address)]);
+    within(async { while fetch(world.address, "/").await.text() != "after" {} }).await;
+}
+
+#[tokio::test]
+async fn an_instance_goes_out_of_its_pool_when_its_probes_fail_and_comes_back() {
+    let answer = Arc::new(AtomicU16::new(200));
+    let shown = Arc::clone(&answer);
+    let app = App::start(move |request| {
+        let shown = if request.uri().path() == "/healthz" { shown.load(Ordering::SeqCst) } else { 418 };
+        async move { status(shown) }
+    })
+    .await;
+    let other = App::saying("other").await;
+    let world = World::serving(&[app.address, other.address]).await;
+    answer.store(503, Ordering::SeqCst);
+    world.until(|status| status.unhealthy == [InstanceId(1)]).await;
+    for _ in 0..10 {
+        assert_eq!(fetch(world.address, "/").await.text(), "other");
+    }
+    answer.store(302, Ordering::SeqCst);
+    world.until(|status| status.unhealthy.is_empty()).await;
+    within(async { while fetch(world.address, "/").await.status != 418 {} }).await;
+}
+
+#[tokio::test]
+async fn probes_ask_for_the_health_path_with_the_name_of_the_app() {
+    let (heard, mut hearing) = tokio::sync::mpsc::unbounded_channel();
+    let app = App::start(move |request| {
+        let host = request.headers()["host"].to_str().unwrap().to_owned();
+        let _ = heard.send(format!("{host}{}", request.uri()));
+        async { status(200) }
+    })
+    .await;
+    let _world = World::serving(&[app.address]).await;
+    assert_eq!(within(hearing.recv()).await.unwrap(), "shop.example/healthz");
+}

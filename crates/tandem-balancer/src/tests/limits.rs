@@ -1,0 +1,95 @@
+//! Clients and instances that are slow, silent or many.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::app::{App, text};
+use super::client::{Client, fetch, get, read_until};
+use super::world::{World, within};
+use crate::serve::Limits;
+
+/// A balancer with limits of a second or less.
+async fn impatient(app: &App) -> World {
+    let mut world = World::serving(&[app.address]).await;
+    world.stop().await;
+    world.limits = Limits { head: 1, idle: 2, client: 2, answer: 2 };
+    world.start().await;
+    world
+}
+
+/// Waits until the balancer closes a connection, however it does that.
+async fn closed(stream: &mut TcpStream) {
+    within(async { while stream.read(&mut [0; 1024]).await.is_ok_and(|count| count > 0) {} }).await;
+}
+
+#[tokio::test]
+async fn an_instance_that_does_not_answer_in_time_is_told_of_on_a_page() {
+    let app = App::start(|request| async move {
+        if request.uri().path() == "/never" {
+            std::future::pending::<()>().await;
+        }
+        text("well")
+    })
+    .await;
+    let world = impatient(&app).await;
+    let mut client = Client::connect(world.address).await;
+    let answer = client.ask(get("/never")).await.unwrap();
+    assert_eq!(answer.status, 504);
+    assert!(answer.text().contains(answer.header("x-request-id")));
+    assert_eq!(client.ask(get("/")).await.unwrap().text(), "well");
+}
+
+#[tokio::test]
+async fn connections_that_send_nothing_or_not_enough_are_closed() {
+    let app = App::saying("well").await;
+    let world = impatient(&app).await;
+    let mut silent = TcpStream::connect(world.address).await.unwrap();
+    let mut dripping = TcpStream::connect(world.address).await.unwrap();
+    dripping.write_all(b"GET / HTTP/1.1\r\nHost: shop").await.unwrap();
+    let mut idle = TcpStream::connect(world.address).await.unwrap();
+    idle.write_all(b"GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n").await.unwrap();
+    read_until(&mut idle, "well").await;
+    let mut stuck = TcpStream::connect(world.address).await.unwrap();
+    let head = b"POST / HTTP/1.1\r\nHost: shop.example\r\nContent-Length: 10\r\n\r\nhalf";
+    stuck.write_all(head).await.unwrap();
+    for stream in [&mut silent, &mut dripping, &mut idle, &mut stuck] {
+        closed(stream).await;
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_goes_on_may_take_longer_than_any_limit() {
+    let app = App::start(|request| async move {
+        let body = tandem_kit::http::read_limited(request.into_body(), 1000).await.unwrap();
+        text(body.len().to_string())
+    })
+    .await;
+    let world = impatient(&app).await;
+    let mut stream = TcpStream::connect(world.address).await.unwrap();
+    stream.write_all(b"POST / HTTP/1.1\r\nHost: shop.example\r\nContent-Length: 10\r\n\r\n").await.unwrap();
+    for _ in 0..10 {
+        stream.write_all(b"x").await.unwrap();
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert!(read_until(&mut stream, "10").await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn a_thousand_connections_that_drip_do_not_hold_up_others() {
+    let app = App::saying("well").await;
+    let world = World::serving(&[app.address]).await;
+    let mut slow = Vec::new();
+    for _ in 0..1000 {
+        let mut stream = TcpStream::connect(world.address).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nX: ").await.unwrap();
+        slow.push(stream);
+    }
+    for round in 0..20 {
+        for stream in &mut slow[round * 50..][..50] {
+            stream.write_all(b"x").await.unwrap();
+        }
+        assert_eq!(fetch(world.address, "/").await.text(), "well");
+    }
+}

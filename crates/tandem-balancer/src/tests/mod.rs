@@ -1,0 +1,15 @@
+//! A whole balancer between real sockets: a server that says what to serve, apps that answer, clients that ask.
+
+mod app;
+mod client;
+mod server;
+mod world;
+
+mod draining;
+mod following;
+mod limits;
+mod requests;
+mod retries;
+mod static_files;
+mod streaming;
+mod tunnels;

@@ -1,0 +1,238 @@
+//! Static files of builds, served without the app.
+
+use http::{Method, Request};
+use tandem_blobs::BlobStore;
+use tandem_kit::http::Body;
+use tandem_types::tree::{Entry, Tree};
+use tandem_types::{Digest, Epoch};
+
+use super::app::{App, text};
+use super::client::{Answer, Client, ask, fetch, get, raw};
+use super::world::{World, shop, table, with_static, within};
+
+const BIG: usize = 300_000;
+
+struct Blobs {
+    _folder: tempfile::TempDir,
+    store: BlobStore,
+}
+
+impl Blobs {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = BlobStore::open(folder.path()).unwrap();
+        Self { _folder: folder, store }
+    }
+
+    /// A tree with these files; a name may have one folder in it.
+    fn tree(&self, files: &[(&str, &[u8])]) -> Digest {
+        let mut root = Tree::default();
+        let mut folders = std::collections::BTreeMap::<&str, Tree>::new();
+        for (name, content) in files {
+            let digest = self.store.put(content).unwrap();
+            let entry = Entry::File { digest, size: content.len() as u64, executable: false };
+            match name.split_once('/') {
+                Some((folder, name)) => {
+                    folders.entry(folder).or_default().entries.insert(name.to_owned(), entry)
+                }
+                None => root.entries.insert((*name).to_owned(), entry),
+            };
+        }
+        for (name, folder) in folders {
+            let digest = self.store.put_tree(&folder).unwrap();
+            root.entries.insert(name.to_owned(), Entry::Folder { digest });
+        }
+        self.store.put_tree(&root).unwrap()
+    }
+}
+
+async fn app() -> App {
+    App::start(|request| async move { text(format!("app {}", request.uri().path())) }).await
+}
+
+/// A balancer with one app and these trees under `/static/`.
+async fn world(blobs: &Blobs, app: &App, trees: &[Digest]) -> World {
+    let world = World::with_blobs(Some(blobs.store.clone())).await;
+    world.place(&[(1, app.address)]);
+    world.flip(table(0, Vec::new()), table(1, vec![with_static(shop(&[1]), trees)])).await;
+    world
+}
+
+fn site(blobs: &Blobs) -> Digest {
+    let big: Vec<u8> = (0..BIG).map(|place| (place % 251) as u8).collect();
+    blobs.tree(&[
+        ("site.css", b"body{}"),
+        ("css/site.0123456789ab.css", b"hashed"),
+        ("img/a b.svg", b"<svg/>"),
+        ("empty.txt", b""),
+        ("big.bin", &big),
+    ])
+}
+
+fn with(path: &str, headers: &[(&'static str, &str)]) -> Request<Body> {
+    let mut request = get(path);
+    for (name, value) in headers {
+        request.headers_mut().insert(*name, value.parse().unwrap());
+    }
+    request
+}
+
+#[tokio::test]
+async fn files_are_served_with_their_type_tag_and_time_to_keep() {
+    let (blobs, app) = (Blobs::new(), app().await);
+    let world = world(&blobs, &app, &[site(&blobs)]).await;
+    let answer = fetch(world.address, "/static/site.css").await;
+    assert_eq!((answer.status.as_u16(), answer.text()), (200, "body{}"));
+    assert_eq!(answer.header("content-type"), "text/css; charset=utf-8");
+    assert_eq!(answer.header("cache-control"), "public, max-age=60");
+    assert_eq!(answer.header("content-length"), "6");
+    assert!(answer.header("etag").starts_with('"') && !answer.header("x-request-id").is_empty());
+    let answer = fetch(world.address, "/static/css/site.0123456789ab.css").await;
+    assert_eq!(
+        (answer.text(), answer.header("cache-control")),
+        ("hashed", "public, max-age=31536000, immutable")
+    );
+    assert_eq!(fetch(world.address, "/static/img/a%20b.svg?v=1").await.text(), "<svg/>");
+    let answer = fetch(world.address, "/static/empty.txt").await;
+    assert_eq!((answer.status.as_u16(), answer.header("content-length")), (200, "0"));
+}
+
+#[tokio::test]
+async fn what_the_client_has_is_not_sent_again() {
+    let (blobs, app) = (Blobs::new(), app().await);
+    let world = world(&blobs, &app, &[site(&blobs)]).await;
+    let tag = fetch(world.address, "/static/site.css").await.header("etag").to_owned();
+    let answer = ask(world.address, with("/static/site.css", &[("if-none-match", &tag)])).await;
+    assert_eq!((answer.status.as_u16(), answer.body.len(), answer.header("etag")), (304, 0, tag.as_str()));
+    let answer = ask(world.address, with("/static/site.css", &[("if-none-match", "\"old\"")])).await;
+    assert_eq!(answer.status, 200);
+}
+
+#[tokio::test]
+async fn parts_of_small_and_big_files_can_be_asked_for() {
+    let (blobs, app) = (Blobs::new(), app().await);
+    let world = world(&blobs, &app, &[site(&blobs)]).await;
+    let answer = ask(world.address, with("/static/site.css", &[("range", "bytes=1-3")])).await;
+    assert_eq!((answer.status.as_u16(), answer.text()), (206, "ody"));
+    assert_eq!((answer.header("content-range"), answer.header("content-length")), ("bytes 1-3/6", "3"));
+    let whole = fetch(world.address, "/static/big.bin").await;
+    assert_eq!(whole.body.len(), BIG);
+    let answer = ask(world.address, with("/static/big.bin", &[("range", "bytes=200000-")])).await;
+    assert_eq!((answer.status.as_u16(), &answer.body[..]), (206, &whole.body[200_000..]));
+    let answer = ask(world.address, with("/static/site.css", &[("range", "bytes=6-")])).await;
+    assert_eq!((answer.status.as_u16(), answer.header("content-range")), (416, "bytes */6"));
+}
+
+#[tokio::test]
+async fn head_tells_what_get_would() {
+    let (blobs, app) = (Blobs::new(), app().await);
+    let world = world(&blobs, &app, &[site(&blobs)]).await;
+    let mut client = Client::connect(world.address).await;
+    for path in ["/static/site.css", "/static/big.bin"] {
+        let mut head = get(path);
+        *head.method_mut() = Method::HEAD;
+        let (head, get) = (client.ask(head).await.unwrap(), client.ask(get(path)).await.unwrap());
+        assert_eq!((head.status, head.body.len()), (get.status, 0));
+        assert_eq!(head.header("content-length"), get.header("content-length"));
+        assert_eq!(head.header("etag"), get.header("etag"));
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_file_is_the_apps_to_answer_and_no_path_leads_out_of_the_tree() {
+    let (blobs, app) = (Blobs::new(), app().await);
+    let world = world(&blobs, &app, &[site(&blobs)]).await;
+    let secret = world.folder.path().join("balancer/secret");
+    tandem_kit::files::write_atomic(&secret, b"secret", 0o600).unwrap();
+    for path in [
+        "/static/missing.css",
+        "/static/",
+        "/static/css",
+        "/static/css/",
+        "/static/../secret",
+        "/static/%2e%2e/secret",
+        "/static/..%2fsecret",
+        "/static/css/../site.css",
+        "/static//site.css",
+        "/static/site.css%00",
+        "/static/%73%69te.css/",
+        "/static/../../../../etc/passwd",
+    ] {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n\r\n");
+        let answer = raw(world.address, &request).await;
+        assert!(answer.ends_with(&format!("\r\n\r\napp {path}")), "{path}: {answer}");
+    }
+    let mut post = get("/static/site.css");
+    *post.method_mut() = Method::POST;
+    assert_eq!(ask(world.address, post).await.text(), "app /static/site.css");
+    assert_eq!(fetch(world.address, "/static/%73ite.css").await.text(), "body{}");
+}
+
+#[tokio::test]
+async fn precompressed_files_are_sent_to_those_who_take_them() {
+    let (blobs, app) = (Blobs::new(), app().await);
+    let tree = blobs.tree(&[
+        ("a.css", b"plain"),
+        ("a.css.gz", b"gzipped"),
+        ("a.css.br", b"brotli"),
+        ("b.css", b"b"),
+    ]);
+    let world = world(&blobs, &app, &[tree]).await;
+    let show = |answer: &Answer| (answer.text().to_owned(), answer.header("content-encoding").to_owned());
+    let pair = |text: &str, encoding: &str| (text.to_owned(), encoding.to_owned());
+    let plain = fetch(world.address, "/static/a.css").await;
+    assert_eq!((show(&plain), plain.header("vary")), (pair("plain", ""), "accept-encoding"));
+    let gzip = ask(world.address, with("/static/a.css", &[("accept-encoding", "gzip")])).await;
+    assert_eq!(
+        (show(&gzip), gzip.header("content-type")),
+        (pair("gzipped", "gzip"), "text/css; charset=utf-8")
+    );
+    assert_ne!(gzip.header("etag"), plain.header("etag"));
+    let both = ask(world.address, with("/static/a.css", &[("accept-encoding", "gzip, br")])).await;
+    assert_eq!(show(&both), pair("brotli", "br"));
+    assert_eq!(fetch(world.address, "/static/b.css").await.header("vary"), "");
+}
+
+#[tokio::test]
+async fn files_of_earlier_releases_are_found_after_those_of_the_serving_one() {
+    let (blobs, app) = (Blobs::new(), app().await);
+    let old = blobs.tree(&[("site.css", b"old"), ("gone.css", b"gone")]);
+    let new = blobs.tree(&[("site.css", b"new")]);
+    let world = world(&blobs, &app, &[new, old]).await;
+    assert_eq!(fetch(world.address, "/static/site.css").await.text(), "new");
+    assert_eq!(fetch(world.address, "/static/gone.css").await.text(), "gone");
+}
+
+#[tokio::test]
+async fn a_table_is_not_ready_before_its_static_files_are_here() {
+    let (blobs, app) = (Blobs::new(), app().await);
+    let world = World::with_blobs(Some(blobs.store.clone())).await;
+    world.place(&[(1, app.address)]);
+    let next = table(1, vec![with_static(shop(&[1]), &[Digest([7; 32])])]);
+    world.route(table(0, Vec::new()), Some(next));
+    let status = world.until(|status| status.problem.is_some()).await;
+    assert!(status.problem.unwrap().starts_with("fetch the static files"));
+    assert_eq!(status.prepared, None);
+}
+
+#[tokio::test]
+async fn files_are_served_while_the_server_is_away_and_after_a_restart_without_it() {
+    let (blobs, app) = (Blobs::new(), app().await);
+    let mut world = world(&blobs, &app, &[site(&blobs)]).await;
+    world.server.go_away();
+    assert_eq!(fetch(world.address, "/static/site.css").await.text(), "body{}");
+    world.stop().await;
+    world.start().await;
+    assert_eq!(fetch(world.address, "/static/site.css").await.text(), "body{}");
+    assert_eq!(fetch(world.address, "/static/big.bin").await.body.len(), BIG);
+}
+
+#[tokio::test]
+async fn a_table_served_without_preparation_gets_its_files_as_soon_as_they_come() {
+    let (blobs, app) = (Blobs::new(), app().await);
+    let world = World::with_blobs(Some(blobs.store.clone())).await;
+    world.place(&[(1, app.address)]);
+    world.serve(1, vec![with_static(shop(&[1]), &[site(&blobs)])]).await;
+    within(async { while fetch(world.address, "/static/site.css").await.text() != "body{}" {} }).await;
+    assert_eq!(world.until(|_| true).await.serving, Epoch(1));
+}

@@ -1,0 +1,219 @@
+//! A balancer with its server, and what a test does to both.
+
+use std::net::{Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use tandem_blobs::BlobStore;
+use tandem_kit::api;
+use tandem_kit::drain::{self, Trigger};
+use tandem_kit::tasks::{self, Owned};
+use tandem_types::instance::{Address, HostObservation, InstanceObservation, InstanceState, Isolation};
+use tandem_types::routing::{BalancerStatus, Member, Pool, Route, RoutingDocument, StaticFolder, Table};
+use tandem_types::{Epoch, Fence, InstanceId, Timestamp, keys};
+use tokio::sync::oneshot;
+
+use super::server::Server;
+use crate::balancer::{Balancer, Config, RunError};
+use crate::serve::Limits;
+
+/// Longest wait for anything in a test.
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A server and a balancer with a folder.
+pub(super) struct World {
+    pub folder: tempfile::TempDir,
+    pub server: Server,
+    /// Where the balancer serves.
+    pub address: SocketAddr,
+    pub limits: Limits,
+    pub drain_limit: Duration,
+    running: Option<Running>,
+}
+
+struct Running {
+    drain: Trigger,
+    run: Owned<Result<(), RunError>>,
+}
+
+/// A route of `shop.example` to some instances.
+pub(super) fn shop(instances: &[u64]) -> Route {
+    route("shop.example", "/", instances)
+}
+
+/// A route to some instances.
+pub(super) fn route(domain: &str, prefix: &str, instances: &[u64]) -> Route {
+    let member = |id: &u64| Member { host: "box".parse().unwrap(), instance: InstanceId(*id) };
+    Route {
+        domain: domain.to_owned(),
+        prefix: prefix.to_owned(),
+        pool: Pool {
+            app: "shop".parse().unwrap(),
+            environment: "production".parse().unwrap(),
+            release: "r1".parse().unwrap(),
+            members: instances.iter().map(member).collect(),
+            health: "/healthz".to_owned(),
+        },
+        static_folders: Vec::new(),
+    }
+}
+
+/// The same route with a static folder under `/static/`.
+pub(super) fn with_static(mut route: Route, trees: &[tandem_types::Digest]) -> Route {
+    route.static_folders.push(StaticFolder { prefix: "/static/".to_owned(), trees: trees.to_vec() });
+    route
+}
+
+/// A table.
+pub(super) fn table(epoch: u64, routes: Vec<Route>) -> Table {
+    Table { epoch: Epoch(epoch), routes }
+}
+
+impl World {
+    /// A server and a balancer without a table.
+    pub(super) async fn empty() -> Self {
+        Self::with_blobs(None).await
+    }
+
+    /// The same with blobs to fetch.
+    pub(super) async fn with_blobs(blobs: Option<BlobStore>) -> Self {
+        let mut world = Self {
+            folder: tempfile::tempdir().unwrap(),
+            server: Server::start(blobs).await,
+            address: "127.0.0.1:0".parse().unwrap(),
+            limits: Limits::default(),
+            drain_limit: Duration::from_secs(10),
+            running: None,
+        };
+        world.start().await;
+        world
+    }
+
+    /// A balancer that serves `shop.example` from instances 1, 2, … at these addresses.
+    pub(super) async fn serving(apps: &[SocketAddr]) -> Self {
+        let world = Self::empty().await;
+        let places: Vec<_> = (1..).zip(apps.iter().copied()).collect();
+        world.place(&places);
+        world.serve(1, vec![shop(&places.iter().map(|(id, _)| *id).collect::<Vec<_>>())]).await;
+        world
+    }
+
+    /// Starts the balancer, again after [`World::stop`].
+    pub(super) async fn start(&mut self) {
+        let server = api::Server::Http { authority: self.server.address.to_string(), token: None };
+        let state_dir = self.folder.path().join("balancer");
+        let mut config = Config::new("edge".parse().unwrap(), server, state_dir, self.listen_on());
+        config.threads = Some(2);
+        config.drain_limit = self.drain_limit;
+        let mut balancer = Balancer::build(config).unwrap();
+        balancer.limits = self.limits.clone();
+        self.address = balancer.addresses()[0];
+        let (drain, drained) = drain::channel();
+        let (serving, served) = oneshot::channel();
+        let run = tasks::owned("balancer", balancer.run(drained, Some(serving)));
+        self.running = Some(Running { drain, run });
+        within(served).await.unwrap();
+    }
+
+    fn listen_on(&self) -> Vec<SocketAddr> {
+        vec![self.address, SocketAddr::from((Ipv6Addr::LOCALHOST, self.address.port()))]
+    }
+
+    /// Asks the balancer to end.
+    pub(super) fn drain(&self) {
+        self.running.as_ref().unwrap().drain.fire();
+    }
+
+    /// Asks the balancer to end and waits for it.
+    pub(super) async fn stop(&mut self) {
+        self.drain();
+        within(self.running.take().unwrap().run).await.unwrap();
+    }
+
+    /// Says where instances are.
+    pub(super) fn place(&self, places: &[(u64, SocketAddr)]) {
+        self.server.put("hosts/box/observed", &observation(places));
+    }
+
+    /// Serves a table without preparing it, and waits until the balancer does.
+    pub(super) async fn serve(&self, epoch: u64, routes: Vec<Route>) {
+        self.route(table(epoch, routes), None);
+        self.until(|status| status.serving == Epoch(epoch)).await;
+    }
+
+    /// Writes the routing document.
+    pub(super) fn route(&self, serving: Table, prepared: Option<Table>) {
+        let document = RoutingDocument { serving, prepared, ..RoutingDocument::default() };
+        self.server.put(keys::ROUTING_TABLE, &document);
+    }
+
+    /// Moves from one table to the next as the server does: prepared first, committed once the balancer is ready.
+    pub(super) async fn flip(&self, from: Table, to: Table) {
+        self.route(from, Some(to.clone()));
+        self.until(|status| status.prepared == Some(to.epoch)).await;
+        self.route(to.clone(), None);
+        self.until(|status| status.serving == to.epoch).await;
+    }
+
+    /// Waits for a status of the balancer.
+    pub(super) async fn until(&self, reached: impl Fn(&BalancerStatus) -> bool) -> BalancerStatus {
+        let mut statuses = self.server.status();
+        let mut last = None;
+        let waited = tokio::time::timeout(PATIENCE, async {
+            loop {
+                last = statuses.borrow_and_update().clone();
+                if last.as_ref().is_some_and(&reached) {
+                    return;
+                }
+                statuses.changed().await.unwrap();
+            }
+        });
+        assert!(waited.await.is_ok(), "the balancer did not get there, it reports {last:?}");
+        last.unwrap()
+    }
+}
+
+/// Waits for something with a limit.
+pub(super) async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future).await.expect("it does not take that long")
+}
+
+/// Waits until a condition holds that nothing announces.
+pub(super) async fn eventually(condition: impl Fn() -> bool) {
+    within(async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}
+
+fn observation(places: &[(u64, SocketAddr)]) -> HostObservation {
+    let instance = |(id, address): &(u64, SocketAddr)| InstanceObservation {
+        id: InstanceId(*id),
+        app: "shop".parse().unwrap(),
+        environment: "production".parse().unwrap(),
+        release: "r1".parse().unwrap(),
+        process: "web".parse().unwrap(),
+        index: 1,
+        state: InstanceState::Ready,
+        address: Some(Address::Tcp(*address)),
+        pid: None,
+        started: None,
+        restarts: 0,
+        last_exit: None,
+        detail: None,
+        log_tail: Vec::new(),
+    };
+    HostObservation {
+        host: "box".parse().unwrap(),
+        boot_id: "boot".to_owned(),
+        started: Timestamp::UNIX_EPOCH,
+        api: Address::Unix("/run/runner.sock".into()),
+        isolation: Isolation::Plain,
+        staged: Vec::new(),
+        stage_failures: Vec::new(),
+        instances: places.iter().map(instance).collect(),
+        jobs: Vec::new(),
+        fence: Fence(1),
+    }
+}

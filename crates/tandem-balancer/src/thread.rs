@@ -1,0 +1,144 @@
+//! What one serving thread has to itself: its clock of ticks, its tasks, its kept connections, its dice.
+//!
+//! Nothing here is shared, so nothing is locked. Limits in seconds are checked on ticks of half a second for all
+//! connections together: a timer per connection or request would cost more than the request's routing.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::future::Future;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tandem_kit::tasks::{Kind, Tasks};
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use crate::serve::{Activity, Limits};
+use crate::shared::Shared;
+use crate::tick::{TICK, Tick};
+use crate::upstream::Pool;
+
+/// The context of a serving thread.
+#[derive(Debug)]
+pub(crate) struct Thread {
+    /// What all threads share.
+    pub shared: Arc<Shared>,
+    /// Kept connections to instances.
+    pub pool: Pool,
+    number: usize,
+    tasks: Tasks,
+    tick: Tick,
+    random: Cell<u64>,
+    ended: Cell<bool>,
+    next_connection: Cell<u64>,
+    connections: RefCell<HashMap<u64, Arc<Activity>>>,
+}
+
+impl Thread {
+    /// A thread's context; `number` counts threads from 0, `seed` starts its dice.
+    pub(crate) fn new(shared: Arc<Shared>, number: usize, tasks: Tasks, seed: u64) -> Rc<Self> {
+        Rc::new(Self {
+            shared,
+            pool: Pool::default(),
+            number,
+            tasks,
+            tick: Tick::default(),
+            random: Cell::new(seed | 1),
+            ended: Cell::new(false),
+            next_connection: Cell::new(0),
+            connections: RefCell::default(),
+        })
+    }
+
+    /// Its number among the threads.
+    pub(crate) fn number(&self) -> usize {
+        self.number
+    }
+
+    /// The current tick.
+    pub(crate) fn now(&self) -> u32 {
+        self.tick.now()
+    }
+
+    /// Its clock of ticks.
+    pub(crate) fn tick(&self) -> &Tick {
+        &self.tick
+    }
+
+    /// The tasks of this thread.
+    pub(crate) fn tasks(&self) -> &Tasks {
+        &self.tasks
+    }
+
+    /// Starts a task on this thread that is waited for when the process ends. None when the thread has ended already:
+    /// what is dropped then cannot begin anything.
+    pub(crate) fn spawn(
+        &self,
+        name: &'static str,
+        future: impl Future<Output = ()> + 'static,
+    ) -> Option<AbortHandle> {
+        (!self.ended.get()).then(|| self.tasks.spawn_local(name, Kind::Work, future))
+    }
+
+    /// No task begins after this.
+    pub(crate) fn end(&self) {
+        self.ended.set(true);
+        self.pool.clear();
+    }
+
+    /// 64 random bits, good enough for choices and ids (the splitmix64 sequence).
+    pub(crate) fn random(&self) -> u64 {
+        let state = self.random.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.random.set(state);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// Watches over a connection's limits until the returned place is dropped.
+    pub(crate) fn watch_over(self: &Rc<Self>, activity: Arc<Activity>) -> Watched {
+        let number = self.next_connection.get();
+        self.next_connection.set(number + 1);
+        if self.tasks.drain().is_requested() {
+            activity.finish();
+        }
+        self.connections.borrow_mut().insert(number, activity);
+        Watched { thread: Rc::clone(self), number }
+    }
+
+    /// Lets ticks pass, enforces limits and drops kept connections that are too old, for ever.
+    pub(crate) async fn run_ticks<T>(self: Rc<Self>, limits: Limits) -> T {
+        let started = Instant::now();
+        let mut interval = tokio::time::interval(TICK);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        loop {
+            interval.tick().await;
+            let passed = started.elapsed().as_millis() / TICK.as_millis();
+            self.tick.set(u32::try_from(passed + 1).unwrap_or(u32::MAX));
+            for activity in self.connections.borrow().values() {
+                activity.check(&limits);
+            }
+            self.pool.sweep(self.now());
+        }
+    }
+
+    /// Asks every connection to finish its request and close.
+    pub(crate) fn finish_connections(&self) {
+        for activity in self.connections.borrow().values() {
+            activity.finish();
+        }
+    }
+}
+
+/// A connection's place under its thread's watch.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    thread: Rc<Thread>,
+    number: u64,
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.thread.connections.borrow_mut().remove(&self.number);
+    }
+}

@@ -1,0 +1,58 @@
+//! One HTTP/1.1 connection to an instance.
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::task::AbortHandle;
+
+use super::{RequestBody, Stream};
+use crate::table::Endpoint;
+use crate::thread::Thread;
+
+/// Longest wait for a connection. An instance on this host accepts at once or refuses; with a full queue the kernel
+/// tries again after one and three seconds.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+
+/// A connection and the task that drives it; dropping it closes it.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    /// Takes one request after the other.
+    pub sender: SendRequest<RequestBody>,
+    /// What it is connected to.
+    pub endpoint: Arc<Endpoint>,
+    /// Whether it has carried a request before.
+    pub reused: bool,
+    driver: Option<AbortHandle>,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if let Some(driver) = &self.driver {
+            driver.abort();
+        }
+    }
+}
+
+/// Connects to an instance.
+///
+/// # Errors
+/// Refused, no such socket, or no answer within 5 s.
+pub(crate) async fn connect(thread: &Rc<Thread>, endpoint: &Arc<Endpoint>) -> io::Result<Connection> {
+    let stream = tokio::time::timeout(CONNECT_LIMIT, Stream::connect(&endpoint.address)).await??;
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+    let driver = thread.spawn("upstream-connection", async move {
+        // Whoever waits for an answer is told of an error by hyper; an idle connection may end as it likes.
+        let _ = connection.with_upgrades().await;
+    });
+    Ok(Connection { sender, endpoint: Arc::clone(endpoint), reused: false, driver })
+}
+
+/// Whether a failed connection speaks against the instance rather than against this process (no files, no ports).
+pub(crate) fn is_its_fault(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionRefused, ConnectionReset, NotFound, TimedOut};
+    matches!(error.kind(), ConnectionRefused | ConnectionReset | NotFound | TimedOut)
+}

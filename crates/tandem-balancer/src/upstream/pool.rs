@@ -1,0 +1,126 @@
+//! Kept connections to instances, private to one thread.
+//!
+//! Apps close idle connections too (gunicorn after 2 s), and a request must not go out just then: what is kept is
+//! dropped after at most 1.5 s. Connections to instances that left the table are dropped at once.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tandem_types::InstanceId;
+
+use super::{Connection, Progress};
+use crate::table::{Endpoint, Instance};
+use crate::thread::Thread;
+
+/// Ticks (of 500 ms) after which a kept connection is dropped.
+const IDLE_TICKS: u32 = 3;
+/// Most connections kept to one instance.
+const MOST_KEPT: usize = 128;
+/// How long a connection that is still busy with a request's body may go without moving it on, once the answer is
+/// there.
+const BUSY_LIMIT: Duration = Duration::from_secs(5);
+
+/// The kept connections of a thread.
+#[derive(Debug, Default)]
+pub(crate) struct Pool {
+    kept: RefCell<HashMap<InstanceId, Kept>>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    instance: Arc<Instance>,
+    /// The longest kept in front, with the tick since when.
+    connections: VecDeque<(u32, Connection)>,
+}
+
+impl Pool {
+    /// A kept connection to this very endpoint that can take a request now, the one used last first.
+    pub(crate) fn take(&self, endpoint: &Arc<Endpoint>, now: u32) -> Option<Connection> {
+        let mut kept = self.kept.borrow_mut();
+        let connections = &mut kept.get_mut(&endpoint.id)?.connections;
+        while let Some((since, connection)) = connections.pop_back() {
+            if is_usable(&connection, endpoint) && now - since < IDLE_TICKS {
+                return Some(connection);
+            }
+        }
+        None
+    }
+
+    /// Keeps a connection whose answer has been read. One that still sends the request's body (`progress`) is kept
+    /// once that is over.
+    pub(crate) fn keep(
+        thread: &Rc<Thread>,
+        mut connection: Connection,
+        instance: &Arc<Instance>,
+        progress: Option<Rc<Progress>>,
+    ) {
+        if connection.sender.is_closed() {
+            return;
+        }
+        connection.reused = true;
+        if connection.sender.is_ready() {
+            thread.pool.insert(thread.now(), connection, instance);
+            return;
+        }
+        let (thread, instance) = (Rc::clone(thread), Arc::clone(instance));
+        let context = Rc::clone(&thread);
+        context.spawn("upstream-finish", async move {
+            if until_ready(&mut connection, progress.as_deref()).await {
+                thread.pool.insert(thread.now(), connection, &instance);
+            }
+        });
+    }
+
+    fn insert(&self, now: u32, connection: Connection, instance: &Arc<Instance>) {
+        let current = instance.endpoint();
+        let current = current.as_ref().is_some_and(|endpoint| Arc::ptr_eq(endpoint, &connection.endpoint));
+        if !current || !instance.is_routed() {
+            return;
+        }
+        let mut kept = self.kept.borrow_mut();
+        let kept = kept
+            .entry(instance.id())
+            .or_insert_with(|| Kept { instance: Arc::clone(instance), connections: VecDeque::new() });
+        if kept.connections.len() < MOST_KEPT {
+            kept.connections.push_back((now, connection));
+        }
+    }
+
+    /// Drops what is too old, closed, or leads to an instance that is no longer in the table.
+    pub(crate) fn sweep(&self, now: u32) {
+        self.kept.borrow_mut().retain(|_, kept| {
+            if !kept.instance.is_routed() {
+                return false;
+            }
+            kept.connections
+                .retain(|(since, connection)| now - since < IDLE_TICKS && !connection.sender.is_closed());
+            !kept.connections.is_empty()
+        });
+    }
+
+    /// Drops everything: the process ends.
+    pub(crate) fn clear(&self) {
+        self.kept.borrow_mut().clear();
+    }
+}
+
+fn is_usable(connection: &Connection, endpoint: &Arc<Endpoint>) -> bool {
+    Arc::ptr_eq(&connection.endpoint, endpoint)
+        && connection.sender.is_ready()
+        && !connection.sender.is_closed()
+}
+
+/// Waits until the connection takes another request; false when it closed or its body got stuck.
+async fn until_ready(connection: &mut Connection, progress: Option<&Progress>) -> bool {
+    loop {
+        let moved = progress.map(Progress::moved);
+        match tokio::time::timeout(BUSY_LIMIT, connection.sender.ready()).await {
+            Ok(ready) => return ready.is_ok(),
+            Err(_) if progress.map(Progress::moved) == moved => return false,
+            Err(_) => {}
+        }
+    }
+}
