@@ -71,8 +71,8 @@ pub trait Store: Send + Sync {
     /// Without a cursor, or with one of another life of the store, from the future or from before the last
     /// [`Store::compact`]: `Reset`, all documents as `Put`, `Live`. Otherwise what changed since, volatile
     /// documents whole, `Live`. Then changes as they come, in the order of their revisions; of several changes of one
-    /// document only the last may come. `Live` follows each batch and comes every 10 s. A slow reader holds
-    /// nobody up. The stream ends when the store is closed or fails.
+    /// document only the last may come. `Live` follows each batch and comes at least every 15 s. A slow reader
+    /// holds nobody up. The stream ends when the store is closed or fails.
     async fn watch(
         &self,
         prefixes: Vec<String>,

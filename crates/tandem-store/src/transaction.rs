@@ -85,12 +85,17 @@ impl Transaction {
     #[must_use]
     pub fn put<T: Kind>(self, key: impl Into<String>, value: &T, expected: Expect) -> Self {
         let body = serde_json::to_value(value).expect("stored types have a JSON form");
-        self.put_value(key, T::KIND, body, expected)
+        self.put_value(key, (T::KIND, body), expected)
     }
 
     /// As [`Transaction::put`], for a value that is JSON already.
     #[must_use]
-    pub fn put_value(mut self, key: impl Into<String>, kind: &str, body: Value, expected: Expect) -> Self {
+    pub fn put_value(
+        mut self,
+        key: impl Into<String>,
+        (kind, body): (&str, Value),
+        expected: Expect,
+    ) -> Self {
         let key = key.into();
         self.writes.push(Write::Put { key: key.clone(), kind: kind.to_owned(), body });
         self.check(key, expected)

@@ -16,7 +16,7 @@ use tandem_types::problem::Problem;
 
 use super::connection::{self, Connection};
 use super::lines::lines_of;
-use super::pool::{Answer, Pool};
+use super::pool::{self, Answer, Pool};
 use super::{Error, Server, Watch};
 use crate::http::{self as bodies, Body, BoxError};
 
@@ -44,7 +44,12 @@ impl Client {
     /// A client; nothing is connected before the first call.
     #[must_use]
     pub fn new(server: Server) -> Self {
-        Self { server: Arc::new(server), pool: Arc::default() }
+        Self::keeping(server, pool::IDLE)
+    }
+
+    /// A client that keeps an unused connection for so long.
+    pub(super) fn keeping(server: Server, idle_limit: Duration) -> Self {
+        Self { server: Arc::new(server), pool: Arc::new(Pool::new(idle_limit)) }
     }
 
     /// Where this client's server is.

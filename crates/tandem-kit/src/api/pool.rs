@@ -16,13 +16,14 @@ use crate::tasks::{self, Owned};
 /// Connections kept for the next request.
 const KEPT: usize = 4;
 /// How long an unused connection is kept; below the idle limit of the server.
-const IDLE: Duration = Duration::from_secs(10);
+pub(super) const IDLE: Duration = Duration::from_secs(10);
 /// A kept connection that is not ready for a request by then is given up.
 const READY_LIMIT: Duration = Duration::from_secs(1);
 
 /// The kept connections of one client.
-#[derive(Default)]
 pub(super) struct Pool {
+    /// How long an unused connection is kept.
+    idle_limit: Duration,
     state: Mutex<State>,
 }
 
@@ -34,6 +35,10 @@ struct State {
 }
 
 impl Pool {
+    pub(super) fn new(idle_limit: Duration) -> Self {
+        Self { idle_limit, state: Mutex::default() }
+    }
+
     /// A kept connection that is open and ready, newest first.
     pub(super) async fn take(&self) -> Option<Connection> {
         loop {
@@ -55,7 +60,7 @@ impl Pool {
         let surplus = state.idle.len().saturating_sub(KEPT);
         state.idle.drain(..surplus);
         if state.sweeper.as_ref().is_none_or(Owned::is_finished) {
-            state.sweeper = Some(tasks::owned("api-pool", sweep(Arc::downgrade(self))));
+            state.sweeper = Some(tasks::owned("api-pool", sweep(Arc::downgrade(self), self.idle_limit)));
         }
     }
 
@@ -63,12 +68,12 @@ impl Pool {
     fn expire(&self) -> Option<Instant> {
         let mut state = self.lock();
         let now = Instant::now();
-        state.idle.retain(|(since, _)| *since + IDLE > now);
+        state.idle.retain(|(since, _)| *since + self.idle_limit > now);
         if state.idle.is_empty() {
             // Cleared under the lock, so that the next connection kept starts a new one.
             drop(state.sweeper.take());
         }
-        state.idle.first().map(|(since, _)| *since + IDLE)
+        state.idle.first().map(|(since, _)| *since + self.idle_limit)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -76,8 +81,8 @@ impl Pool {
     }
 }
 
-async fn sweep(pool: Weak<Pool>) {
-    let mut next = Instant::now() + IDLE;
+async fn sweep(pool: Weak<Pool>, idle_limit: Duration) {
+    let mut next = Instant::now() + idle_limit;
     loop {
         tokio::time::sleep_until(next).await;
         let Some(pool) = pool.upgrade() else { return };

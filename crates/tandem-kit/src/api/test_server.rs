@@ -52,6 +52,14 @@ impl TestServer {
         self.accepted.load(Ordering::SeqCst)
     }
 
+    /// Waits until all connections are closed.
+    pub(super) async fn all_closed(&self) {
+        let is_open = |connection: &(Owned<()>, Weak<()>)| connection.1.strong_count() > 0;
+        while self.connections.lock().unwrap().iter().any(is_open) {
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Closes all connections, as a server does that finds them idle for too long.
     pub(super) async fn cut(&self) {
         let connections = std::mem::take(&mut *self.connections.lock().unwrap());

@@ -1,6 +1,7 @@
 //! Calls against a real server on a unix socket or TCP.
 
 use std::path::Path;
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use http::{Request, Response, StatusCode};
@@ -190,4 +191,16 @@ async fn an_answer_dropped_half_read_takes_its_connection_with_it() {
     drop(body);
     assert_eq!(client.get::<String>("/a").await.unwrap(), "GET /a");
     assert_eq!(server.accepted(), 2);
+}
+
+#[tokio::test]
+async fn an_unused_connection_is_closed_after_a_while() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path()).await;
+    let client = Client::keeping(Server::Unix(server.path.clone()), Duration::from_millis(20));
+    for connections in 1..=2 {
+        client.get::<String>("/a").await.unwrap();
+        assert_eq!(server.accepted(), connections);
+        tokio::time::timeout(Duration::from_secs(30), server.all_closed()).await.unwrap();
+    }
 }

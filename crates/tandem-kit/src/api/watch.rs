@@ -28,6 +28,8 @@ pub struct Watch {
     state: State,
     back_off: Duration,
     heard: Instant,
+    /// Longest silence of a server that is there.
+    pub(super) silence: Duration,
     connected: watch::Sender<bool>,
 }
 
@@ -59,6 +61,7 @@ impl Watch {
             state: State::Waiting(Instant::now()),
             back_off: BACK_OFF_FIRST,
             heard: Instant::now(),
+            silence: SILENCE,
             connected: watch::Sender::new(false),
         }
     }
@@ -95,7 +98,7 @@ impl Watch {
                     Err(error) => self.wait(&error),
                 },
                 State::Reading(lines) => {
-                    match tokio::time::timeout_at(self.heard + SILENCE, lines.next()).await {
+                    match tokio::time::timeout_at(self.heard + self.silence, lines.next()).await {
                         Ok(Some(Ok(change))) => return self.take(change),
                         Ok(Some(Err(error))) => self.wait(&error),
                         Ok(None) => self.wait(&"the server ended the watch"),

@@ -121,3 +121,13 @@ async fn asking_and_giving_up_again_and_again_loses_no_change() {
     assert_eq!(got, changes);
     assert_eq!(script.asked().len(), 1, "giving up does not connect anew");
 }
+
+#[tokio::test]
+async fn a_server_that_falls_silent_is_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = Script::start(folder.path(), vec![vec![live(1)], vec![live(2)]]).await;
+    let mut watch = script.server.client().watch(&["k"]);
+    watch.silence = std::time::Duration::from_millis(50);
+    assert_eq!(take(&mut watch, 2).await, [live(1), live(2)]);
+    assert_eq!(script.server.accepted(), 2);
+}

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
@@ -18,7 +19,7 @@ use super::leases::Leases;
 use super::open::Opened;
 use super::read::{self, Readers, sql, sql_limit};
 use super::volatile::Volatile;
-use super::watch::{Source, Watcher};
+use super::watch::{SIGN_OF_LIFE, Source, Watcher};
 use super::writer::{Desk, Progress, Unit, Writer};
 use crate::key::Prefixes;
 use crate::{Error, JournalQuery, Listing, Store, Transaction, check_key, transaction};
@@ -57,6 +58,16 @@ impl Engine {
 
     fn cursor_at(&self, revision: Revision) -> Cursor {
         Cursor { incarnation: self.incarnation.clone(), revision }
+    }
+
+    pub(super) fn watcher(&self, prefixes: Vec<String>, after: Option<Cursor>, sign: Duration) -> Watcher {
+        let source = Source {
+            path: self.path.clone(),
+            readers: Arc::clone(&self.readers),
+            volatile: Arc::clone(&self.volatile),
+            sign,
+        };
+        Watcher::new(source, Prefixes::new(prefixes), after, self.progress.subscribe())
     }
 
     fn tell_volatile(&self, sequence: u64) {
@@ -136,12 +147,7 @@ impl Store for Engine {
         prefixes: Vec<String>,
         after: Option<Cursor>,
     ) -> Result<BoxStream<'static, Change>, Error> {
-        let source = Source {
-            path: self.path.clone(),
-            readers: Arc::clone(&self.readers),
-            volatile: Arc::clone(&self.volatile),
-        };
-        Ok(Watcher::new(source, Prefixes::new(prefixes), after, self.progress.subscribe()).into_stream())
+        Ok(self.watcher(prefixes, after, SIGN_OF_LIFE).into_stream())
     }
 
     async fn journal(&self, query: JournalQuery) -> Result<Vec<JournalEntry>, Error> {

@@ -42,9 +42,12 @@ pub(super) struct Opened {
 /// # Errors
 /// [`Error::Corrupt`], [`Error::NewerStore`], [`Error::Full`] or [`Error::Unavailable`], each with the path.
 pub async fn open(path: impl Into<PathBuf>, clock: Clock) -> Result<SharedStore, Error> {
-    let path = path.into();
+    Ok(Arc::new(open_engine(path.into(), clock).await?))
+}
+
+pub(super) async fn open_engine(path: PathBuf, clock: Clock) -> Result<Engine, Error> {
     let opened = tasks::blocking("store-open", move || open_file(path)).await?;
-    Ok(Arc::new(Engine::start(opened, clock)?))
+    Engine::start(opened, clock)
 }
 
 fn open_file(path: PathBuf) -> Result<Opened, Error> {

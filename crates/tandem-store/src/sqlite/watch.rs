@@ -23,7 +23,7 @@ use crate::Error;
 use crate::key::Prefixes;
 
 /// Time between signs of life; `Change::Live` promises 15 s, the rest is for slow links.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
+pub(super) const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 /// Documents read at once.
 const PAGE: usize = 256;
 
@@ -32,6 +32,8 @@ pub(super) struct Source {
     pub(super) path: PathBuf,
     pub(super) readers: Arc<Readers>,
     pub(super) volatile: Arc<Volatile>,
+    /// Time between signs of life.
+    pub(super) sign: Duration,
 }
 
 /// One watch.
@@ -66,6 +68,7 @@ impl Watcher {
         progress: watch::Receiver<Progress>,
     ) -> Self {
         Self {
+            sign_due: Instant::now() + source.sign,
             source,
             prefixes,
             progress,
@@ -74,7 +77,6 @@ impl Watcher {
             position: Revision(0),
             told: Told { puts: None, deletes: None },
             ready: VecDeque::new(),
-            sign_due: Instant::now() + SIGN_OF_LIFE,
         }
     }
 
@@ -139,7 +141,7 @@ impl Watcher {
                 self.position = meta.revision;
                 // Who forgets everything need not be told what was deleted before.
                 let sequence = self.source.volatile.since(&self.prefixes, self.told).sequence;
-                self.told.deletes = Some(sequence);
+                self.told = Told { puts: None, deletes: Some(sequence) };
                 self.phase = Phase::List(self.prefixes.ranges().into());
             }
         }
@@ -167,7 +169,11 @@ impl Watcher {
         let revision = self.position;
         self.ready.extend(news.absent.into_iter().map(|key| Change::Delete { key, revision }));
         self.told.deletes = Some(news.sequence);
-        let batch = self.read_batch().await?;
+        let Some(batch) = self.read_batch().await? else {
+            // It was so slow that deletions it has not been told of are forgotten.
+            self.phase = Phase::Begin(None);
+            return Ok(());
+        };
         self.position = batch.up_to;
         self.ready.extend(batch.changes);
         if batch.is_last {
@@ -183,9 +189,9 @@ impl Watcher {
     }
 
     /// The next batch; the database is left alone when only volatile documents changed.
-    async fn read_batch(&self) -> Result<Batch, Error> {
+    async fn read_batch(&self) -> Result<Option<Batch>, Error> {
         if self.progress.borrow().revision <= self.position {
-            return Ok(Batch { changes: Vec::new(), up_to: self.position, is_last: true });
+            return Ok(Some(Batch { changes: Vec::new(), up_to: self.position, is_last: true }));
         }
         let (prefixes, after) = (self.prefixes.clone(), self.position);
         self.source.readers.read(move |database| read_batch(database, &prefixes, after)).await
@@ -204,7 +210,7 @@ impl Watcher {
     fn sign(&mut self) {
         let cursor = Cursor { incarnation: self.incarnation.clone(), revision: self.position };
         self.ready.push_back(Change::Live { cursor });
-        self.sign_due = Instant::now() + SIGN_OF_LIFE;
+        self.sign_due = Instant::now() + self.source.sign;
     }
 }
 
@@ -219,9 +225,16 @@ struct Batch {
     is_last: bool,
 }
 
-/// Changes after a revision: about a page of them, but never a part of a transaction.
-fn read_batch(database: &Connection, prefixes: &Prefixes, after: Revision) -> rusqlite::Result<Batch> {
-    let newest = read::meta(database)?.revision;
+/// Changes after a revision: about a page of them, but never a part of a transaction. None: some are forgotten.
+fn read_batch(
+    database: &Connection,
+    prefixes: &Prefixes,
+    after: Revision,
+) -> rusqlite::Result<Option<Batch>> {
+    let Meta { revision: newest, floor, .. } = read::meta(database)?;
+    if after < floor {
+        return Ok(None);
+    }
     let up_to = page_end(database, after)?.unwrap_or(newest);
     let sql_text = "SELECT key, revision, kind, body FROM documents WHERE revision > ?1 AND revision <= ?2
                     UNION ALL SELECT key, revision, NULL, NULL FROM tombstones WHERE revision > ?1 AND revision <= ?2
@@ -232,7 +245,7 @@ fn read_batch(database: &Connection, prefixes: &Prefixes, after: Revision) -> ru
     while let Some(row) = rows.next()? {
         changes.extend(to_change(row, prefixes)?);
     }
-    Ok(Batch { changes, up_to, is_last: up_to >= newest })
+    Ok(Some(Batch { changes, up_to, is_last: up_to >= newest }))
 }
 
 /// Revision of the change that ends the page; none: the rest fits in one.

@@ -1,0 +1,20 @@
+-- A store of format 1 as an installation left it. Must stay readable for ever; never edit it, add a file for a new format.
+PRAGMA application_id = 1416520813;
+PRAGMA user_version = 1;
+CREATE TABLE meta (id INTEGER PRIMARY KEY CHECK (id = 1), incarnation TEXT NOT NULL, revision INTEGER NOT NULL, floor INTEGER NOT NULL) STRICT;
+CREATE TABLE documents (key TEXT NOT NULL PRIMARY KEY, revision INTEGER NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL) STRICT;
+CREATE INDEX documents_by_revision ON documents (revision);
+CREATE TABLE tombstones (key TEXT NOT NULL PRIMARY KEY, revision INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE INDEX tombstones_by_revision ON tombstones (revision);
+CREATE TABLE journal (revision INTEGER PRIMARY KEY, time TEXT NOT NULL, actor TEXT NOT NULL, action TEXT NOT NULL, reason TEXT NOT NULL, subject TEXT NOT NULL, keys TEXT NOT NULL) STRICT;
+CREATE INDEX journal_by_subject ON journal (subject, revision);
+CREATE TABLE leases (name TEXT NOT NULL PRIMARY KEY, holder TEXT NOT NULL, fence INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE volatile_keys (key TEXT NOT NULL PRIMARY KEY) STRICT, WITHOUT ROWID;
+INSERT INTO meta VALUES (1, '00c0ffee00c0ffee', 3, 1);
+INSERT INTO documents VALUES ('apps/guestbook', 2, 'app/1', '{"name":"guestbook"}');
+INSERT INTO tombstones VALUES ('apps/forgotten', 3);
+INSERT INTO journal VALUES (1, '2026-11-21T12:00:00Z', 'unix:root', 'app.create', '', 'forgotten', '["apps/forgotten"]');
+INSERT INTO journal VALUES (2, '2026-11-21T12:00:01.25Z', 'token:ci', 'app.create', 'first try', 'guestbook', '["apps/guestbook"]');
+INSERT INTO journal VALUES (3, '2026-11-21T12:00:02Z', 'unix:root', 'app.destroy', '', 'forgotten', '["apps/forgotten"]');
+INSERT INTO leases VALUES ('rollouts', 'server-1', 41);
+INSERT INTO volatile_keys VALUES ('hosts/here/observed');

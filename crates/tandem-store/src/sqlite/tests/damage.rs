@@ -1,0 +1,93 @@
+//! Damaged files: told by name, never taken for good.
+
+use std::fs::OpenOptions;
+use std::io::{Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+
+use super::{Sqlite, open};
+use crate::Error;
+use crate::contract::{Engine as _, put};
+
+const PAGE: u64 = 4096;
+
+/// A closed store of some dozen pages.
+async fn filled() -> Sqlite {
+    let sqlite = Sqlite::new();
+    let store = sqlite.open().await;
+    for number in 0..20 {
+        put(&store, &format!("n/{number}"), "x".repeat(5_000)).await;
+    }
+    drop(store);
+    let length = std::fs::metadata(sqlite.path()).unwrap().len();
+    assert!(length > 20 * PAGE, "the log went into the file when it was closed: {length}");
+    sqlite
+}
+
+fn overwrite(sqlite: &Sqlite, page: u64) {
+    let mut file = OpenOptions::new().write(true).open(sqlite.path()).unwrap();
+    file.seek(SeekFrom::Start(page * PAGE)).unwrap();
+    file.write_all(&[0xa5; PAGE as usize]).unwrap();
+}
+
+async fn is_told(sqlite: &Sqlite) {
+    let opened = open(sqlite.path(), sqlite.clock.clone()).await;
+    let Err(error) = opened else { panic!("a damaged file was taken for good") };
+    assert!(matches!(&error, Error::Corrupt { path, .. } if *path == sqlite.path()), "{error:?}");
+    assert!(error.hint().is_some());
+}
+
+#[tokio::test]
+async fn a_damaged_head_is_told() {
+    let sqlite = filled().await;
+    overwrite(&sqlite, 0);
+    is_told(&sqlite).await;
+}
+
+#[tokio::test]
+async fn a_damaged_block_is_told() {
+    for page in [1, 2, 3] {
+        let sqlite = filled().await;
+        overwrite(&sqlite, page);
+        is_told(&sqlite).await;
+    }
+}
+
+#[tokio::test]
+async fn a_lost_tail_is_told() {
+    let sqlite = filled().await;
+    let length = std::fs::metadata(sqlite.path()).unwrap().len();
+    for keep in [length - PAGE, length / 2, PAGE, 100] {
+        OpenOptions::new().write(true).open(sqlite.path()).unwrap().set_len(keep).unwrap();
+        is_told(&sqlite).await;
+    }
+}
+
+#[tokio::test]
+async fn damage_that_comes_later_is_told_by_what_meets_it() {
+    let sqlite = Sqlite::new();
+    let store = sqlite.open().await;
+    put(&store, "good", 1).await;
+    put(&store, "bad", 1).await;
+    drop(store);
+    sqlite.raw().execute("UPDATE documents SET body = '{' WHERE key = 'bad'", []).unwrap();
+    let store = sqlite.open().await;
+    assert!(matches!(store.get("bad").await, Err(Error::Corrupt { .. })));
+    assert!(matches!(store.list("").await, Err(Error::Corrupt { .. })));
+    assert_eq!(store.get("good").await.unwrap().unwrap().body, 1);
+    put(&store, "bad", 2).await;
+    assert_eq!(store.get("bad").await.unwrap().unwrap().body, 2, "writing it anew heals it");
+}
+
+#[tokio::test]
+async fn the_file_and_its_log_are_closed_to_other_users() {
+    let sqlite = Sqlite::new();
+    let store = sqlite.open().await;
+    put(&store, "a", 1).await;
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(sqlite.folder.path()).unwrap() {
+        let entry = entry.unwrap();
+        assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", entry.file_name());
+        names.push(entry.file_name());
+    }
+    assert!(names.len() >= 2, "{names:?}");
+}
