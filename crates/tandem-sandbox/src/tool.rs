@@ -182,6 +182,10 @@ impl Tool {
     async fn finish(self, timeout: Span) -> Result<(ExitStatus, Output), Error> {
         let program = self.name();
         let failed = |source: io::Error| match source.kind() {
+            // A folder of `PATH` that must not be read hides that the program is in none of them.
+            io::ErrorKind::PermissionDenied if !program.contains('/') => {
+                Error::Missing { program: program.clone() }
+            }
             io::ErrorKind::NotFound => Error::Missing { program: program.clone() },
             _ => Error::Run { program: program.clone(), source },
         };

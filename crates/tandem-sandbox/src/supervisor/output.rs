@@ -15,6 +15,9 @@ const PIPE_BYTES: usize = 64 * 1024;
 /// Reads of one pipe in one go; then the others get their turn.
 const READS_IN_A_ROW: usize = 8;
 
+/// Rounds of reads when the command is over: more than any pipe holds.
+const LAST_READS: usize = 64;
+
 /// Takes the lines of a command.
 pub(crate) type OnLine<'a> = &'a mut dyn FnMut(Stream, &str);
 
@@ -65,7 +68,8 @@ impl Output {
 
     /// Takes what is there now to the last byte, and hands out lines without an end. For when all writers are dead.
     pub(super) fn finish(&mut self, on_line: OnLine<'_>) {
-        while self.read(on_line) {}
+        // Bounded, should a process have escaped that never stops writing.
+        let _ = (0..LAST_READS).find(|_| !self.read(on_line));
         for mut pipe in self.pipes.drain(..) {
             pipe.lines.finish(&mut |line| on_line(pipe.stream, line));
         }

@@ -134,3 +134,13 @@ async fn a_missing_mount_point_in_a_read_only_tree_is_told_before_anything_runs(
     };
     assert_eq!(error.to_string(), "mount /app/media: the read-only /app has no such folder to mount on");
 }
+
+#[tokio::test]
+async fn nothing_is_open_but_the_standard_streams() {
+    if !can_isolate() {
+        return;
+    }
+    let outcome = Place::new().run("ls /proc/self/fd; readlink /proc/self/fd/0").await;
+    // The fourth is the listing's own.
+    assert_eq!(outcome.last_lines, ["0", "1", "2", "3", "/dev/null"]);
+}

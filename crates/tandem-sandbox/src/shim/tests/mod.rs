@@ -1,6 +1,7 @@
 //! Real shims: launched, asked, stopped, killed, found again.
 
 mod death;
+mod formats;
 mod harness;
 mod life;
 mod limits;
