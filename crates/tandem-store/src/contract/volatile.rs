@@ -100,18 +100,25 @@ pub(crate) async fn what_came_before_a_volatile_document_is_told_before_it(engin
     let store = engine.open().await;
     let mut changes = watch(&store, "", None).await;
     until_live(&mut changes).await;
-    for round in 0..100 {
-        put(&store, "cause", round).await;
-        store.put_volatile("effect", "seen/1", json!(round)).await.unwrap();
-    }
-    let mut cause = json!(null);
-    while cause != json!(99) {
-        for told in until_live(&mut changes).await.0 {
-            match told {
-                Told::Put(key, body) if key == "cause" => cause = body,
-                Told::Put(_, effect) => assert!(cause.as_u64() >= effect.as_u64(), "{cause} before {effect}"),
-                other => panic!("{other:?}"),
+    const ROUNDS: u64 = 200;
+    let write = async {
+        for round in 0..ROUNDS {
+            put(&store, "cause", round).await;
+            store.put_volatile("effect", "seen/1", json!(round)).await.unwrap();
+        }
+    };
+    let read = async {
+        let (mut cause, mut effect) = (None, None);
+        while effect != Some(ROUNDS - 1) {
+            for told in until_live(&mut changes).await.0 {
+                match told {
+                    Told::Put(key, body) if key == "cause" => cause = body.as_u64(),
+                    Told::Put(_, body) => effect = body.as_u64(),
+                    other => panic!("{other:?}"),
+                }
+                assert!(cause >= effect, "{cause:?} before {effect:?}");
             }
         }
-    }
+    };
+    tokio::join!(write, read);
 }

@@ -8,6 +8,7 @@ use tandem_types::Span;
 use super::Sqlite;
 use crate::contract::{Engine as _, Told, delete, put, transaction, until_live, watch};
 use crate::sqlite::commit;
+use crate::sqlite::writer::{Refusal, Unit};
 use crate::{Error, Expect, SharedStore, Store as _};
 
 #[tokio::test]
@@ -75,7 +76,7 @@ async fn a_wall_clock_that_jumps_neither_lengthens_nor_revives_a_lease() {
 
 /// Makes the next write that needs a new page fail as a full disk does.
 async fn fill(engine: &super::SqliteEngine, pages: u32) {
-    let limit = move |unit: &mut crate::sqlite::writer::Unit<'_>| {
+    let limit = move |unit: &mut Unit<'_>| {
         unit.database.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
         Ok(())
     };
@@ -111,11 +112,11 @@ async fn one_that_does_not_fit_takes_no_other_down_with_it() {
 async fn a_lease_whose_grant_did_not_reach_the_disk_is_not_held() {
     let sqlite = Sqlite::new();
     let engine = sqlite.open_engine().await;
-    fill(&engine, 1).await;
-    let long = "x".repeat(20_000);
-    let refused = engine.acquire("rollouts", &long, Span::seconds(30)).await;
-    assert!(matches!(refused, Err(Error::Full { .. })), "{refused:?}");
-    fill(&engine, 1_000_000).await;
+    let lost = |unit: &mut Unit<'_>| {
+        unit.leases.acquire(unit.database, ("rollouts", "one"), Span::seconds(30))?;
+        Err::<(), _>(Refusal::Engine(rusqlite::Error::InvalidQuery))
+    };
+    assert!(matches!(engine.writer.write(lost).await, Err(Error::Unavailable { .. })));
     let granted = engine.acquire("rollouts", "other", Span::seconds(30)).await.unwrap();
     assert!(granted.is_some(), "the one before was never told that it holds it");
 }
