@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tandem_kit::files::{self, LockGuard};
@@ -9,6 +10,9 @@ use tandem_types::{BalancerId, Timestamp};
 
 const LOCK: &str = "lock";
 const PROCESS: &str = "process.json";
+/// How often, and with which pause, a lock that is held is tried again at a start.
+const LOCK_TRIES: usize = 10;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// A balancer that runs (`process.json` in its state folder, written once it serves).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,7 +49,7 @@ impl Process {
 /// Takes the state folder for this process alone. None: another balancer has it.
 pub(crate) fn lock(state_dir: &Path) -> Result<Option<LockGuard>, files::Error> {
     files::ensure_dir(state_dir, 0o700)?;
-    let Some(guard) = files::lock_exclusive(&state_dir.join(LOCK))? else { return Ok(None) };
+    let Some(guard) = patient_lock(state_dir)? else { return Ok(None) };
     // What the one before wrote is no longer true; whoever waits for the file must not find it.
     let stale = state_dir.join(PROCESS);
     match std::fs::remove_file(&stale) {
@@ -54,6 +58,17 @@ pub(crate) fn lock(state_dir: &Path) -> Result<Option<LockGuard>, files::Error> 
         }
         _ => Ok(Some(guard)),
     }
+}
+
+/// Whoever looks for a balancer (see [`Process::find`]) holds the lock for a moment; that is no other balancer.
+fn patient_lock(state_dir: &Path) -> Result<Option<LockGuard>, files::Error> {
+    for _ in 0..LOCK_TRIES {
+        if let Some(guard) = files::lock_exclusive(&state_dir.join(LOCK))? {
+            return Ok(Some(guard));
+        }
+        std::thread::sleep(LOCK_PAUSE);
+    }
+    Ok(None)
 }
 
 #[cfg(test)]

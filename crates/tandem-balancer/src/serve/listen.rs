@@ -1,11 +1,17 @@
 //! The listening sockets: one per thread and address, all bound before the first connection is accepted.
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
 /// Connections that may wait to be accepted; the kernel cuts this to `net.core.somaxconn`.
 pub(super) const BACKLOG: i32 = 4096;
+/// Finds clients that vanished without a word, so that silent websockets do not pile up: after two minutes.
+const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
+    .with_time(Duration::from_secs(60))
+    .with_interval(Duration::from_secs(15))
+    .with_retries(4);
 /// How often a free port is sought that is free on every address.
 const TRIES: usize = 16;
 
@@ -106,6 +112,9 @@ fn ensure_free(address: SocketAddr, shared_with_v4: bool) -> Result<(), ListenEr
 fn listen(address: SocketAddr, shared_with_v4: bool) -> Result<TcpListener, ListenError> {
     let socket = unbound(address, shared_with_v4)?;
     refused(address, socket.set_reuse_port(true))?;
+    // Accepted connections inherit both: no call per connection.
+    refused(address, socket.set_tcp_nodelay(true))?;
+    refused(address, socket.set_tcp_keepalive(&KEEPALIVE))?;
     refused(address, socket.bind(&address.into()))?;
     refused(address, socket.listen(BACKLOG))?;
     Ok(socket.into())

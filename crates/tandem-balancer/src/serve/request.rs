@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::header::{ACCEPT, CONNECTION, UPGRADE};
+use http::header::{ACCEPT, CONNECTION, EXPECT, UPGRADE};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::{Body as _, Incoming};
@@ -47,9 +47,14 @@ impl Client {
         self.activity.request_began();
         let accept = request.headers().get(ACCEPT).cloned();
         let id = forward::request_id(request.headers(), || self.thread.random());
-        let answer = match self.pass_on(request, &id).await {
+        let (parts, incoming) = request.into_parts();
+        let progress = self.progress(&parts, incoming);
+        let answer = match self.pass_on(parts, progress.clone(), &id).await {
             Ok(answer) => answer,
             Err(page) => {
+                if let Some(progress) = progress {
+                    progress.discard_rest();
+                }
                 let page = page.answer(accept.as_ref(), &id);
                 let mut page = page.map(|bytes| ResponseBody::bytes(bytes, &self.activity));
                 forward::stamp(page.headers_mut(), &id);
@@ -60,12 +65,18 @@ impl Client {
         answer
     }
 
+    /// The request's body, if it has one.
+    fn progress(&self, parts: &Parts, incoming: Incoming) -> Option<Rc<Progress>> {
+        let expects = parts.headers.contains_key(EXPECT);
+        (!incoming.is_end_stream()).then(|| Progress::new(&self.thread, &self.activity, (incoming, expects)))
+    }
+
     async fn pass_on(
         &self,
-        request: Request<Incoming>,
+        mut parts: Parts,
+        progress: Option<Rc<Progress>>,
         id: &HeaderValue,
     ) -> Result<Response<ResponseBody>, Page> {
-        let (mut parts, incoming) = request.into_parts();
         let host = forward::host_of(&parts)
             .map_err(|error| Page::BadRequest(StatusCode::BAD_REQUEST, error.to_string()))?;
         let (route, folder) = self.find(&host, parts.uri.path())?;
@@ -77,8 +88,6 @@ impl Client {
             return Ok(file);
         }
         let upgrade = prepare(&mut parts, self.origin(&host, id))?;
-        let progress =
-            (!incoming.is_end_stream()).then(|| Progress::new(&self.thread, &self.activity, incoming));
         let asked = Asked { route, host, upgrade };
         self.ask(asked, Box::new(Outgoing { parts, progress }), id).await
     }

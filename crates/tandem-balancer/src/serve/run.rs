@@ -138,7 +138,5 @@ async fn take_in(thread: &Rc<Thread>, accepted: io::Result<(tokio::net::TcpStrea
             None => tokio::time::sleep(ACCEPT_PAUSE).await,
         }
     };
-    // Fails only for a connection that is gone already; serving it will tell.
-    let _ = stream.set_nodelay(true);
     thread.spawn("client-connection", connection::serve(Rc::clone(thread), (stream, peer), admission));
 }

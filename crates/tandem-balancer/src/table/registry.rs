@@ -67,7 +67,16 @@ impl Registry {
             self.place(observed.id, Some(place));
             changed = true;
         }
+        self.forget_places(observation);
         changed
+    }
+
+    /// Drops places of instances that their host no longer knows and no table names.
+    fn forget_places(&mut self, observation: &HostObservation) {
+        let observed: HashSet<_> = observation.instances.iter().map(|observed| observed.id).collect();
+        self.places.retain(|id, place| {
+            place.host != observation.host || observed.contains(id) || self.instances.contains_key(id)
+        });
     }
 
     fn place(&mut self, id: InstanceId, place: Option<Place>) {
@@ -175,10 +184,14 @@ mod tests {
     #[test]
     fn an_instance_keeps_its_last_address_when_its_host_no_longer_places_it() {
         let mut registry = registry();
-        assert!(registry.observe(&observation(&[(1, Some("127.0.0.1:20000"))])));
+        assert!(
+            registry.observe(&observation(&[(1, Some("127.0.0.1:20000")), (2, Some("127.0.0.1:20001"))]))
+        );
+        registry.instance(&member(1));
         assert!(!registry.observe(&observation(&[(1, None)])));
         assert!(!registry.observe(&observation(&[])));
         assert_eq!(address(&mut registry, 1).unwrap(), "127.0.0.1:20000");
+        assert_eq!(address(&mut registry, 2), None);
     }
 
     #[test]

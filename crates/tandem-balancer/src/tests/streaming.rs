@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::app::{App, text};
+use super::app::{App, nobody, text};
 use super::client::{Client, ask, fetch, get, read_until};
 use super::world::{World, eventually, within};
 
@@ -134,6 +134,22 @@ async fn a_client_that_does_not_read_holds_the_app_back_instead_of_filling_memor
     assert!(last < 64 * 1024, "{last} KiB were taken from the app");
 }
 
+/// A client that reads only after it has sent a long body; the first bytes of its answer.
+async fn send_then_read(world: &World, host: &str) -> String {
+    let mut stream = TcpStream::connect(world.address).await.unwrap();
+    let length = 32 * 1024 * 1024;
+    let head = format!("POST / HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let (mut reader, mut writer) = stream.split();
+    let chunk = vec![0; 64 * 1024];
+    for _ in 0..length / chunk.len() {
+        within(writer.write_all(&chunk)).await.unwrap();
+    }
+    let mut answer = vec![0; 17];
+    within(reader.read_exact(&mut answer)).await.unwrap();
+    String::from_utf8(answer).unwrap()
+}
+
 #[tokio::test]
 async fn an_answer_that_comes_before_the_upload_ends_is_delivered() {
     let app = App::start(|request| async move {
@@ -144,19 +160,14 @@ async fn an_answer_that_comes_before_the_upload_ends_is_delivered() {
     })
     .await;
     let world = World::serving(&[app.address]).await;
-    let mut stream = TcpStream::connect(world.address).await.unwrap();
-    let length = 32 * 1024 * 1024;
-    let head = format!("POST / HTTP/1.1\r\nHost: shop.example\r\nContent-Length: {length}\r\n\r\n");
-    stream.write_all(head.as_bytes()).await.unwrap();
-    // A client that reads only after it has sent everything.
-    let (mut reader, mut writer) = stream.split();
-    let chunk = vec![0; 64 * 1024];
-    for _ in 0..length / chunk.len() {
-        within(writer.write_all(&chunk)).await.unwrap();
-    }
-    let mut answer = vec![0; 17];
-    within(reader.read_exact(&mut answer)).await.unwrap();
-    assert_eq!(answer, b"HTTP/1.1 413 Payl");
+    assert_eq!(send_then_read(&world, "shop.example").await, "HTTP/1.1 413 Payl");
+}
+
+#[tokio::test]
+async fn a_page_reaches_a_client_that_sends_everything_before_it_reads() {
+    let world = World::serving(&[nobody()]).await;
+    assert_eq!(send_then_read(&world, "shop.example").await, "HTTP/1.1 503 Serv");
+    assert_eq!(send_then_read(&world, "other.example").await, "HTTP/1.1 404 Not ");
 }
 
 #[tokio::test]

@@ -26,6 +26,10 @@ pub(crate) struct Progress {
     thread: Rc<Thread>,
     activity: Arc<Activity>,
     incoming: RefCell<Incoming>,
+    /// Whether the client waits to be told to send it.
+    expects: bool,
+    /// Whether it was asked for: then the client has been told.
+    asked: Cell<bool>,
     /// Whether any part of it was handed out.
     begun: Cell<bool>,
     ended: Cell<bool>,
@@ -61,12 +65,18 @@ pub(crate) enum RequestBody {
 }
 
 impl Progress {
-    /// A body that nobody has read from.
-    pub(crate) fn new(thread: &Rc<Thread>, activity: &Arc<Activity>, incoming: Incoming) -> Rc<Self> {
+    /// A body that nobody has read from; `expects`: its client sends it only after `100 Continue`.
+    pub(crate) fn new(
+        thread: &Rc<Thread>,
+        activity: &Arc<Activity>,
+        (incoming, expects): (Incoming, bool),
+    ) -> Rc<Self> {
         Rc::new(Self {
             thread: Rc::clone(thread),
             activity: Arc::clone(activity),
             incoming: RefCell::new(incoming),
+            expects,
+            asked: Cell::new(false),
             begun: Cell::new(false),
             ended: Cell::new(false),
             moved: Cell::new(0),
@@ -83,6 +93,15 @@ impl Progress {
     /// Cuts off the bodies handed out before.
     pub(crate) fn revoke(&self) {
         self.reader.set(self.reader.get() + 1);
+    }
+
+    /// Nobody wants what is left of it: it is read and thrown away for a while. A client that was never told to send it
+    /// is left to itself, since what it sends next may be another request.
+    pub(crate) fn discard_rest(self: &Rc<Self>) {
+        if !self.is_over() && (self.asked.get() || !self.expects) {
+            self.revoke();
+            self.thread.spawn("discard-body", Rc::clone(self).discard(self.reader.get()));
+        }
     }
 
     /// Whether any part of it was handed out.
@@ -106,6 +125,7 @@ impl Progress {
         if self.ended.get() {
             return Poll::Ready(None);
         }
+        self.asked.set(true);
         let mut incoming = self.incoming.borrow_mut();
         let frame = Pin::new(&mut *incoming).poll_frame(context);
         match &frame {
@@ -138,9 +158,8 @@ impl Drop for RequestBody {
     fn drop(&mut self) {
         if let Self::Streamed { progress, reader } = self
             && progress.reader.get() == *reader
-            && !progress.is_over()
         {
-            progress.thread.spawn("discard-body", Rc::clone(progress).discard(*reader));
+            progress.discard_rest();
         }
     }
 }
