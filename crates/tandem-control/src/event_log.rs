@@ -12,8 +12,10 @@ use std::sync::{Arc, Mutex};
 use futures_util::Stream;
 use tandem_kit::clock::Clock;
 use tandem_kit::files;
+use tandem_rules::rollout::{Told, untold};
 use tandem_types::event::{Event, RolloutEvent};
-use tandem_types::{AppName, EnvironmentName, RolloutNumber};
+use tandem_types::rollout::Rollout;
+use tandem_types::{AppName, EnvironmentName, RolloutNumber, Timestamp};
 use tokio::sync::watch;
 
 /// Lines of output kept per rollout; a build that floods its log is told once that the rest is not kept.
@@ -124,13 +126,17 @@ struct State {
     events: Vec<Arc<RolloutEvent>>,
     file: Option<std::fs::File>,
     lines: u64,
+    /// How much of the rollout's document the events tell.
+    told: Told,
 }
 
 impl EventLog {
     fn new(path: PathBuf, clock: Clock, events: Vec<Arc<RolloutEvent>>) -> Self {
         let lines = events.iter().filter(|event| matches!(event.event, Event::Line { .. })).count() as u64;
         let (length, _) = watch::channel(events.len());
-        let state = Mutex::new(State { events, file: None, lines });
+        let mut told = Told::default();
+        events.iter().for_each(|event| told.count(&event.event));
+        let state = Mutex::new(State { events, file: None, lines, told });
         Self { shared: Arc::new(Shared { path, clock, state, length }) }
     }
 
@@ -140,16 +146,45 @@ impl EventLog {
     /// Fails when the file cannot be written; watchers get the event all the same.
     pub fn append(&self, event: Event) -> Result<(), Error> {
         let mut state = self.shared.state.lock().expect("no holder of this lock panics");
-        let finished = state.events.last().is_some_and(|last| matches!(last.event, Event::Finished { .. }));
-        let Some(event) = state.admit(event).filter(|_| !finished) else { return Ok(()) };
-        let sequence = state.events.len() as u64 + 1;
-        let event = Arc::new(RolloutEvent { sequence, time: self.shared.clock.now(), event });
-        state.events.push(event.clone());
-        let written = state.write(&self.shared.path, &event);
+        let written = state.push(&self.shared.path, self.shared.clock.now(), event);
         let length = state.events.len();
         drop(state);
         self.shared.length.send_replace(length);
         written
+    }
+
+    /// Adds what the rollout's document tells and the log does not yet.
+    ///
+    /// # Errors
+    /// Fails when the file cannot be written; watchers get the events all the same.
+    pub fn catch_up(&self, rollout: &Rollout) -> Result<(), Error> {
+        let mut state = self.shared.state.lock().expect("no holder of this lock panics");
+        let untold = untold(rollout, &state.told, self.shared.clock.now());
+        let written = untold.into_iter().map(|(time, event)| state.push(&self.shared.path, time, event));
+        let written = written.fold(Ok(()), Result::and);
+        let length = state.events.len();
+        drop(state);
+        self.shared.length.send_if_modified(|known| std::mem::replace(known, length) != length);
+        written
+    }
+
+    /// Tells once that it waits for another rollout.
+    ///
+    /// # Errors
+    /// Fails when the file cannot be written; watchers get the event all the same.
+    pub fn append_once(&self, event: Event) -> Result<(), Error> {
+        let state = self.shared.state.lock().expect("no holder of this lock panics");
+        let known = state.events.iter().any(|known| known.event == event);
+        drop(state);
+        if known { Ok(()) } else { self.append(event) }
+    }
+
+    /// Number of lines of output from one source.
+    #[must_use]
+    pub fn lines_from(&self, wanted: &str) -> usize {
+        let state = self.shared.state.lock().expect("no holder of this lock panics");
+        let fits = |event: &&Arc<RolloutEvent>| matches!(&event.event, Event::Line { source, .. } if source == wanted);
+        state.events.iter().filter(fits).count()
     }
 
     /// The events behind `after`, in order. With `follow` the stream waits for more and ends behind `Finished`;
@@ -194,6 +229,19 @@ impl Shared {
 }
 
 impl State {
+    /// Adds an event to memory and file, unless the story has ended.
+    fn push(&mut self, path: &Path, time: Timestamp, event: Event) -> Result<(), Error> {
+        if self.told.finished {
+            return Ok(());
+        }
+        let Some(event) = self.admit(event) else { return Ok(()) };
+        self.told.count(&event);
+        let sequence = self.events.len() as u64 + 1;
+        let event = Arc::new(RolloutEvent { sequence, time, event });
+        self.events.push(Arc::clone(&event));
+        self.write(path, &event)
+    }
+
     /// The event as it is kept: output over the limit is told of once, then dropped.
     fn admit(&mut self, event: Event) -> Option<Event> {
         let Event::Line { .. } = event else { return Some(event) };

@@ -1,4 +1,32 @@
 //! Use cases and reconcilers: apps, builds, rollouts, hosts, secrets.
 
+mod abort;
+mod apps;
+mod builder;
+mod config;
 pub mod event_log;
+mod feed;
+mod handle;
+mod hosts;
+mod housekeeping;
+mod instance_config;
+mod mirror;
+mod place;
+mod problem;
+mod ps;
+mod releases;
+mod rollout;
+mod rollouts;
 pub mod secrets;
+mod settings;
+mod shared;
+mod start;
+mod status;
+mod tokens;
+mod world;
+
+pub use builder::{BuildOrder, Builder, Events, SharedBuilder};
+pub use config::{Control, ControlConfig, Error};
+pub use handle::Handle;
+pub use place::{Place, RolloutPlace};
+pub use ps::LogSource;

@@ -1,0 +1,125 @@
+//! Makes control of its parts and runs its reconcilers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tandem_blobs::BlobStore;
+use tandem_kit::clock::Clock;
+use tandem_kit::drain::Drain;
+use tandem_kit::paths::DataDir;
+use tandem_kit::tasks;
+use tandem_store::{Expect, SharedStore, Transaction};
+use tandem_types::api::Installation;
+use tandem_types::document::Cause;
+use tandem_types::{HostName, InstanceId, JobId, Timestamp, defaults, keys};
+
+use crate::builder::SharedBuilder;
+use crate::event_log::EventLogs;
+use crate::feed::Feed;
+use crate::handle::Handle;
+use crate::housekeeping::Housekeeping;
+use crate::rollouts::Reconciler;
+use crate::secrets::{self, Keyring};
+use crate::shared::{Parts, Shared};
+
+/// What control is made of.
+pub struct ControlConfig {
+    /// Keys and event logs lie here.
+    pub data: DataDir,
+    /// All documents.
+    pub store: SharedStore,
+    /// Sources and builds.
+    pub blobs: BlobStore,
+    /// Makes builds.
+    pub builder: SharedBuilder,
+    /// Time.
+    pub clock: Clock,
+    /// Hosts that may run instances, in the order in which they are filled. At least one.
+    pub hosts: Vec<HostName>,
+    /// Version of the server, for `status`.
+    pub version: String,
+}
+
+/// Why control cannot start or go on. Fits after "failed to".
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The key of config values cannot be used.
+    #[error("open the key of config values")]
+    Key(#[source] secrets::KeyError),
+    /// The documents cannot be read at the start.
+    #[error("read the store")]
+    Store(#[source] tandem_store::Error),
+}
+
+/// The server's decisions at work. Its [`Handle`] answers also before it runs.
+pub struct Control {
+    shared: Arc<Shared>,
+    feed: Feed,
+    observing_since: Timestamp,
+}
+
+impl Control {
+    /// Reads what is there. The first time, makes the key of config values and the installation's counters.
+    ///
+    /// # Errors
+    /// The key file or the store cannot be used.
+    pub async fn build(config: ControlConfig) -> Result<Self, Error> {
+        let ControlConfig { data, store, blobs, builder, clock, hosts, version } = config;
+        let keyring = Keyring::open(&data.keys()).map_err(Error::Key)?;
+        let logs = EventLogs::new(data.rollouts(), clock.clone());
+        let observing_since = clock.now();
+        let parts = Parts { store, blobs, builder, clock, keyring, logs, hosts, version };
+        let shared = Shared::new(parts);
+        let mut feed = Feed::new(Arc::clone(&shared));
+        feed.fill().await.map_err(Error::Store)?;
+        ensure_installation(&shared).await.map_err(Error::Store)?;
+        Ok(Self { shared, feed, observing_since })
+    }
+
+    /// Use cases. Cheap to clone.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle::new(Arc::clone(&self.shared))
+    }
+
+    /// Runs the reconcilers until the drain; a step under way is finished first.
+    ///
+    /// # Errors
+    /// None today: what fails is tried again.
+    pub async fn run(self, drain: Drain) -> Result<(), Error> {
+        let Self { shared, feed, observing_since } = self;
+        let _feed = tasks::owned("control feed", feed.run());
+        let _housekeeping = tasks::owned("housekeeping", Housekeeping::new(Arc::clone(&shared)).run());
+        Reconciler::new(shared, observing_since).run(drain).await;
+        Ok(())
+    }
+}
+
+async fn ensure_installation(shared: &Shared) -> Result<(), tandem_store::Error> {
+    if let Some(installation) = shared.value::<Installation>(keys::INSTALLATION) {
+        shared.down.send_replace(installation.down);
+        return Ok(());
+    }
+    let installation = Installation {
+        next_instance: InstanceId(1),
+        next_job: JobId(1),
+        next_uid: defaults::FIRST_UID,
+        down: false,
+    };
+    let cause = Cause {
+        actor: "system:control".to_owned(),
+        action: "installation.create".to_owned(),
+        reason: String::new(),
+        subject: String::new(),
+    };
+    let transaction = Transaction::new(cause).put(keys::INSTALLATION, &installation, Expect::Absent);
+    match shared.commit(transaction).await {
+        // Another server of the same store was first.
+        Ok(_) | Err(tandem_store::Error::Conflict { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Longest time for which anything here sleeps without looking: a jump of the wall clock costs no more.
+pub(crate) const LONGEST_SLEEP: Duration = Duration::from_secs(5);

@@ -1,0 +1,87 @@
+//! Keeps the mirror up to date: one watch over everything, resumed where it broke off.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tandem_store::Error;
+use tandem_types::document::{Change, Cursor};
+use tandem_types::keys;
+
+use crate::shared::Shared;
+
+/// Wait before a watch that ended is taken up again.
+const RETRY: Duration = Duration::from_millis(200);
+
+/// Reads the watch for ever.
+pub(crate) struct Feed {
+    shared: Arc<Shared>,
+    cursor: Option<Cursor>,
+    /// While everything is listed anew: what was there before and has not come yet.
+    missing: Option<BTreeSet<String>>,
+}
+
+impl Feed {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, cursor: None, missing: None }
+    }
+
+    /// Reads until everything that is there is in the mirror.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub(crate) async fn fill(&mut self) -> Result<(), Error> {
+        while self.cursor.is_none() {
+            self.follow(true).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads on for ever.
+    pub(crate) async fn run(mut self) {
+        loop {
+            if let Err(error) = self.follow(false).await {
+                tracing::warn!("failed to watch the store, trying again: {error}");
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+
+    async fn follow(&mut self, until_live: bool) -> Result<(), Error> {
+        let prefixes =
+            [keys::APPS, keys::HOSTS, keys::BALANCERS, keys::ROUTING, keys::INSTALLATION, keys::TOKENS];
+        let prefixes = prefixes.map(str::to_owned).to_vec();
+        let mut changes = self.shared.store.watch(prefixes, self.cursor.clone()).await?;
+        while let Some(change) = changes.next().await {
+            self.take_in(change);
+            if until_live && self.cursor.is_some() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn take_in(&mut self, change: Change) {
+        let heard = self.shared.now();
+        match change {
+            Change::Reset => self.missing = Some(self.shared.look(crate::mirror::Mirror::keys)),
+            Change::Put { document } => {
+                if let Some(missing) = &mut self.missing {
+                    missing.remove(&document.key);
+                }
+                self.shared.change(|mirror| mirror.put(document, heard));
+            }
+            Change::Delete { key, revision } => self.shared.change(|mirror| mirror.delete(&key, revision)),
+            Change::Live { cursor } => {
+                let gone = self.missing.take().unwrap_or_default();
+                self.shared.change(|mirror| {
+                    let news = gone.iter().filter(|key| mirror.delete(key, cursor.revision)).count() > 0;
+                    mirror.heard_up_to(cursor.revision);
+                    news
+                });
+                self.cursor = Some(cursor);
+            }
+        }
+    }
+}

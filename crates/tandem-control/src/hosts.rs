@@ -1,0 +1,126 @@
+//! What runners and balancers report, and `down`.
+
+use tandem_store::{Error, Transaction};
+use tandem_types::api::{Installation, Reason};
+use tandem_types::document::{Cause, Kind};
+use tandem_types::instance::HostObservation;
+use tandem_types::problem::Problem;
+use tandem_types::routing::BalancerStatus;
+use tandem_types::{BalancerId, HostName, keys};
+use tokio::sync::watch;
+
+use crate::handle::Handle;
+use crate::problem;
+use crate::shared::MOST_ATTEMPTS;
+
+impl Handle {
+    /// Takes in what a runner saw. Volatile: it replaces what the runner said before and leaves no journal.
+    ///
+    /// # Errors
+    /// `wrong_host` where the report is about another host.
+    pub async fn record_host_observation(
+        &self,
+        host: &HostName,
+        observation: HostObservation,
+    ) -> Result<(), Problem> {
+        if observation.host != *host {
+            return Err(Problem::new(
+                422,
+                "wrong_host",
+                format!("the report is of {}, not of {host}", observation.host),
+            ));
+        }
+        self.record(&keys::host_observed(host), &observation).await
+    }
+
+    /// Takes in what a balancer says. Volatile.
+    ///
+    /// # Errors
+    /// `wrong_balancer` where the report is of another balancer.
+    pub async fn record_balancer_status(
+        &self,
+        balancer: &BalancerId,
+        status: BalancerStatus,
+    ) -> Result<(), Problem> {
+        if status.balancer != *balancer {
+            let title = format!("the report is of {}, not of {balancer}", status.balancer);
+            return Err(Problem::new(422, "wrong_balancer", title));
+        }
+        self.record(&keys::balancer(balancer), &status).await
+    }
+
+    /// Forgets a balancer that is gone for good: what only it may still have routed to can be stopped.
+    ///
+    /// # Errors
+    /// `balancer_not_found`.
+    pub async fn forget_balancer(&self, actor: &str, balancer: &BalancerId) -> Result<(), Problem> {
+        let key = keys::balancer(balancer);
+        if self.shared.value::<BalancerStatus>(&key).is_none() {
+            let title = format!("there is no balancer {balancer}");
+            return Err(Problem::new(404, "balancer_not_found", title).hint("tandem status"));
+        }
+        let note = Transaction::new(about(actor, "balancer.forget", balancer.as_str())).noted();
+        let refuse = |error: &Error| problem::store("forget the balancer", error);
+        self.shared.commit(note).await.map_err(|error| refuse(&error))?;
+        self.shared.store.delete_volatile(&key).await.map_err(|error| refuse(&error))
+    }
+
+    async fn record<T: Kind>(&self, key: &str, report: &T) -> Result<(), Problem> {
+        let body = serde_json::to_value(report).expect("reports have a JSON form");
+        let recorded = self.shared.store.put_volatile(key, T::KIND, body).await;
+        recorded.map_err(|error| problem::store("take in a report", &error))
+    }
+
+    /// Says that everything should stop; whoever watches [`Handle::down_requested`] does it.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn down(&self, actor: &str, reason: Reason) -> Result<(), Problem> {
+        self.set_down(about(actor, "installation.down", &reason.reason), true).await
+    }
+
+    /// Takes the wish to stop back, at the next start.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn clear_down(&self, actor: &str) -> Result<(), Problem> {
+        self.set_down(about(actor, "installation.up", ""), false).await
+    }
+
+    /// Whether everything should stop, and when that changes.
+    #[must_use]
+    pub fn down_requested(&self) -> watch::Receiver<bool> {
+        self.shared.down.subscribe()
+    }
+
+    async fn set_down(&self, cause: Cause, down: bool) -> Result<(), Problem> {
+        for _ in 0..MOST_ATTEMPTS {
+            let Some(stored) = self.shared.get::<Installation>(keys::INSTALLATION) else { continue };
+            if stored.value.down != down {
+                let next = Installation { down, ..(*stored.value).clone() };
+                let transaction = Transaction::new(cause.clone());
+                let transaction = transaction.put(keys::INSTALLATION, &next, stored.unchanged());
+                match self.shared.commit(transaction).await {
+                    Ok(_) => {}
+                    Err(Error::Conflict { .. }) => continue,
+                    Err(error) => {
+                        return Err(problem::store("write down that everything should stop", &error));
+                    }
+                }
+            }
+            self.shared.down.send_replace(down);
+            return Ok(());
+        }
+        Err(Problem::new(503, "busy", "the installation is being changed by others all the time")
+            .hint("try again"))
+    }
+}
+
+fn about(actor: &str, action: &str, reason: &str) -> Cause {
+    Cause {
+        actor: actor.to_owned(),
+        action: action.to_owned(),
+        reason: reason.to_owned(),
+        subject: String::new(),
+    }
+}

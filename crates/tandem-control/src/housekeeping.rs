@@ -1,0 +1,92 @@
+//! Removes what nobody can want back: parts of builds that no release rolls back to, sources, old stories.
+//!
+//! Careful on purpose. What was put or asked for in the last hour stays, whoever needs it; and where one live tree
+//! cannot be read, nothing is removed at all.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tandem_kit::tasks;
+use tandem_rules::retention;
+use tandem_types::assignment::Assignment;
+use tandem_types::build::Build;
+use tandem_types::environment::Environment;
+use tandem_types::release::Release;
+use tandem_types::{AppName, BuildNumber, Digest, Span, Timestamp, keys};
+
+use crate::mirror::Mirror;
+use crate::shared::Shared;
+
+/// Time between two rounds.
+const EVERY: Duration = Duration::from_secs(600);
+/// Blobs stay this long after they were last put or asked for.
+const BLOBS_KEPT: Span = Span::minutes(60);
+
+/// See the module.
+pub(crate) struct Housekeeping {
+    shared: Arc<Shared>,
+}
+
+impl Housekeeping {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// One round every ten minutes, for ever.
+    pub(crate) async fn run(self) {
+        loop {
+            tokio::time::sleep(EVERY).await;
+            self.sweep_blobs().await;
+        }
+    }
+
+    async fn sweep_blobs(&self) {
+        let roots = self.shared.look(live_roots);
+        let now = self.shared.now();
+        let keep_since = now.checked_sub(BLOBS_KEPT.as_duration()).unwrap_or(Timestamp::MIN);
+        let blobs = self.shared.blobs.clone();
+        let swept = tasks::blocking("sweep blobs", move || blobs.sweep(&roots, keep_since)).await;
+        match swept {
+            Ok(swept) => tracing::debug!("swept blobs: {swept:?}"),
+            Err(error) => {
+                let error = crate::problem::internal("sweep blobs", &error);
+                tracing::warn!("{error}");
+            }
+        }
+    }
+}
+
+/// Trees that must stay: of kept builds of every app, and sources of unfinished rollouts.
+fn live_roots(mirror: &Mirror) -> Vec<Digest> {
+    let mut roots = BTreeSet::new();
+    let apps: BTreeSet<AppName> = mirror.environments().map(|environment| environment.app.clone()).collect();
+    for app in apps {
+        let kept = kept_builds(mirror, &app);
+        let builds =
+            mirror.list::<Build>(&keys::builds(&app)).map(|(_, build)| build.value).collect::<Vec<_>>();
+        let builds = builds.iter().filter(|build| kept.contains(&build.number));
+        roots.extend(builds.flat_map(|build| build.subtrees.iter().map(|subtree| subtree.tree)));
+    }
+    let sources = mirror.unfinished(keys::APPS).filter_map(|rollout| rollout.value.source.clone());
+    roots.extend(sources.map(|source| source.tree));
+    roots.into_iter().collect()
+}
+
+/// Builds of an app that can still be rolled back to or are in use, over all its environments.
+pub(crate) fn kept_builds(mirror: &Mirror, app: &AppName) -> BTreeSet<BuildNumber> {
+    let environments: Vec<Arc<Environment>> =
+        mirror.environments().filter(|environment| environment.app == *app).collect();
+    let assigned = mirror.list::<Assignment>(keys::HOSTS).map(|(_, assignment)| assignment.value);
+    let assigned: Vec<_> = assigned.filter(|assignment| assignment.app == *app).collect();
+    let assigned = assigned.iter().flat_map(|assignment| assignment.builds.keys().copied());
+    let prefix = format!("{}/", keys::app(app));
+    let unfinished = mirror.unfinished(&prefix).filter_map(|rollout| rollout.value.build);
+    let mut kept: BTreeSet<_> = assigned.chain(unfinished).collect();
+    for environment in environments {
+        let prefix = keys::releases(app, &environment.name);
+        let releases: Vec<Arc<Release>> = mirror.list::<Release>(&prefix).map(|(_, r)| r.value).collect();
+        kept.extend(retention::kept_builds(releases.iter().map(|release| &**release), []));
+    }
+    kept
+}

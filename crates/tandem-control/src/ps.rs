@@ -1,0 +1,125 @@
+//! `ps`: every instance of an environment, as it should be and as it is.
+
+use std::collections::BTreeSet;
+
+use tandem_rules::world::Received;
+use tandem_types::api::ProcessLine;
+use tandem_types::assignment::{AssignedInstance, Assignment, Desired};
+use tandem_types::environment::Environment;
+use tandem_types::instance::{Address, HostObservation, InstanceObservation, InstanceState};
+use tandem_types::problem::Problem;
+use tandem_types::routing::RoutingDocument;
+use tandem_types::{HostName, InstanceId, defaults, keys};
+
+use crate::handle::Handle;
+use crate::mirror::Mirror;
+use crate::place::Place;
+use crate::world;
+
+/// Where the output of instances on one host is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogSource {
+    /// The host.
+    pub host: HostName,
+    /// Where its runner answers.
+    pub api: Address,
+    /// Whether its runner reported lately.
+    pub live: bool,
+}
+
+impl Handle {
+    /// Instances of an environment: serving ones first, then by process type and number.
+    ///
+    /// # Errors
+    /// `app_not_found`, `environment_not_found`.
+    pub fn ps(&self, place: &Place) -> Result<Vec<ProcessLine>, Problem> {
+        let environment = self.environment(place)?;
+        Ok(self.shared.look(|mirror| {
+            let mut lines = lines(mirror, &environment);
+            lines.sort_by(|a, b| (rank(&a.role), &a.name, a.id).cmp(&(rank(&b.role), &b.name, b.id)));
+            lines
+        }))
+    }
+
+    /// The runners that have output of an environment's instances.
+    ///
+    /// # Errors
+    /// `app_not_found`, `environment_not_found`.
+    pub fn log_sources(&self, place: &Place) -> Result<Vec<LogSource>, Problem> {
+        self.environment(place)?;
+        let now = self.shared.now();
+        let source = |(host, report): (HostName, Received<HostObservation>)| LogSource {
+            host,
+            api: report.value.api.clone(),
+            live: report.is_fresh(defaults::HOST_LIVE, now),
+        };
+        Ok(self.shared.look(world::hosts).into_iter().map(source).collect())
+    }
+}
+
+/// Every assigned instance of an environment, unordered.
+pub(crate) fn lines(mirror: &Mirror, environment: &Environment) -> Vec<ProcessLine> {
+    let hosts = world::hosts(mirror);
+    let pool = pool(mirror, environment);
+    let mut lines = Vec::new();
+    for (key, found) in mirror.list::<Assignment>(keys::HOSTS) {
+        let assignment = found.value;
+        if (&assignment.app, &assignment.environment) != (&environment.app, &environment.name) {
+            continue;
+        }
+        let host =
+            key.strip_prefix(keys::HOSTS).and_then(|rest| rest.split('/').next()?.parse::<HostName>().ok());
+        let Some(host) = host else { continue };
+        let report = hosts.get(&host).map(|report| &report.value.instances);
+        for instance in &assignment.instances {
+            let seen = report.and_then(|all| all.iter().find(|other| other.id == instance.id));
+            lines.push(line(&host, instance, seen, pool.contains(&instance.id)));
+        }
+    }
+    lines
+}
+
+/// Instances that the serving table routes to.
+pub(crate) fn pool(mirror: &Mirror, environment: &Environment) -> BTreeSet<InstanceId> {
+    let Some(routing) = mirror.value::<RoutingDocument>(keys::ROUTING_TABLE) else { return BTreeSet::new() };
+    let pools = routing.serving.routes.iter().map(|route| &route.pool);
+    let own = pools.filter(|pool| (&pool.app, &pool.environment) == (&environment.app, &environment.name));
+    own.flat_map(|pool| pool.members.iter().map(|member| member.instance)).collect()
+}
+
+fn line(
+    host: &HostName,
+    instance: &AssignedInstance,
+    seen: Option<&InstanceObservation>,
+    serves: bool,
+) -> ProcessLine {
+    let state = seen.map_or(InstanceState::Waiting, |seen| seen.state);
+    ProcessLine {
+        name: format!("{}.{}", instance.process, instance.index),
+        id: instance.id,
+        release: instance.release,
+        host: host.clone(),
+        state,
+        role: role(instance, state, serves).to_owned(),
+        started: seen.and_then(|seen| seen.started),
+        restarts: seen.map_or(0, |seen| seen.restarts),
+        detail: seen.and_then(|seen| seen.detail.clone()),
+    }
+}
+
+fn role(instance: &AssignedInstance, state: InstanceState, serves: bool) -> &'static str {
+    match instance.desired {
+        Desired::Stop => "draining",
+        _ if serves => "serving",
+        Desired::Warm => "warm",
+        Desired::Run if !instance.process.is_web() && state == InstanceState::Ready => "running",
+        Desired::Run => "starting",
+    }
+}
+
+fn rank(role: &str) -> usize {
+    ["serving", "running", "starting", "warm", "draining"]
+        .iter()
+        .position(|other| *other == role)
+        .unwrap_or(9)
+}

@@ -1,0 +1,96 @@
+//! Builds under way, one task each. Their results wait here until they are written.
+//!
+//! Nothing here must last: after a crash the rollout still says `building`, and the build is made again.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tandem_kit::tasks::{self, Owned};
+use tandem_types::RolloutNumber;
+use tandem_types::build::Build;
+use tandem_types::event::Event;
+use tandem_types::problem::Problem;
+use tokio::sync::Semaphore;
+
+use crate::builder::BuildOrder;
+use crate::event_log::EventLog;
+use crate::place::Place;
+use crate::shared::Shared;
+
+/// Builds at a time: each keeps about one core busy, and instances need some too.
+const AT_ONCE: usize = 2;
+
+/// Which rollout a build is for.
+pub(super) type Key = (Place, RolloutNumber);
+
+/// See the module.
+pub(super) struct Builds {
+    shared: Arc<Shared>,
+    permits: Arc<Semaphore>,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    running: BTreeMap<Key, Owned<()>>,
+    finished: BTreeMap<Key, Result<Build, Problem>>,
+    /// Environments with news for the reconciler.
+    news: Vec<Place>,
+}
+
+impl Builds {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, permits: Arc::new(Semaphore::new(AT_ONCE)), state: Arc::default() }
+    }
+
+    /// The result, once there is one.
+    pub(super) fn result(&self, key: &Key) -> Option<Result<Build, Problem>> {
+        self.lock().finished.get(key).cloned()
+    }
+
+    /// Starts the build unless it runs or has ended already.
+    pub(super) fn ensure(&self, key: &Key, order: BuildOrder, log: EventLog) {
+        let mut state = self.lock();
+        if state.running.contains_key(key) || state.finished.contains_key(key) {
+            return;
+        }
+        let task = self.task(key.clone(), order, log);
+        state.running.insert(key.clone(), tasks::owned("build", task));
+    }
+
+    /// Stops builds of the environment that no rollout in `wanted` waits for, and drops their results.
+    pub(super) fn keep_only(&self, place: &Place, wanted: &[RolloutNumber]) {
+        let mut state = self.lock();
+        let kept = |key: &Key| key.0 != *place || wanted.contains(&key.1);
+        state.running.retain(|key, _| kept(key));
+        state.finished.retain(|key, _| kept(key));
+    }
+
+    /// Environments whose builds ended since the last call.
+    pub(super) fn take_news(&self) -> Vec<Place> {
+        std::mem::take(&mut self.lock().news)
+    }
+
+    fn task(&self, key: Key, order: BuildOrder, log: EventLog) -> impl Future<Output = ()> + use<> {
+        let (shared, permits, state) =
+            (Arc::clone(&self.shared), Arc::clone(&self.permits), Arc::clone(&self.state));
+        async move {
+            let _permit = permits.acquire_owned().await;
+            let events = move |event: Event| {
+                if let Err(error) = log.append(event) {
+                    tracing::warn!("failed to {error}");
+                }
+            };
+            let result = shared.builder.build(order, Arc::new(events)).await;
+            let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.news.push(key.0.clone());
+            state.finished.insert(key, result);
+            drop(state);
+            shared.changed.notify_one();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

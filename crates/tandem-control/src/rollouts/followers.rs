@@ -1,0 +1,90 @@
+//! Brings the output of smoke checks and release phases from the runner into the event log, line by line.
+//!
+//! Lines that the log has already, from before a crash or a broken connection, are passed over by their number.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tandem_kit::api::{Client, Server};
+use tandem_kit::tasks::{self, Owned};
+use tandem_types::JobId;
+use tandem_types::event::{Event, LogLine};
+use tandem_types::instance::Address;
+
+use crate::event_log::EventLog;
+
+/// Wait before a broken stream is taken up again.
+const RETRY: Duration = Duration::from_millis(200);
+/// Time that the last lines of an ended job get to arrive before the end of its step is told.
+const SETTLE: Duration = Duration::from_secs(1);
+
+/// What to follow and where it goes.
+pub(super) struct Job {
+    pub(super) id: JobId,
+    /// `smoke` or `release`.
+    pub(super) source: &'static str,
+    /// Where its runner answers.
+    pub(super) api: Address,
+    pub(super) log: EventLog,
+}
+
+/// Streams under way.
+#[derive(Default)]
+pub(super) struct Followers {
+    running: Mutex<BTreeMap<JobId, Owned<()>>>,
+}
+
+impl Followers {
+    /// Follows a job unless somebody does already.
+    pub(super) fn ensure(&self, job: Job) {
+        self.lock().entry(job.id).or_insert_with(|| tasks::owned("job output", follow(job)));
+    }
+
+    /// Lets the last lines of an ended job arrive, and stops following it.
+    pub(super) async fn settle(&self, id: JobId) {
+        let follower = self.lock().remove(&id);
+        if let Some(follower) = follower {
+            let _late = tokio::time::timeout(SETTLE, follower).await;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<JobId, Owned<()>>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn follow(job: Job) {
+    let server = match &job.api {
+        Address::Unix(path) => Server::Unix(path.clone()),
+        Address::Tcp(address) => Server::Http { authority: address.to_string(), token: None },
+    };
+    let client = Client::new(server);
+    let path = format!("/v1/jobs/{}/logs?follow=true", job.id);
+    let mut told = job.log.lines_from(job.source);
+    loop {
+        let lines = client.lines::<LogLine>(&path);
+        if pass_on(lines.skip(told), &job, &mut told).await {
+            return;
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+}
+
+/// Says whether the stream came to its proper end.
+async fn pass_on<S>(lines: S, job: &Job, told: &mut usize) -> bool
+where
+    S: futures_util::Stream<Item = Result<LogLine, tandem_kit::api::Error>>,
+{
+    let mut lines = std::pin::pin!(lines);
+    while let Some(line) = lines.next().await {
+        let Ok(line) = line else { return false };
+        *told += 1;
+        let event = Event::Line { source: job.source.to_owned(), text: line.text };
+        if let Err(error) = job.log.append(event) {
+            tracing::warn!("failed to {error}");
+        }
+    }
+    true
+}

@@ -1,0 +1,9 @@
+//! Carries rollouts out: looks at the world, plans, writes the plan in one transaction, looks again.
+
+mod apply;
+mod builds;
+mod engine;
+mod followers;
+mod reconciler;
+
+pub(crate) use reconciler::Reconciler;

@@ -1,0 +1,144 @@
+//! Gathers the world of one environment from the mirror, with the revisions it was read at.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tandem_rules::world::{Owner, Received, Rival, World};
+use tandem_store::Expect;
+use tandem_types::api::Installation;
+use tandem_types::app::App;
+use tandem_types::assignment::Assignment;
+use tandem_types::build::Build;
+use tandem_types::environment::Environment;
+use tandem_types::instance::HostObservation;
+use tandem_types::release::Release;
+use tandem_types::rollout::{Rollout, RolloutKind, RolloutState};
+use tandem_types::routing::{BalancerStatus, RoutingDocument};
+use tandem_types::{Fence, HostName, Revision, Timestamp, keys};
+
+use crate::mirror::{Mirror, Mirrored};
+use crate::place::Place;
+
+/// What is not in the documents.
+#[derive(Debug, Clone)]
+pub(crate) struct Surroundings {
+    /// Hosts that may run instances.
+    pub(crate) hosts: Vec<HostName>,
+    /// Of the lease under which decisions are carried out.
+    pub(crate) fence: Fence,
+    /// Since when reports are received.
+    pub(crate) observing_since: Timestamp,
+}
+
+/// A world and what its documents must still be when a decision about it is written.
+#[derive(Debug, Clone)]
+pub(crate) struct Gathered {
+    pub(crate) world: World,
+    revisions: BTreeMap<String, Revision>,
+}
+
+impl Gathered {
+    /// What a document must be: as it was read, or not there.
+    pub(crate) fn expect(&self, key: &str) -> Expect {
+        self.revisions.get(key).map_or(Expect::Absent, |revision| Expect::Revision(*revision))
+    }
+}
+
+/// Reads documents and remembers at which revisions.
+struct Reader<'m> {
+    mirror: &'m Mirror,
+    revisions: BTreeMap<String, Revision>,
+}
+
+impl Reader<'_> {
+    fn read<T: Mirrored>(&mut self, key: String) -> Option<Arc<T>> {
+        let found = self.mirror.get(&key)?;
+        self.revisions.insert(key, found.revision);
+        Some(found.value)
+    }
+
+    fn list<T: Mirrored>(&mut self, prefix: &str) -> Vec<Arc<T>> {
+        let found: Vec<_> = self.mirror.list::<T>(prefix).collect();
+        let note = |(key, found): (&str, crate::mirror::Versioned<T>)| {
+            self.revisions.insert(key.to_owned(), found.revision);
+            found.value
+        };
+        found.into_iter().map(note).collect()
+    }
+}
+
+/// The world around an environment; none: there is no such environment.
+pub(crate) fn gather(mirror: &Mirror, place: &Place, around: &Surroundings) -> Option<Gathered> {
+    let Place { app, environment } = place;
+    let mut reader = Reader { mirror, revisions: BTreeMap::new() };
+    let found: Arc<Environment> = reader.read(keys::environment(app, environment))?;
+    let rollouts: Vec<Arc<Rollout>> = reader.list(&keys::rollouts(app, environment));
+    let releases: Vec<Arc<Release>> = reader.list(&keys::releases(app, environment));
+    let builds: Vec<Arc<Build>> = reader.list(&keys::builds(app));
+    let world = World {
+        app: (*reader.read::<App>(keys::app(app))?).clone(),
+        environment: (*found).clone(),
+        installation: (*reader.read::<Installation>(keys::INSTALLATION.to_owned())?).clone(),
+        last_shift: rollouts.iter().filter_map(|rollout| rollout.shifted).max(),
+        rollouts: rollouts.into_iter().filter(|rollout| !rollout.state.is_final()).collect(),
+        releases: releases.into_iter().map(|release| (release.number, release)).collect(),
+        builds: builds.into_iter().map(|build| (build.number, build)).collect(),
+        hosts: around.hosts.clone(),
+        assignments: assignments(&mut reader, place),
+        observations: hosts(mirror),
+        routing: reader.read::<RoutingDocument>(keys::ROUTING_TABLE.to_owned()).unwrap_or_default(),
+        balancers: balancers(mirror),
+        rivals: rivals(mirror, place),
+        taken_domains: taken_domains(mirror, place),
+        fence: around.fence,
+        observing_since: around.observing_since,
+    };
+    Some(Gathered { world, revisions: reader.revisions })
+}
+
+/// Of all hosts, also those that no longer get new instances.
+fn assignments(reader: &mut Reader<'_>, place: &Place) -> BTreeMap<HostName, Assignment> {
+    let suffix = format!("/assignments/{}.{}", place.app, place.environment);
+    let keys: Vec<_> = reader.mirror.list::<Assignment>(keys::HOSTS).map(|(key, _)| key.to_owned()).collect();
+    let mut assignments = BTreeMap::new();
+    for key in keys {
+        let host = key.strip_prefix(keys::HOSTS).and_then(|rest| rest.strip_suffix(&suffix));
+        let Some(host) = host.and_then(|host| host.parse().ok()) else { continue };
+        if let Some(assignment) = reader.read::<Assignment>(key) {
+            assignments.insert(host, (*assignment).clone());
+        }
+    }
+    assignments
+}
+
+/// What runners said last.
+pub(crate) fn hosts(mirror: &Mirror) -> BTreeMap<HostName, Received<HostObservation>> {
+    let reports = mirror.list::<HostObservation>(keys::HOSTS);
+    reports.map(|(_, r)| (r.value.host.clone(), Received { value: r.value, at: r.heard })).collect()
+}
+
+/// What balancers said last.
+pub(crate) fn balancers(mirror: &Mirror) -> BTreeMap<tandem_types::BalancerId, Received<BalancerStatus>> {
+    let reports = mirror.list::<BalancerStatus>(keys::BALANCERS);
+    reports.map(|(_, r)| (r.value.balancer.clone(), Received { value: r.value, at: r.heard })).collect()
+}
+
+fn rivals(mirror: &Mirror, place: &Place) -> Vec<Rival> {
+    let elsewhere =
+        |rollout: &Arc<Rollout>| (&rollout.app, &rollout.environment) != (&place.app, &place.environment);
+    let rival = |rollout: Arc<Rollout>| {
+        let urgent = rollout.kind == RolloutKind::Rollback || rollout.state == RolloutState::Reverting;
+        Some(Rival { epoch: rollout.epoch?, urgent })
+    };
+    mirror.unfinished(keys::APPS).map(|stored| stored.value).filter(elsewhere).filter_map(rival).collect()
+}
+
+fn taken_domains(mirror: &Mirror, place: &Place) -> BTreeMap<String, Owner> {
+    let elsewhere =
+        mirror.environments().filter(|other| (&other.app, &other.name) != (&place.app, &place.environment));
+    let owned = elsewhere.flat_map(|other| {
+        let owner = Owner { app: other.app.clone(), environment: other.name.clone() };
+        other.domains.clone().into_iter().map(move |domain| (domain, owner.clone()))
+    });
+    owned.collect()
+}
