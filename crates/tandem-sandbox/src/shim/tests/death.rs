@@ -16,8 +16,8 @@ fn dead(processes: &[i32]) -> bool {
 
 /// Kills the shim and waits until all of its app is dead.
 async fn kill_shim(handle: &ShimHandle, at_least: usize) {
+    eventually("all of it runs", || handle.processes().len() >= at_least).await;
     let processes = handle.processes();
-    assert!(processes.len() >= at_least, "{processes:?}");
     kill(Pid::from_raw(handle.pid()), Signal::SIGKILL).unwrap();
     let waited = tokio::time::timeout(ENOUGH, handle.wait_exit()).await.unwrap();
     assert!(matches!(waited, Err(Error::Gone)), "{waited:?}");
