@@ -31,5 +31,7 @@ mod stage;
 mod tail;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use runner::{Config, EndMode, Error, Runner};

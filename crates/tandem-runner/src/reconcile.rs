@@ -12,6 +12,7 @@ use std::time::Duration;
 use tandem_kit::api::Watch;
 use tandem_kit::drain::Drain;
 use tandem_kit::tasks::Tasks;
+use tandem_sandbox::cgroup;
 use tandem_types::document::Change;
 use tokio::sync::{mpsc, watch};
 
@@ -161,5 +162,6 @@ impl Reconciler {
         if tokio::time::timeout(limit, ended).await.is_err() {
             tracing::error!("not everything ended within {limit:?}; the next start finds what is left");
         }
+        cgroup::remove_parent(&self.context.folders.cgroup_parent);
     }
 }

@@ -134,6 +134,8 @@ impl Runner {
     /// Takes over what runs, then reconciles until the drain. Returns when the end mode is carried out.
     pub async fn run(self, drain: Drain) {
         let Self { context, host, cache, outlets, listener, end, trigger, tasks } = self;
+        // Also where this future is dropped: actors of two runners must never meet.
+        let tasks_end = FireOnDrop(trigger);
         let watch = context.client.watch(&[&keys::assignments(&host.name)]);
         let needs = outlets.needs.subscribe();
         let reconciler = Reconciler::adopt(Arc::clone(&context), tasks.clone(), outlets).await;
@@ -150,8 +152,17 @@ impl Runner {
             trim::keep_small(context.folders.clone(), context.board.clone())
         });
         reconciler.run(watch, drain, end).await;
-        trigger.fire();
+        drop(tasks_end);
         tasks.join(JOIN_LIMIT).await;
+    }
+}
+
+/// Ends the runner's own tasks.
+struct FireOnDrop(Trigger);
+
+impl Drop for FireOnDrop {
+    fn drop(&mut self) {
+        self.0.fire();
     }
 }
 

@@ -5,8 +5,6 @@
 
 mod bring;
 mod sweep;
-#[cfg(test)]
-mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -25,7 +25,8 @@ impl Actor {
         match adopt(&self.folder).await {
             Ok(Adopted::Live(shim)) => self.take_over(shim).await,
             Ok(Adopted::Ended(record)) => self.ended(record, None).await,
-            Ok(Adopted::Gone { .. }) => {
+            Ok(Adopted::Gone { ran: false }) => Phase::Launch,
+            Ok(Adopted::Gone { ran: true }) => {
                 let record = self.unknown_end();
                 self.ended(record, None).await
             }

@@ -60,6 +60,9 @@ impl Actor {
     pub(super) async fn running(&mut self, mut run: Run) -> Phase {
         let mut order = self.orders.now();
         self.weigh(&run, &order);
+        // Asked once and waited for, so that a running instance costs its shim nothing.
+        let shim = run.shim.clone();
+        let mut exit = Box::pin(async move { shim.wait_exit().await });
         loop {
             if order.wants_end() {
                 return Phase::Stop(run.shim);
@@ -67,7 +70,7 @@ impl Actor {
             let target = self.target(&order.intent);
             let event = tokio::select! {
                 biased;
-                ended = run.shim.wait_exit() => Event::Ended(ended),
+                ended = &mut exit => Event::Ended(ended),
                 order = self.orders.next() => Event::Ordered(order),
                 seen = look(&run, target.as_ref()) => Event::Looked(seen),
             };

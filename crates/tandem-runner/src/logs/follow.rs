@@ -64,7 +64,7 @@ impl Following {
                 return None;
             }
             tokio::select! {
-                Some(line) = self.logs.next() => return Some(line),
+                line = self.logs.next(), if !self.logs.is_empty() => if line.is_some() { return line },
                 changed = self.board.changed() => {
                     changed.ok()?;
                     self.discover().await;
@@ -78,7 +78,7 @@ impl Following {
         match self.selection {
             Selection::Place { .. } => false,
             Selection::Job(id) => {
-                !can_write(&self.board.borrow(), Unit::Job(id)) || self.known.contains(&Unit::Job(id))
+                self.known.contains(&Unit::Job(id)) || !can_write(&self.board.borrow(), Unit::Job(id))
             }
         }
     }
@@ -94,7 +94,9 @@ impl Following {
 
     fn add(&mut self, log: Opened) {
         let Some(unit) = log.source.unit() else { return };
-        if !can_write(&self.board.borrow(), unit) {
+        // A job is followed even when it has just ended: what it wrote since its lines were read is still to come.
+        let is_job = matches!(self.selection, Selection::Job(_));
+        if !is_job && !can_write(&self.board.borrow(), unit) {
             return;
         }
         match Follow::new(&log.folder, log.position) {

@@ -1,1 +1,0 @@
-//! Builds that come, fail and go.

@@ -1,0 +1,10 @@
+//! The runner against a server that is a stand-in and shims, processes and sockets that are real.
+
+mod builds;
+mod gate;
+mod instances;
+mod jobs;
+mod logs;
+mod scene;
+mod server;
+mod shim;

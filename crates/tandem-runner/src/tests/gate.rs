@@ -1,0 +1,51 @@
+//! What people read when an instance does not pass its gate.
+
+use tandem_kit::tasks;
+use tandem_types::assignment::Assignment;
+use tandem_types::instance::{Address, InstanceState};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
+use super::scene::Scene;
+use crate::testing::web;
+
+async fn starting(command: &str) -> (Scene, u16) {
+    let mut scene = Scene::new().await;
+    let files = [("app.py", include_str!("app.py"))];
+    scene.server.put(&Assignment { instances: vec![web(1, command)], ..scene.assignment(&files) });
+    scene.start();
+    let line = scene.line(1, "a start", |line| line.state == InstanceState::Starting).await;
+    match line.address {
+        Some(Address::Tcp(address)) => (scene, address.port()),
+        other => panic!("it has a port: {other:?}"),
+    }
+}
+
+async fn detail(scene: &Scene, part: &str) -> String {
+    let told = scene.line(1, part, |line| line.detail.as_deref().is_some_and(|text| text.contains(part)));
+    let line = told.await;
+    assert_eq!(line.state, InstanceState::Starting);
+    line.detail.expect("it was just looked at")
+}
+
+#[tokio::test]
+async fn an_app_that_does_not_listen_is_explained() {
+    let (scene, port) = starting("exec sleep 1000").await;
+    let text = detail(&scene, "refused").await;
+    assert_eq!(text, format!("nothing listens on port {port} yet: connection refused"));
+}
+
+#[tokio::test]
+async fn somebody_else_on_the_port_is_found_out() {
+    let (scene, port) = starting("exec sleep 1000").await;
+    let squatter = TcpListener::bind(("127.0.0.1", port)).await.expect("the app does not listen");
+    let _answers = tasks::owned("squatter", async move {
+        loop {
+            let (mut stream, _) = squatter.accept().await.expect("somebody asks");
+            let _ = stream.read(&mut [0; 1024]).await;
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+        }
+    });
+    let text = detail(&scene, "something else").await;
+    assert_eq!(text, format!("something else listens on port {port}"));
+}
