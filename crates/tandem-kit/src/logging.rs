@@ -49,7 +49,7 @@ pub enum Error {
 pub fn init(options: LogOptions) -> Result<(), Error> {
     let filter = std::env::var(env::TANDEM_LOG).ok().filter(|text| !text.is_empty());
     let filter = filter.unwrap_or(options.filter);
-    let parsed = EnvFilter::try_new(&filter).map_err(|source| Error::Filter { filter, source })?;
+    let parsed = parse(filter)?;
     let lines = tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_ansi(colors(std::io::stderr().is_terminal()))
@@ -58,6 +58,10 @@ pub fn init(options: LogOptions) -> Result<(), Error> {
     // Only fails when a subscriber is set already, as in a test binary.
     let _ = lines.try_init();
     Ok(())
+}
+
+fn parse(filter: String) -> Result<EnvFilter, Error> {
+    EnvFilter::try_new(&filter).map_err(|source| Error::Filter { filter, source })
 }
 
 /// Whether to print colors to a stream: only to a terminal, and not where the user said no.
@@ -77,5 +81,28 @@ impl FormatTime for Stamp {
             Some(clock) => write!(writer, "{:.3}", clock.now()),
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_stamped_to_the_millisecond_or_not_at_all() {
+        let (clock, _hands) = Clock::manual("2026-11-21T12:00:00.1239Z".parse().unwrap());
+        let mut line = String::new();
+        Stamp { clock: Some(clock) }.format_time(&mut Writer::new(&mut line)).unwrap();
+        assert_eq!(line, "2026-11-21T12:00:00.123Z");
+        line.clear();
+        Stamp { clock: None }.format_time(&mut Writer::new(&mut line)).unwrap();
+        assert_eq!(line, "");
+    }
+
+    #[test]
+    fn a_filter_that_is_none_is_told() {
+        assert!(parse("info,tandem_runner=debug".to_owned()).is_ok());
+        let error = parse("tandem=loud".to_owned()).unwrap_err();
+        assert_eq!(error.to_string(), "read the log filter \"tandem=loud\"");
     }
 }

@@ -31,6 +31,8 @@ pub struct Watch {
     /// Longest silence of a server that is there.
     pub(super) silence: Duration,
     connected: watch::Sender<bool>,
+    /// Why it is not connected, as last logged.
+    reason: String,
 }
 
 type Lines = BoxStream<'static, Result<Change, Error>>;
@@ -63,6 +65,7 @@ impl Watch {
             heard: Instant::now(),
             silence: SILENCE,
             connected: watch::Sender::new(false),
+            reason: String::new(),
         }
     }
 
@@ -120,10 +123,12 @@ impl Watch {
     }
 
     fn wait(&mut self, reason: &dyn std::fmt::Display) {
-        if self.connected.send_replace(false) {
-            tracing::info!(query = self.query, "watch was cut off, connecting again: {reason}");
-        } else {
-            tracing::debug!(query = self.query, "watch is not connected: {reason}");
+        self.connected.send_if_modified(|connected| std::mem::replace(connected, false));
+        // Tried again and again for as long as the server is gone: each reason is told once.
+        let reason = reason.to_string();
+        if reason != self.reason {
+            tracing::warn!(query = self.query, "watch is cut off, connecting until it is back: {reason}");
+            self.reason = reason;
         }
         self.state = State::Waiting(Instant::now() + self.back_off);
         self.back_off = (self.back_off * 2).min(BACK_OFF_MOST);
@@ -133,6 +138,7 @@ impl Watch {
         self.heard = Instant::now();
         self.back_off = BACK_OFF_FIRST;
         self.connected.send_if_modified(|connected| !std::mem::replace(connected, true));
+        self.reason.clear();
         match &change {
             // What comes now is only whole with the next cursor; a cut in between must not resume at an old one.
             Change::Reset => self.cursor = None,
