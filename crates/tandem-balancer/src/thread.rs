@@ -25,6 +25,7 @@ pub(crate) struct Thread {
     pub shared: Arc<Shared>,
     /// Kept connections to instances.
     pub pool: Pool,
+    limits: Limits,
     number: usize,
     tasks: Tasks,
     tick: Tick,
@@ -35,11 +36,17 @@ pub(crate) struct Thread {
 }
 
 impl Thread {
-    /// A thread's context; `number` counts threads from 0, `seed` starts its dice.
-    pub(crate) fn new(shared: Arc<Shared>, number: usize, tasks: Tasks, seed: u64) -> Rc<Self> {
+    /// A thread's context; threads are numbered from 0, and a seed starts the dice.
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        limits: Limits,
+        tasks: Tasks,
+        (number, seed): (usize, u64),
+    ) -> Rc<Self> {
         Rc::new(Self {
             shared,
-            pool: Pool::default(),
+            pool: Pool::new(limits.kept),
+            limits,
             number,
             tasks,
             tick: Tick::default(),
@@ -107,7 +114,7 @@ impl Thread {
     }
 
     /// Lets ticks pass, enforces limits and drops kept connections that are too old, for ever.
-    pub(crate) async fn run_ticks<T>(self: Rc<Self>, limits: Limits) -> T {
+    pub(crate) async fn run_ticks<T>(self: Rc<Self>) -> T {
         let started = Instant::now();
         let mut interval = tokio::time::interval(TICK);
         interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -116,7 +123,7 @@ impl Thread {
             let passed = started.elapsed().as_millis() / TICK.as_millis();
             self.tick.set(u32::try_from(passed + 1).unwrap_or(u32::MAX));
             for activity in self.connections.borrow().values() {
-                activity.check(&limits);
+                activity.check(&self.limits);
             }
             self.pool.sweep(self.now());
         }

@@ -10,7 +10,7 @@ use futures_util::task::AtomicWaker;
 
 use crate::tick::{Tick, ticks};
 
-/// How long a connection may wait for what, in ticks.
+/// How long a connection may wait for what, in ticks (of half a second).
 #[derive(Debug, Clone)]
 pub(crate) struct Limits {
     /// For a whole request head, from its first byte (or from the connection's start).
@@ -21,11 +21,14 @@ pub(crate) struct Limits {
     pub client: u32,
     /// For the instance to begin its answer, from the last part of the request.
     pub answer: u32,
+    /// For a kept connection to an instance to be used again. Apps close idle connections too (gunicorn after 2 s), and
+    /// a request must not go out just then.
+    pub kept: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { head: ticks(10), idle: ticks(75), client: ticks(60), answer: ticks(60) }
+        Self { head: ticks(10), idle: ticks(75), client: ticks(60), answer: ticks(60), kept: 3 }
     }
 }
 
@@ -205,7 +208,7 @@ impl Activity {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits { head: 10, idle: 75, client: 60, answer: 50 };
+    const LIMITS: Limits = Limits { head: 10, idle: 75, client: 60, answer: 50, kept: 3 };
 
     struct Connection {
         activity: Activity,

@@ -55,14 +55,14 @@ fn run_thread(serving: &Serving, number: usize, listeners: Vec<TcpListener>) -> 
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     let seed = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
     let tasks = Tasks::new(serving.drain.clone());
-    let thread = Thread::new(Arc::clone(&serving.shared), number, tasks, seed);
+    let thread = Thread::new(Arc::clone(&serving.shared), serving.limits.clone(), tasks, (number, seed));
     let served = runtime.block_on(serve(serving, &thread, listeners));
     thread.end();
     served
 }
 
 async fn serve(serving: &Serving, thread: &Rc<Thread>, listeners: Vec<TcpListener>) -> io::Result<()> {
-    let ticks = Rc::clone(thread).run_ticks(serving.limits.clone());
+    let ticks = Rc::clone(thread).run_ticks();
     tokio::select! {
         never = ticks => never,
         ended = serve_until_drained(serving, thread, listeners) => ended,

@@ -68,7 +68,11 @@ async fn kept_connections_to_an_unrouted_instance_are_closed() {
     })
     .await;
     let new = App::saying("new").await;
-    let world = World::serving(&[old.address]).await;
+    let mut world = World::serving(&[old.address]).await;
+    world.stop().await;
+    // Otherwise they would be closed for their age.
+    world.limits.kept = u32::MAX;
+    world.start().await;
     world.place(&[(1, old.address), (2, new.address)]);
     let mut client = Client::connect(world.address).await;
     client.ask(get("/")).await.unwrap();

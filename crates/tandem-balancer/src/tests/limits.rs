@@ -14,7 +14,7 @@ use crate::serve::Limits;
 async fn impatient(app: &App) -> World {
     let mut world = World::serving(&[app.address]).await;
     world.stop().await;
-    world.limits = Limits { head: 1, idle: 2, client: 2, answer: 2 };
+    world.limits = Limits { head: 1, idle: 2, client: 2, answer: 2, ..Limits::default() };
     world.start().await;
     world
 }

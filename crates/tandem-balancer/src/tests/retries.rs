@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use http::header::HOST;
 use http::{Method, Request};
 use tandem_kit::http::{self as bodies, Body};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::app::{App, nobody, text};
 use super::client::{Client, ask, fetch, get, read_until};
-use super::world::World;
+use super::world::{World, eventually};
 
 const HELLO: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
@@ -164,4 +164,25 @@ async fn a_request_that_kills_instances_does_not_kill_them_all() {
         assert_eq!(ask(world.address, request).await.status, 502);
         assert_eq!(seen.load(Ordering::SeqCst), killed);
     }
+}
+
+#[tokio::test]
+async fn a_kept_connection_is_closed_when_nobody_uses_it() {
+    let closed = Arc::<AtomicU64>::default();
+    let counter = Arc::clone(&closed);
+    let app = App::raw(move |mut stream| {
+        let counter = Arc::clone(&counter);
+        async move {
+            let head = read_until(&mut stream, "\r\n\r\n").await;
+            let _ = stream.write_all(HELLO).await;
+            let end = stream.read(&mut [0]).await;
+            if !head.contains("/healthz") && end.is_ok_and(|count| count == 0) {
+                counter.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+    })
+    .await;
+    let world = World::serving(&[app.address]).await;
+    fetch(world.address, "/").await;
+    eventually(|| closed.load(Ordering::SeqCst) == 1).await;
 }

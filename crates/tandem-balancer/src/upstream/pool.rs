@@ -1,7 +1,7 @@
 //! Kept connections to instances, private to one thread.
 //!
-//! Apps close idle connections too (gunicorn after 2 s), and a request must not go out just then: what is kept is
-//! dropped after at most 1.5 s. Connections to instances that left the table are dropped at once.
+//! What is kept is dropped before the app would do so ([`crate::serve::Limits::kept`]). Connections to instances that left
+//! the table are dropped at once.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
@@ -15,8 +15,6 @@ use super::{Connection, Progress};
 use crate::table::{Endpoint, Instance};
 use crate::thread::Thread;
 
-/// Ticks (of 500 ms) after which a kept connection is dropped.
-const IDLE_TICKS: u32 = 3;
 /// Most connections kept to one instance.
 const MOST_KEPT: usize = 128;
 /// How long a connection that is still busy with a request's body may go without moving it on, once the answer is
@@ -24,8 +22,10 @@ const MOST_KEPT: usize = 128;
 const BUSY_LIMIT: Duration = Duration::from_secs(5);
 
 /// The kept connections of a thread.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Pool {
+    /// Ticks after which an unused connection is dropped.
+    limit: u32,
     kept: RefCell<HashMap<InstanceId, Kept>>,
 }
 
@@ -37,12 +37,17 @@ struct Kept {
 }
 
 impl Pool {
+    /// Keeps unused connections for so many ticks.
+    pub(crate) fn new(limit: u32) -> Self {
+        Self { limit, kept: RefCell::default() }
+    }
+
     /// A kept connection to this very endpoint that can take a request now, the one used last first.
     pub(crate) fn take(&self, endpoint: &Arc<Endpoint>, now: u32) -> Option<Connection> {
         let mut kept = self.kept.borrow_mut();
         let connections = &mut kept.get_mut(&endpoint.id)?.connections;
         while let Some((since, connection)) = connections.pop_back() {
-            if is_usable(&connection, endpoint) && now - since < IDLE_TICKS {
+            if is_usable(&connection, endpoint) && now - since < self.limit {
                 return Some(connection);
             }
         }
@@ -96,7 +101,7 @@ impl Pool {
                 return false;
             }
             kept.connections
-                .retain(|(since, connection)| now - since < IDLE_TICKS && !connection.sender.is_closed());
+                .retain(|(since, connection)| now - since < self.limit && !connection.sender.is_closed());
             !kept.connections.is_empty()
         });
     }
