@@ -1,31 +1,28 @@
 //! kill -9 at any moment: all that was acknowledged is there, whole, with its line in the journal.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::json;
 use tandem_kit::clock::Clock;
-use tandem_kit::env::TANDEM_DATA;
 
 use super::open;
 use crate::contract::transaction;
 use crate::{Expect, JournalQuery, SharedStore};
 
-const CHILD: &str = "sqlite::crash_tests::writes_until_it_is_killed";
+const TEST: &str = "sqlite::crash_tests::killing_the_process_loses_nothing_that_was_acknowledged";
 
-/// Started by the test below in a process of its own; tells each acknowledged write on standard error.
-#[test]
-#[ignore = "part of a test that starts it as a child"]
-fn writes_until_it_is_killed() {
-    let path = std::env::var(TANDEM_DATA).expect("the parent names the file");
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(async {
-        let store = open(path, Clock::system()).await.unwrap();
-        let writers = (0..4).map(|writer| write_for_ever(&store, writer));
-        futures_util::future::join_all(writers).await;
-    });
+/// Set for the child, which is this very test in a process of its own: the file it writes to.
+const CHILD_FILE: &str = "TANDEM_TEST_CHILD_FILE";
+
+/// Writes until it is killed, and tells each acknowledged write on standard error.
+async fn write_until_killed(path: OsString) {
+    let store = open(path, Clock::system()).await.unwrap();
+    let writers = (0..4).map(|writer| write_for_ever(&store, writer));
+    futures_util::future::join_all(writers).await;
 }
 
 async fn write_for_ever(store: &SharedStore, writer: u32) {
@@ -44,8 +41,8 @@ async fn write_for_ever(store: &SharedStore, writer: u32) {
 #[expect(clippy::disallowed_methods, reason = "the child is this very test program")]
 fn start_child(path: &Path) -> Child {
     Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", CHILD, "--ignored", "--nocapture"])
-        .env(TANDEM_DATA, path)
+        .args(["--exact", TEST, "--nocapture"])
+        .env(CHILD_FILE, path)
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
@@ -70,8 +67,11 @@ fn read_line(line: &str) -> Option<(u64, String)> {
     Some((revision.parse().ok()?, (*key).to_owned()))
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killing_the_process_loses_nothing_that_was_acknowledged() {
+    if let Some(path) = std::env::var_os(CHILD_FILE) {
+        return write_until_killed(path).await;
+    }
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tandem.sqlite3");
     let mut told = BTreeSet::new();
