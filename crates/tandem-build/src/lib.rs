@@ -1,3 +1,31 @@
-//! From source to build.
+//! From source to build: what the source is, its dependencies, bytecode and static files, and the digest of it all.
+//!
+//! Everything that a source brings along runs in the sandbox of `tandem-sandbox`; what comes out is kept in the blob
+//! store as subtrees. Parts whose input is the same as before are taken from the store. Which release a build becomes,
+//! and when it runs, is left to `tandem-control`.
 
+mod advice;
 pub mod app_file;
+mod builder;
+mod bytecode;
+mod dependencies;
+mod digest;
+mod django;
+mod error;
+mod kept;
+mod look;
+mod platform;
+mod python;
+mod recipe;
+mod requirements;
+mod source;
+mod static_files;
+pub mod tools;
+mod workshop;
+
+pub use builder::{BuildRequest, Builder, BuilderConfig};
+pub use error::Error;
+pub use look::{interpreter_path, static_trees};
+
+/// Where a build tells what it does.
+pub type Events<'a> = &'a (dyn Fn(tandem_types::event::Event) + Send + Sync);

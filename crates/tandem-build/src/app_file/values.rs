@@ -47,7 +47,7 @@ pub(super) fn volume_path(text: &str) -> Option<String> {
     let path = format!("/{below}");
     let venv = path == "/app/.venv" || path.starts_with("/app/.venv/");
     let below_system = |taken: &&str| *taken != "/app" && path.starts_with(&format!("{taken}/"));
-    let taken = venv || TAKEN.contains(&path.as_str()) || TAKEN.iter().any(|taken| below_system(&taken));
+    let taken = venv || TAKEN.contains(&path.as_str()) || TAKEN.iter().any(below_system);
     (!taken).then_some(path)
 }
 

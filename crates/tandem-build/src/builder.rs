@@ -1,0 +1,207 @@
+//! The builder: one source in, one build out.
+//!
+//! Builds of one app wait for each other, since they share its caches; builds of different apps do not. A build that is
+//! given up (its future dropped) leaves a work folder behind that the next one removes.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tandem_blobs::BlobStore;
+use tandem_kit::clock::Clock;
+use tandem_kit::paths::DataDir;
+use tandem_kit::tasks;
+use tandem_types::build::{Build, SourceInfo};
+use tandem_types::instance::Isolation;
+use tandem_types::{AppName, BuildNumber, Digest, Span, Timestamp};
+
+use crate::error::io_error;
+use crate::python::{self, Python, Stamp};
+use crate::workshop::{self, Workshop};
+use crate::{Error, Events, dependencies, static_files, tools};
+
+mod part;
+mod steps;
+
+use steps::Steps;
+
+/// What a builder works with.
+#[derive(Debug, Clone)]
+pub struct BuilderConfig {
+    /// Folders: caches below `build`, uv in `tools`.
+    pub data: DataDir,
+    /// Where sources come from and builds go to.
+    pub blobs: BlobStore,
+    /// Times of builds and their limits.
+    pub clock: Clock,
+    /// How commands are kept apart; see [`tandem_sandbox::isolation()`].
+    pub isolation: Isolation,
+}
+
+/// What is to be built.
+#[derive(Debug, Clone)]
+pub struct BuildRequest {
+    /// The app.
+    pub app: AppName,
+    /// The build's number.
+    pub number: BuildNumber,
+    /// Root tree of the source, complete in the blob store.
+    pub tree: Digest,
+    /// Where it came from.
+    pub source: SourceInfo,
+    /// User and group id of the commands; nobody else's.
+    pub uid: u32,
+    /// Time budget of the whole build, [`tandem_types::defaults::BUILD_TIMEOUT`] as a rule.
+    pub timeout: Span,
+}
+
+/// Builds sources. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Builder {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    config: BuilderConfig,
+    /// One lock an app.
+    locks: Mutex<BTreeMap<AppName, Arc<tokio::sync::Mutex<()>>>>,
+    /// Programs that were asked what they are: a start of Python or uv for each build would be half of its time.
+    pythons: Mutex<Vec<(Stamp, Python)>>,
+    uvs: Mutex<Vec<(Stamp, String)>>,
+}
+
+impl Builder {
+    /// A builder; nothing is touched before the first build.
+    #[must_use]
+    pub fn new(config: BuilderConfig) -> Self {
+        let inner =
+            Inner { config, locks: Mutex::default(), pythons: Mutex::default(), uvs: Mutex::default() };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Builds a source. The same source and lock file give the same [`Build::digest`] on machines of one platform. What
+    /// is in the returned build is durable.
+    ///
+    /// # Errors
+    /// See [`Error`]; [`Error::to_problem`] says it to people.
+    pub async fn build(&self, request: BuildRequest, events: Events<'_>) -> Result<Build, Error> {
+        let lock = self.lock_of(&request.app);
+        let _guard = lock.lock().await;
+        let started = self.clock().monotonic();
+        let shop = Arc::new(self.open_workshop(&request).await?);
+        let result = Steps::new(self, Arc::clone(&shop), events).run(&request).await;
+        tasks::blocking("clear the build folder", {
+            let shop = Arc::clone(&shop);
+            move || {
+                if let Err(error) = shop.clear() {
+                    tracing::warn!(%error, "the next build removes what is left of this one");
+                }
+            }
+        })
+        .await;
+        let finished = result?;
+        Ok(Build {
+            app: request.app,
+            number: request.number,
+            digest: finished.digest,
+            subtrees: finished.subtrees,
+            spec: finished.spec,
+            source: request.source,
+            interpreter: finished.interpreter,
+            created: self.now(),
+            duration: Span::millis(shop.millis_since(started)),
+            warnings: finished.warnings,
+        })
+    }
+
+    /// Roots of trees that the builder's caches name. A sweep of blobs that keeps them spares builds from doing their
+    /// work again; one that does not is no harm.
+    #[must_use]
+    pub fn roots(&self) -> Vec<Digest> {
+        let Ok(apps) = std::fs::read_dir(self.inner.config.data.build()) else { return Vec::new() };
+        let roots = |folder: &Path| [dependencies::roots(folder), static_files::roots(folder)].concat();
+        apps.filter_map(Result::ok).flat_map(|app| roots(&app.path())).collect()
+    }
+
+    /// Removes everything that is kept for an app, for when it is destroyed. Blobs go with the next sweep.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub async fn forget(&self, app: &AppName) -> Result<(), Error> {
+        let lock = self.lock_of(app);
+        let _guard = lock.lock().await;
+        let folder = self.inner.config.data.build().join(app.as_str());
+        let removed =
+            tasks::blocking("remove build folder", move || match std::fs::remove_dir_all(&folder) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    Err(io_error("remove", &folder)(error))
+                }
+                _ => Ok(()),
+            });
+        removed.await
+    }
+
+    async fn open_workshop(&self, request: &BuildRequest) -> Result<Workshop, Error> {
+        let (config, app) = (self.inner.config.clone(), request.app.clone());
+        let (uid, limit) = (request.uid, request.timeout);
+        let open = move || {
+            let BuilderConfig { data, clock, isolation, .. } = &config;
+            let isolation = *isolation;
+            Workshop::open(&workshop::Options { data, app: &app, isolation, uid, clock, limit })
+        };
+        tasks::blocking("open build folder", open).await
+    }
+
+    fn lock_of(&self, app: &AppName) -> Arc<tokio::sync::Mutex<()>> {
+        let mut locks = self.inner.locks.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(locks.entry(app.clone()).or_default())
+    }
+
+    fn blobs(&self) -> &BlobStore {
+        &self.inner.config.blobs
+    }
+
+    fn clock(&self) -> &Clock {
+        &self.inner.config.clock
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock().now()
+    }
+
+    /// The interpreter for a wanted version.
+    async fn python(&self, wanted: Option<&str>) -> Result<Python, Error> {
+        let path = python::find(wanted)?;
+        let stamp = Stamp::of(&path).map_err(io_error("look at", &path))?;
+        if let Some(python) = known(&self.inner.pythons, &stamp) {
+            return Ok(python);
+        }
+        let python = python::identify(&path).await?;
+        remember(&self.inner.pythons, stamp, python.clone());
+        Ok(python)
+    }
+
+    /// uv and its version; installed where it is not there.
+    async fn uv(&self, events: Events<'_>) -> Result<(std::path::PathBuf, String), Error> {
+        let path = tools::ensure_uv(&self.inner.config.data, self.clock(), events).await?;
+        let stamp = Stamp::of(&path).map_err(io_error("look at", &path))?;
+        if let Some(version) = known(&self.inner.uvs, &stamp) {
+            return Ok((path, version));
+        }
+        let version = tools::uv_version(&path).await?;
+        remember(&self.inner.uvs, stamp, version.clone());
+        Ok((path, version))
+    }
+}
+
+fn known<T: Clone>(all: &Mutex<Vec<(Stamp, T)>>, stamp: &Stamp) -> Option<T> {
+    let all = all.lock().unwrap_or_else(PoisonError::into_inner);
+    all.iter().find(|(known, _)| known == stamp).map(|(_, value)| value.clone())
+}
+
+fn remember<T>(all: &Mutex<Vec<(Stamp, T)>>, stamp: Stamp, value: T) {
+    let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+    all.truncate(15);
+    all.insert(0, (stamp, value));
+}

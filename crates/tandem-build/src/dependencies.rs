@@ -1,0 +1,315 @@
+//! The dependency part: a virtual environment at `/app/.venv`, installed by uv, compiled, kept by what it was made of.
+//!
+//! Its key is everything that decides what gets installed: lock file or requirements, local packages they name, the
+//! parts of `pyproject.toml` that matter, interpreter, platform and uv. Same key, same part: nothing runs. The
+//! folder that was installed is kept, too, so that later commands of a build have it without writing 7,000 files again.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+use tandem_blobs::{BlobStore, TreeSummary, export, ingest, ingest_folder};
+use tandem_sandbox::{Mount, Network};
+use tandem_types::Digest;
+
+use crate::bytecode::COMPILE;
+use crate::error::io_error;
+use crate::python::Python;
+use crate::recipe::{APP, VENV};
+use crate::requirements::{Declared, Requirements};
+use crate::workshop::{Call, TOOLS, Workshop, real_folder};
+use crate::{Error, Events, kept, platform};
+
+const VERSION: u32 = 1;
+/// Keys remembered: a few branches that are deployed in turn.
+const MOST_KEYS: usize = 8;
+/// Installed folders kept.
+const MOST_FOLDERS: usize = 2;
+/// Where uv keeps what it downloaded, as commands see it.
+const UV_CACHE: &str = "/uv-cache";
+/// Settings of an administrator for the way to the package index, handed on from Tandem's own environment.
+const NETWORK_SETTINGS: [&str; 19] = [
+    "ALL_PROXY",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "NO_PROXY",
+    "all_proxy",
+    "https_proxy",
+    "http_proxy",
+    "no_proxy",
+    "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
+    "UV_DEFAULT_INDEX",
+    "UV_EXTRA_INDEX_URL",
+    "UV_HTTP_TIMEOUT",
+    "UV_INDEX",
+    "UV_INDEX_STRATEGY",
+    "UV_INDEX_URL",
+    "UV_INSECURE_HOST",
+    "UV_NATIVE_TLS",
+    "UV_SYSTEM_CERTS",
+];
+
+/// Installed dependencies in the blob store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Installed {
+    pub(crate) tree: Digest,
+    pub(crate) files: u64,
+    pub(crate) bytes: u64,
+    /// Number of packages.
+    pub(crate) packages: u64,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Known {
+    /// Latest first.
+    entries: Vec<(Digest, Installed)>,
+}
+
+/// What an installation is made with.
+pub(crate) struct Inputs<'a> {
+    pub(crate) requirements: &'a Requirements,
+    pub(crate) python: &'a Python,
+    pub(crate) uv: &'a Path,
+    /// What `uv --version` says.
+    pub(crate) uv_version: &'a str,
+}
+
+impl Inputs<'_> {
+    /// Digest of everything that decides what gets installed.
+    pub(crate) fn key(&self) -> Digest {
+        let declared = match self.requirements.declared {
+            Declared::Lock => "lock",
+            Declared::Requirements => "requirements",
+            Declared::Project => "project",
+        };
+        let key = serde_json::json!([
+            VERSION,
+            declared,
+            self.requirements.inputs,
+            self.requirements.project,
+            self.python.recorded(),
+            self.uv_version,
+            platform::describe(),
+            // How it is compiled is part of what it is.
+            tandem_blobs::tree::digest_of(COMPILE),
+        ]);
+        tandem_blobs::tree::digest_of(key.to_string().as_bytes())
+    }
+}
+
+/// The part for a key, if it was made before and is still whole.
+pub(crate) fn find(shop: &Workshop, store: &BlobStore, key: &Digest) -> Result<Option<Installed>, Error> {
+    let known: Known = kept::read(&known_path(shop), VERSION);
+    let Some((_, installed)) = known.entries.into_iter().find(|(known, _)| known == key) else {
+        return Ok(None);
+    };
+    Ok(store.is_complete(&installed.tree)?.then_some(installed))
+}
+
+/// Roots of everything that the key cache names: a sweep of blobs keeps them.
+pub(crate) fn roots(build_folder: &Path) -> Vec<Digest> {
+    let known: Known = kept::read(&build_folder.join("dependencies.json"), VERSION);
+    known.entries.into_iter().map(|(_, installed)| installed.tree).collect()
+}
+
+/// Installs into the exported source: `uv` in the sandbox with the network, then the compiler without it.
+pub(crate) async fn install(shop: &Workshop, inputs: &Inputs<'_>, events: Events<'_>) -> Result<(), Error> {
+    let script = format!(
+        "\"$UV\" venv --quiet --relocatable --no-project --python \"$PYTHON\" .venv && {}",
+        match inputs.requirements.declared {
+            Declared::Lock => "\"$UV\" sync --locked --no-dev --no-install-project",
+            Declared::Requirements => "\"$UV\" pip install --python .venv/bin/python -r requirements.txt",
+            Declared::Project => "\"$UV\" pip install --python .venv/bin/python -r pyproject.toml",
+        }
+    );
+    let mut mounts = shop.mounts();
+    mounts.push(Mount::read_only(inputs.uv, "/uv"));
+    mounts.push(Mount::writable(shop.folder.join("uv"), UV_CACHE));
+    let call = Call {
+        what: "the installation of the dependencies",
+        command: script,
+        cwd: APP,
+        environment: environment(inputs.python),
+        mounts,
+        network: Network::Host,
+        is_shown: true,
+    };
+    let outcome = shop.run(call, events).await?;
+    if outcome.succeeded() {
+        return Ok(());
+    }
+    let lines = outcome.last_lines;
+    let is_stale = lines.iter().any(|line| line.contains("needs to be updated") && line.contains("lock"));
+    Err(if is_stale { Error::StaleLock { lines } } else { Error::Dependencies { lines } })
+}
+
+fn environment(python: &Python) -> BTreeMap<String, String> {
+    let mut environment: BTreeMap<String, String> = [
+        ("UV", "/uv"),
+        ("UV_CACHE_DIR", UV_CACHE),
+        // A hard link would let an app's build change the cache, and the cache what was installed.
+        ("UV_LINK_MODE", "copy"),
+        ("UV_NO_PROGRESS", "1"),
+        ("UV_PROJECT_ENVIRONMENT", VENV),
+        ("UV_PYTHON", python.path_text()),
+        ("UV_PYTHON_DOWNLOADS", "never"),
+        ("NO_COLOR", "1"),
+        ("PYTHON", python.path_text()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into();
+    for name in NETWORK_SETTINGS {
+        environment.extend(std::env::var(name).ok().map(|value| (name.to_owned(), value)));
+    }
+    // Names and passwords of private indexes are in variables that bear the index's name.
+    let is_credential = |name: &str| {
+        name.starts_with("UV_INDEX_") && (name.ends_with("_USERNAME") || name.ends_with("_PASSWORD"))
+    };
+    environment.extend(std::env::vars().filter(|(name, _)| is_credential(name)));
+    environment
+}
+
+/// Compiles what was installed. Files that do not compile are common (templates, code of other versions) and left alone.
+pub(crate) async fn compile(shop: &Workshop, python: &Python, events: Events<'_>) -> Result<(), Error> {
+    let venv = venv(shop)?;
+    let mut sources = Vec::new();
+    list_python_files(&venv.join("lib"), "", &mut sources)?;
+    sources.sort();
+    shop.put_tool("compile.py", COMPILE)?;
+    shop.put_tool("sources", sources.join("\n").as_bytes())?;
+    let workers = if sources.len() > 400 { "2" } else { "1" };
+    let lib = format!("{VENV}/lib");
+    let call = Call {
+        what: "the compiler of bytecode",
+        command: format!(
+            "\"$PYTHON\" -I -S \"$TOOLS/compile.py\" .venv/lib {lib} .venv/lib \"$TOOLS/sources\" {workers}"
+        ),
+        cwd: APP,
+        environment: BTreeMap::from([("PYTHON".to_owned(), python.path_text().to_owned())]),
+        mounts: shop.mounts(),
+        network: Network::None,
+        is_shown: false,
+    };
+    let outcome = shop.run(call, events).await?;
+    if outcome.succeeded() {
+        return Ok(());
+    }
+    let reason = format!("{} in {TOOLS}", outcome.exit);
+    Err(Error::Unexpected { what: "the compiler of bytecode", reason, lines: outcome.last_lines })
+}
+
+/// Keeps what was installed: blobs in the store, the folder for later commands, the key for the next build.
+pub(crate) fn keep(
+    shop: &Workshop,
+    store: &BlobStore,
+    python: &Python,
+    key: Digest,
+) -> Result<Installed, Error> {
+    let venv = venv(shop)?;
+    let leave_out = |path: &Path| is_not_part(path);
+    let rules = ingest::Rules { interpreter: Some(python.path_text()), leave_out: Some(&leave_out) };
+    let TreeSummary { digest: tree, files, bytes, .. } = ingest_folder(&venv, store, &rules)?;
+    let installed = Installed { tree, files, bytes, packages: count_packages(&venv)? };
+    let folders = folders(shop);
+    tandem_kit::files::ensure_dir(&folders, 0o700)?;
+    let folder = folders.join(tree.to_string());
+    if !folder.exists() {
+        fs::rename(&venv, &folder).map_err(io_error("keep", &folder))?;
+    }
+    remove_old_folders(&folders, &folder)?;
+    let mut known: Known = kept::read(&known_path(shop), VERSION);
+    known.entries.retain(|(known, _)| *known != key);
+    known.entries.insert(0, (key, installed));
+    known.entries.truncate(MOST_KEYS);
+    kept::write(&known_path(shop), VERSION, &known);
+    Ok(installed)
+}
+
+/// The folder of installed dependencies, to be mounted read-only; laid out again where it is gone.
+pub(crate) fn folder(
+    shop: &Workshop,
+    store: &BlobStore,
+    python: &Python,
+    tree: &Digest,
+) -> Result<PathBuf, Error> {
+    let folders = folders(shop);
+    let folder = folders.join(tree.to_string());
+    if !folder.exists() {
+        tandem_kit::files::ensure_dir(&folders, 0o700)?;
+        let aside = shop.work("dependencies");
+        let options = export::Options { owner: None, interpreter: Some(python.path_text()) };
+        export::export(store, tree, &aside, options)?;
+        fs::rename(&aside, &folder).map_err(io_error("keep", &folder))?;
+        remove_old_folders(&folders, &folder)?;
+    }
+    Ok(folder)
+}
+
+/// What is in the environment and no part of what was installed: uv's marks, and times in what it remembers.
+fn is_not_part(path: &Path) -> bool {
+    let top = [".gitignore", ".lock", "CACHEDIR.TAG"];
+    path.to_str().is_some_and(|path| top.contains(&path))
+        || path.file_name().is_some_and(|n| n == "uv_cache.json")
+}
+
+fn venv(shop: &Workshop) -> Result<PathBuf, Error> {
+    let app = shop.work("app");
+    real_folder(&app, ".venv").ok_or_else(|| Error::Unexpected {
+        what: "uv",
+        reason: "it left no environment behind".to_owned(),
+        lines: Vec::new(),
+    })
+}
+
+fn list_python_files(folder: &Path, prefix: &str, found: &mut Vec<String>) -> Result<(), Error> {
+    for entry in fs::read_dir(folder).map_err(io_error("list", folder))? {
+        let entry = entry.map_err(io_error("list", folder))?;
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        let file_type = entry.file_type().map_err(io_error("list", folder))?;
+        if file_type.is_dir() {
+            list_python_files(&entry.path(), &format!("{prefix}{name}/"), found)?;
+        } else if file_type.is_file() && name.ends_with(".py") && !name.contains('\n') {
+            found.push(format!("{prefix}{name}"));
+        }
+    }
+    Ok(())
+}
+
+fn count_packages(venv: &Path) -> Result<u64, Error> {
+    let lib = venv.join("lib");
+    let mut count = 0;
+    for python in fs::read_dir(&lib).map_err(io_error("list", &lib))?.filter_map(Result::ok) {
+        let packages = fs::read_dir(python.path().join("site-packages")).into_iter().flatten();
+        let is_package = |name: &std::ffi::OsStr| name.to_string_lossy().ends_with(".dist-info");
+        count += packages.filter_map(Result::ok).filter(|entry| is_package(&entry.file_name())).count();
+    }
+    Ok(count as u64)
+}
+
+fn remove_old_folders(folders: &Path, newest: &Path) -> Result<(), Error> {
+    let entries = fs::read_dir(folders).map_err(io_error("list", folders))?;
+    let mut others: Vec<(SystemTime, PathBuf)> = entries
+        .filter_map(Result::ok)
+        .filter(|entry| entry.path() != newest)
+        .map(|entry| {
+            let changed = entry.metadata().and_then(|metadata| metadata.modified());
+            (changed.unwrap_or(SystemTime::UNIX_EPOCH), entry.path())
+        })
+        .collect();
+    others.sort_by_key(|(changed, _)| std::cmp::Reverse(*changed));
+    for (_, path) in others.into_iter().skip(MOST_FOLDERS - 1) {
+        fs::remove_dir_all(&path).map_err(io_error("remove", &path))?;
+    }
+    Ok(())
+}
+
+fn folders(shop: &Workshop) -> PathBuf {
+    shop.folder.join("dependencies")
+}
+
+fn known_path(shop: &Workshop) -> PathBuf {
+    shop.folder.join("dependencies.json")
+}

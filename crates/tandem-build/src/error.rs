@@ -1,0 +1,233 @@
+//! Why a source did not become a build, in the words people get.
+
+use std::path::PathBuf;
+
+use tandem_blobs::{export, ingest, store};
+use tandem_kit::files;
+use tandem_sandbox::run;
+use tandem_types::Span;
+use tandem_types::problem::Problem;
+
+use crate::advice;
+use crate::app_file;
+
+/// Lines of a command's output that a failure shows.
+pub(crate) const LINES_SHOWN: usize = 20;
+
+/// Why a build failed. Each has a stable code; see [`Error::to_problem`].
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A mistake in `tandem.toml` or the Procfile.
+    #[error("read {}", .0.file)]
+    AppFile(#[from] app_file::Error),
+    /// Nothing says what this is.
+    #[error("find out how to build this source")]
+    NoRecipe,
+    /// Dependencies in a format that is not read.
+    #[error("read {found}")]
+    Unsupported {
+        /// The file.
+        found: &'static str,
+        /// How to get to one that is.
+        hint: &'static str,
+    },
+    /// A file of the source that must be understood and is not.
+    #[error("read {path}: {reason}")]
+    Malformed {
+        /// Its path below the source.
+        path: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// `manage.py`, and nothing that says which packages.
+    #[error("find the dependencies")]
+    NoDependencies,
+    /// Nothing says what serves requests.
+    #[error("find the command for `web`")]
+    NoWebCommand,
+    /// `[processes.NAME]` without a command, and none in the Procfile.
+    #[error("find the command for `{0}`")]
+    NoCommand(String),
+    /// No interpreter that instances could use.
+    #[error("find Python {wanted}")]
+    PythonMissing {
+        /// What was asked for; empty: any.
+        wanted: String,
+        /// What is there.
+        found: Vec<String>,
+    },
+    /// uv is not there and could not be installed.
+    #[error("find uv")]
+    UvMissing {
+        /// What went wrong while it was installed.
+        detail: String,
+        /// The line to type.
+        line: String,
+    },
+    /// `uv.lock` does not belong to `pyproject.toml`.
+    #[error("install the dependencies: uv.lock does not fit pyproject.toml")]
+    StaleLock {
+        /// uv's last lines.
+        lines: Vec<String>,
+    },
+    /// uv failed.
+    #[error("install the dependencies")]
+    Dependencies {
+        /// Its last lines.
+        lines: Vec<String>,
+    },
+    /// `collectstatic` failed.
+    #[error("collect the static files")]
+    Static {
+        /// Its last lines.
+        lines: Vec<String>,
+    },
+    /// A command took longer than the build has time.
+    #[error("finish {what} within {limit}")]
+    TimedOut {
+        /// Which part.
+        what: &'static str,
+        /// The build's time budget.
+        limit: Span,
+        /// Its last lines.
+        lines: Vec<String>,
+    },
+    /// A command could not be started.
+    #[error("run {what}")]
+    Run {
+        /// Which part.
+        what: &'static str,
+        /// Why not.
+        #[source]
+        source: run::Error,
+    },
+    /// A command of Tandem's own failed, which no source should bring about.
+    #[error("run {what}: {reason}")]
+    Unexpected {
+        /// Which part.
+        what: &'static str,
+        /// How it ended.
+        reason: String,
+        /// Its last lines.
+        lines: Vec<String>,
+    },
+    /// The blob store failed.
+    #[error("use the blob store")]
+    Store(#[from] store::Error),
+    /// What a command made could not be kept.
+    #[error("keep what was built")]
+    Ingest(#[from] ingest::Error),
+    /// The source could not be laid out for a command.
+    #[error("lay out the source")]
+    Export(#[from] export::Error),
+    /// A cache or work file of the builder.
+    #[error("use the build folder")]
+    Files(#[from] files::Error),
+    /// The disk, elsewhere.
+    #[error("{action} {}", path.display())]
+    Io {
+        /// What was being done.
+        action: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl Error {
+    /// The failure as people get it.
+    #[must_use]
+    pub fn to_problem(&self) -> Problem {
+        match self {
+            Self::AppFile(error) => error.to_problem(),
+            Self::NoRecipe => refused("no_recipe", "nothing here says how to run this source").hint(
+                "add a Procfile with a line such as `web: gunicorn shop.wsgi --bind 127.0.0.1:$PORT`, or deploy a \
+                 folder with a tandem.toml or a Django manage.py; is this the right folder?",
+            ),
+            Self::Unsupported { found, hint } => {
+                refused("recipe_unsupported", format!("{found} is not read by Tandem")).hint(*hint)
+            }
+            Self::Malformed { path, reason } => {
+                refused("source_malformed", format!("{path} cannot be read: {reason}"))
+            }
+            Self::NoDependencies => refused("no_dependencies", "nothing says which packages this Django project needs")
+                .hint("add a uv.lock (`uv init --bare` and `uv add django gunicorn`) or a requirements.txt"),
+            Self::NoWebCommand => refused("no_web_command", "nothing says how to serve this app").hint(
+                "add a server to the dependencies (`uv add gunicorn`), or write \
+                 [processes.web] command = \"…\" in tandem.toml",
+            ),
+            Self::NoCommand(name) => refused("no_command", format!("process type `{name}` has no command"))
+                .hint(format!("write command = \"…\" below [processes.{name}], or a line `{name}: …` in the Procfile")),
+            Self::PythonMissing { wanted, found } => python_missing(wanted, found),
+            Self::UvMissing { detail, line } => refused("uv_missing", "uv, which installs the dependencies, is missing")
+                .detail(detail.clone())
+                .hint(format!("type this on the server: {line}")),
+            _ => self.to_problem_of_command(),
+        }
+    }
+
+    fn to_problem_of_command(&self) -> Problem {
+        match self {
+            Self::StaleLock { lines } => refused("lock_stale", "uv.lock does not fit pyproject.toml")
+                .detail(tail(lines))
+                .hint("type `uv lock`, commit uv.lock, deploy again"),
+            Self::Dependencies { lines } => {
+                let advice = advice::for_dependencies(lines);
+                refused("dependency_failed", advice.title).detail(tail(lines)).hint(advice.hint)
+            }
+            Self::Static { lines } => {
+                let advice = advice::for_static(lines);
+                refused(advice.code, advice.title).detail(tail(lines)).hint(advice.hint)
+            }
+            Self::TimedOut { what, limit, lines } => {
+                refused("build_timeout", format!("{what} did not end within the build's {limit}"))
+                    .detail(tail(lines))
+                    .hint("the lines above say where it hangs; what was downloaded is kept for the next try")
+            }
+            Self::Unexpected { what, reason, lines } => {
+                Problem::new(500, "build_failed", format!("{what} failed: {reason}")).detail(tail(lines))
+            }
+            _ => Problem::new(500, "build_failed", format!("failed to {self}")).detail(causes(self)),
+        }
+    }
+}
+
+fn refused(code: &str, title: impl Into<String>) -> Problem {
+    Problem::new(422, code, title)
+}
+
+fn python_missing(wanted: &str, found: &[String]) -> Problem {
+    let title = match wanted {
+        "" => "there is no Python that apps could use".to_owned(),
+        _ => format!("there is no Python {wanted} that apps could use"),
+    };
+    let detail = match found {
+        [] => "looked for /usr/bin/python3.* and /usr/local/bin/python3.*; interpreters in a home folder are not \
+               visible to apps"
+            .to_owned(),
+        _ => format!("there is: {}", found.join(", ")),
+    };
+    let hint = match wanted {
+        "" => "apt-get install python3".to_owned(),
+        _ => format!("install it on the server (apt-get install python{wanted}), or change .python-version"),
+    };
+    refused("python_missing", title).detail(detail).hint(hint)
+}
+
+fn tail(lines: &[String]) -> String {
+    lines[lines.len().saturating_sub(LINES_SHOWN)..].join("\n")
+}
+
+fn causes(error: &Error) -> String {
+    let first = std::error::Error::source(error);
+    let causes = std::iter::successors(first, |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// Makes an [`Error::Io`].
+pub(crate) fn io_error(action: &'static str, path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::Io { action, path, source }
+}

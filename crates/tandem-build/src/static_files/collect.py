@@ -1,0 +1,170 @@
+"""Runs Django's `collectstatic` and reports what it looked at, so that it need not run again for the same input.
+
+    python collect.py REPORT
+
+runs `manage.py collectstatic` in the working folder and writes REPORT as JSON. Paths in it are below the working
+folder:
+
+- `opened`: files that were opened to be read (or as a database)
+- `listed`: folders that were listed
+- `looked_up`: paths that were only asked about: is there such a file, what is it?
+- `opaque`: why the run may depend on something else (another process), or null
+- `outcome`: `collected`, `absent` (the app has no static files), `no_root` (STATIC_ROOT is not set) or `failed`
+
+The audit hook sees files that Python opens and folders it lists, imports included. Questions about single paths raise no
+event, so the functions that ask them are wrapped. Listings are sorted: their order is the file system's otherwise,
+and Django's manifest would differ from machine to machine.
+"""
+
+import json
+import os
+import runpy
+import sys
+
+ROOT = os.getcwd()
+OPENED, LISTED, LOOKED_UP = set(), set(), set()
+OPAQUE = []
+PROCESSES = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.forkpty")
+
+
+def below_root(path):
+    """The path below the working folder; none for what lies elsewhere, in the environment, or is a descriptor."""
+    if isinstance(path, int):
+        return None
+    try:
+        path = os.fsdecode(path)
+    except TypeError:
+        return None
+    path = os.path.normpath(os.path.join(ROOT, path))
+    if path == ROOT:
+        return "."
+    if not path.startswith(ROOT + "/"):
+        return None
+    path = path[len(ROOT) + 1 :]
+    return None if path == ".venv" or path.startswith(".venv/") else path
+
+
+def note(found, path):
+    path = below_root(path)
+    if path is not None:
+        found.add(path)
+
+
+def hook(event, arguments):
+    if event == "open":
+        path, _, flags = arguments
+        if not isinstance(flags, int) or flags & os.O_ACCMODE != os.O_WRONLY:
+            note(OPENED, path)
+    elif event in ("os.listdir", "os.scandir"):
+        note(LISTED, "." if arguments[0] is None else arguments[0])
+    elif event == "sqlite3.connect":
+        note(OPENED, arguments[0])
+    elif event in PROCESSES:
+        OPAQUE.append(event)
+
+
+def asking(function):
+    def wrapper(path, *arguments, **named):
+        if named.get("dir_fd") is None:
+            note(LOOKED_UP, path)
+        return function(path, *arguments, **named)
+
+    return wrapper
+
+
+class Sorted:
+    """A folder's entries in the order of their names, with the interface of `os.scandir`."""
+
+    def __init__(self, entries):
+        with entries:
+            self.entries = iter(sorted(entries, key=lambda entry: entry.name))
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        return next(self.entries)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        self.entries = iter(())
+
+
+def install():
+    listdir, scandir = os.listdir, os.scandir
+    os.listdir = lambda path=".": sorted(listdir(path))
+    os.scandir = lambda path=".": Sorted(scandir(path))
+    for name in ("stat", "lstat", "access", "readlink"):
+        setattr(os, name, asking(getattr(os, name)))
+    sys.addaudithook(hook)
+
+
+def run():
+    sys.path[0] = ROOT
+    sys.argv = ["manage.py", "collectstatic", "--noinput"]
+    try:
+        runpy.run_path("manage.py", run_name="__main__")
+    except SystemExit as end:
+        return end.code in (None, 0)
+    return True
+
+
+def outcome(done):
+    """What became of it, in Django's words where it got that far."""
+    if done:
+        return "collected"
+    from django.apps import apps
+    from django.conf import settings
+
+    if settings.configured and apps.ready and not apps.is_installed("django.contrib.staticfiles"):
+        return "absent"
+    if settings.configured and apps.ready and not settings.STATIC_ROOT:
+        return "no_root"
+    return "failed"
+
+
+def setting(name):
+    settings = sys.modules["django.conf"].settings if "django.conf" in sys.modules else None
+    return getattr(settings, name, None) if settings is not None and settings.configured else None
+
+
+def main(report):
+    install()
+    result = "failed"
+    try:
+        done = run()
+        result = outcome(done)
+    except BaseException as error:
+        if isinstance(error, Exception) and type(error).__name__ == "ImproperlyConfigured":
+            # Raised by staticfiles where it has no place to collect to.
+            result = outcome(False)
+        if result == "failed":
+            raise
+    finally:
+        write(report, result)
+    if result == "failed":
+        sys.exit(1)
+
+
+def write(report, result):
+    found = {"opened": sorted(OPENED), "listed": sorted(LISTED), "looked_up": sorted(LOOKED_UP)}
+    found["opaque"] = OPAQUE[0] if OPAQUE else None
+    found["outcome"] = result
+    try:
+        root, url = setting("STATIC_ROOT"), setting("STATIC_URL")
+        found["static_root"] = below_root(root) if root else None
+        found["static_url"] = str(url) if url else None
+        found["debug"] = bool(setting("DEBUG"))
+    except Exception:
+        # Settings that cannot be loaded; the error itself was printed.
+        found.update(static_root=None, static_url=None, debug=False)
+    with open(report, "w") as file:
+        json.dump(found, file)
+
+
+main(sys.argv[1])

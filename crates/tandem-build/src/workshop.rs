@@ -1,0 +1,242 @@
+//! Where the commands of a build run: the folders of one app, and the sandbox around each command.
+//!
+//! `DATA/build/<app>` belongs to Tandem; `home`, `uv` and what lies below `work` belongs to the build's user, who sees only
+//! what is mounted. What a command left behind is not trusted: its links are never followed (see [`real_folder`]).
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, lchown};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use nix::fcntl::OFlag;
+use tandem_kit::clock::{Clock, Moment};
+use tandem_kit::files;
+use tandem_kit::paths::DataDir;
+use tandem_sandbox::run::{self, Outcome};
+use tandem_sandbox::{Limits, Mount, Network, Spec, User, Weight};
+use tandem_types::event::Event;
+use tandem_types::instance::Isolation;
+use tandem_types::{AppName, Span};
+
+use crate::error::{LINES_SHOWN, io_error};
+use crate::recipe::APP;
+use crate::{Error, Events};
+
+/// Compilers take a lot; more than this is a build that goes astray.
+const MEMORY_BYTES: u64 = 4 << 30;
+/// Parallel compilers and their threads.
+const PIDS: u32 = 4096;
+/// Where commands find Tandem's own scripts and leave their reports.
+pub(crate) const TOOLS: &str = "/build";
+/// Longest report that is read.
+const MAX_REPORT_BYTES: u64 = 64 * 1024 * 1024;
+
+/// The folders and bounds of one build.
+pub(crate) struct Workshop {
+    /// `DATA/build/<app>`.
+    pub(crate) folder: PathBuf,
+    app: AppName,
+    cgroup_parent: String,
+    isolation: Isolation,
+    uid: u32,
+    clock: Clock,
+    deadline: Moment,
+    limit: Span,
+}
+
+/// How to open a workshop.
+pub(crate) struct Options<'a> {
+    pub(crate) data: &'a DataDir,
+    pub(crate) app: &'a AppName,
+    pub(crate) isolation: Isolation,
+    pub(crate) uid: u32,
+    pub(crate) clock: &'a Clock,
+    pub(crate) limit: Span,
+}
+
+/// One command.
+pub(crate) struct Call {
+    /// For people: `uv`, `collectstatic`.
+    pub(crate) what: &'static str,
+    /// Shell command; paths in it are relative or in variables, so that it works without a sandbox, too.
+    pub(crate) command: String,
+    pub(crate) cwd: &'static str,
+    pub(crate) environment: BTreeMap<String, String>,
+    pub(crate) mounts: Vec<Mount>,
+    pub(crate) network: Network,
+    /// Whether people see its lines.
+    pub(crate) is_shown: bool,
+}
+
+impl Workshop {
+    /// Makes the folders and removes what a crashed build left.
+    pub(crate) fn open(options: &Options<'_>) -> Result<Self, Error> {
+        let folder = options.data.build().join(options.app.as_str());
+        let shop = Self {
+            app: options.app.clone(),
+            cgroup_parent: options.data.cgroup_name(),
+            isolation: options.isolation,
+            uid: options.uid,
+            clock: options.clock.clone(),
+            deadline: options.clock.monotonic() + options.limit.as_duration(),
+            limit: options.limit,
+            folder,
+        };
+        files::ensure_dir(&options.data.build(), 0o700)?;
+        files::ensure_dir(&shop.folder, 0o700)?;
+        shop.clear()?;
+        for name in ["home", "uv"] {
+            shop.owned_folder(&shop.folder.join(name))?;
+        }
+        files::ensure_dir(&shop.folder.join("work"), 0o700)?;
+        Ok(shop)
+    }
+
+    /// Removes what commands worked on.
+    pub(crate) fn clear(&self) -> Result<(), Error> {
+        let work = self.folder.join("work");
+        match fs::remove_dir_all(&work) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(io_error("remove", &work)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A place for a command to work on; nothing is there yet.
+    pub(crate) fn work(&self, name: &str) -> PathBuf {
+        self.folder.join("work").join(name)
+    }
+
+    /// Makes a folder of the build's user.
+    pub(crate) fn owned_folder(&self, path: &Path) -> Result<(), Error> {
+        files::ensure_dir(path, 0o755)?;
+        let Some(owner) = self.owner() else { return Ok(()) };
+        let metadata = fs::symlink_metadata(path).map_err(io_error("look at", path))?;
+        if metadata.uid() == owner {
+            return Ok(());
+        }
+        // The app was built as another user before: the cache follows it.
+        give_away(path, owner).map_err(io_error("give away", path))
+    }
+
+    /// User and group of what commands may change; none where they run as Tandem's own user.
+    pub(crate) fn owner(&self) -> Option<u32> {
+        (self.isolation == Isolation::Sandbox).then_some(self.uid)
+    }
+
+    /// Milliseconds since a moment of this build's clock.
+    pub(crate) fn millis_since(&self, started: Moment) -> u64 {
+        u64::try_from(self.now().elapsed_since(started).as_millis()).unwrap_or(u64::MAX)
+    }
+
+    pub(crate) fn now(&self) -> Moment {
+        self.clock.monotonic()
+    }
+
+    /// Runs a command to its end. Failing is not an error here; running out of time is.
+    pub(crate) async fn run(&self, call: Call, events: Events<'_>) -> Result<Outcome, Error> {
+        let what = call.what;
+        let left = self.deadline.elapsed_since(self.clock.monotonic());
+        let timed_out = |lines| Error::TimedOut { what, limit: self.limit, lines };
+        if left < Duration::from_millis(1) {
+            return Err(timed_out(Vec::new()));
+        }
+        let timeout = Span::millis(u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
+        let options = run::Options { timeout, last_lines: 5 * LINES_SHOWN };
+        let is_shown = call.is_shown;
+        let mut on_line = |_, text: &str| {
+            if is_shown {
+                events(Event::Line { source: "build".to_owned(), text: text.to_owned() });
+            }
+        };
+        let outcome = run::run(self.spec(call), options, &mut on_line).await;
+        let outcome = outcome.map_err(|source| Error::Run { what, source })?;
+        if outcome.timed_out { Err(timed_out(outcome.last_lines)) } else { Ok(outcome) }
+    }
+
+    fn spec(&self, call: Call) -> Spec {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let mut environment = call.environment;
+        environment.insert("TOOLS".to_owned(), TOOLS.to_owned());
+        Spec {
+            id: format!("build-{}-{number}", self.app),
+            cgroup_parent: self.cgroup_parent.clone(),
+            isolation: self.isolation,
+            command: call.command,
+            cwd: PathBuf::from(call.cwd),
+            environment,
+            user: User { uid: self.uid, name: "build".to_owned() },
+            hostname: "build".to_owned(),
+            home: self.folder.join("home"),
+            mounts: call.mounts,
+            limits: Limits {
+                memory_bytes: Some(MEMORY_BYTES),
+                cpus: None,
+                pids: Some(PIDS),
+                weight: Weight::Normal,
+            },
+            network: call.network,
+        }
+    }
+
+    /// The app's folder and Tandem's scripts, both to be changed by the command.
+    pub(crate) fn mounts(&self) -> Vec<Mount> {
+        vec![Mount::writable(self.work("app"), APP), Mount::writable(self.work("tools"), TOOLS)]
+    }
+
+    /// Puts a script of Tandem's where commands find it.
+    pub(crate) fn put_tool(&self, name: &str, content: &[u8]) -> Result<(), Error> {
+        let tools = self.work("tools");
+        if !tools.exists() {
+            self.owned_folder(&tools)?;
+        }
+        files::write_atomic_unsynced(&tools.join(name), content, 0o644)?;
+        Ok(())
+    }
+
+    /// Reads what a command wrote to a file of its tools folder.
+    pub(crate) fn read_report(&self, name: &str) -> Result<Vec<u8>, Error> {
+        let path = self.work("tools").join(name);
+        let mut bytes = Vec::new();
+        // Neither a link nor a pipe in its place gets us anywhere else.
+        let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+        fs::OpenOptions::new()
+            .read(true)
+            .custom_flags(flags.bits())
+            .open(&path)
+            .and_then(|file| file.take(MAX_REPORT_BYTES).read_to_end(&mut bytes))
+            .map_err(io_error("read", &path))?;
+        Ok(bytes)
+    }
+}
+
+/// A folder below another that is reached without a link; none otherwise. A command could have put a link to any
+/// folder of the host in its place.
+pub(crate) fn real_folder(base: &Path, below: &str) -> Option<PathBuf> {
+    let mut path = base.to_owned();
+    for part in below.split('/').filter(|part| !part.is_empty() && *part != ".") {
+        if part == ".." {
+            return None;
+        }
+        path.push(part);
+        if !fs::symlink_metadata(&path).ok()?.is_dir() {
+            return None;
+        }
+    }
+    Some(path)
+}
+
+fn give_away(path: &Path, owner: u32) -> std::io::Result<()> {
+    lchown(path, Some(owner), Some(owner))?;
+    if fs::symlink_metadata(path)?.is_dir() {
+        for entry in fs::read_dir(path)? {
+            give_away(&entry?.path(), owner)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,116 @@
+//! A builder in its own data folder, and a source that can be changed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use tandem_blobs::BlobStore;
+use tandem_blobs::ingest::{Rules, ingest_folder};
+use tandem_build::{BuildRequest, Builder, BuilderConfig, Error, tools};
+use tandem_kit::clock::Clock;
+use tandem_kit::files;
+use tandem_kit::paths::DataDir;
+use tandem_sandbox::isolation;
+use tandem_types::build::{Build, SourceInfo};
+use tandem_types::event::Event;
+use tandem_types::{BuildNumber, defaults};
+
+/// A builder, its folders and what it told.
+pub(crate) struct Bench {
+    folder: tempfile::TempDir,
+    data: DataDir,
+    pub(crate) store: BlobStore,
+    builder: Builder,
+    events: Mutex<Vec<Event>>,
+}
+
+/// uv is downloaded once for all tests of this target folder.
+async fn shared_uv() -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("shared-uv");
+    let data = DataDir::open(&folder).expect("a folder of the target folder can be made");
+    let limit = Clock::system().monotonic() + Duration::from_secs(300);
+    loop {
+        if let Some(_lock) = files::lock_exclusive(&data.lock()).expect("the file system has locks") {
+            return tools::ensure_uv(&data, &Clock::system(), &|_| {}).await.expect("uv can be installed");
+        }
+        assert!(Clock::system().monotonic() < limit, "another test holds the lock on uv for ever");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+impl Bench {
+    pub(crate) async fn new() -> Self {
+        let uv = shared_uv().await;
+        let folder = tempfile::tempdir().expect("there is room for a temporary folder");
+        let data = DataDir::open(&folder.path().join("data")).expect("a new folder can be opened");
+        files::ensure_dir(&data.tools(), 0o700).expect("a new folder can be made");
+        fs::copy(uv, data.tools().join("uv")).expect("uv can be copied");
+        let store = BlobStore::open(data.blobs()).expect("a new store can be opened");
+        let (isolation, _) = tandem_kit::tasks::blocking("look for a sandbox", isolation).await;
+        let config =
+            BuilderConfig { data: data.clone(), blobs: store.clone(), clock: Clock::system(), isolation };
+        Self { folder, data, store, builder: Builder::new(config), events: Mutex::default() }
+    }
+
+    pub(crate) fn source(&self) -> PathBuf {
+        self.folder.path().join("source")
+    }
+
+    pub(crate) fn write(&self, path: &str, text: &str) {
+        let path = self.source().join(path);
+        fs::create_dir_all(path.parent().expect("a file lies in a folder"))
+            .expect("a new folder can be made");
+        files::write_atomic_unsynced(&path, text.as_bytes(), 0o644).expect("a source file can be written");
+    }
+
+    /// Builds what is in the source folder now; events of earlier builds are forgotten.
+    pub(crate) async fn build(&self) -> Result<Build, Error> {
+        let tree = ingest_folder(&self.source(), &self.store, &Rules::default())
+            .expect("the source can be kept")
+            .digest;
+        let request = BuildRequest {
+            app: "shop".parse().expect("a valid name"),
+            number: BuildNumber(1),
+            tree,
+            source: SourceInfo { uncommitted: vec!["a.py".to_owned()], ..SourceInfo::default() },
+            uid: defaults::FIRST_UID,
+            timeout: defaults::BUILD_TIMEOUT,
+        };
+        self.events.lock().expect("no thread panics with events").clear();
+        let built = self
+            .builder
+            .build(request, &|event| self.events.lock().expect("no thread panics with events").push(event))
+            .await;
+        let left = self.data.build().join("shop/work");
+        assert!(!left.exists(), "a build left {} behind", left.display());
+        built
+    }
+
+    /// What parts of the build before ended with.
+    pub(crate) fn note(&self, part: &str) -> String {
+        let events = self.events.lock().expect("no thread panics with events");
+        let note = events.iter().find_map(|event| match event {
+            Event::Part { name, duration_ms: Some(_), note } if name == part => Some(note.clone()),
+            _ => None,
+        });
+        note.unwrap_or_else(|| panic!("there was no part {part:?} in {events:?}"))
+    }
+
+    /// Lines that the commands of the build before printed.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let events = self.events.lock().expect("no thread panics with events");
+        let line = |event: &Event| match event {
+            Event::Line { text, .. } => Some(text.clone()),
+            _ => None,
+        };
+        events.iter().filter_map(line).collect()
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        // A test that failed has more to say than this.
+        let _ = self.data.remove_runtime();
+    }
+}

@@ -1,0 +1,118 @@
+//! A small Django project, built as its own author would deploy it.
+
+use tandem_build::{interpreter_path, static_trees};
+use tandem_types::ProcessType;
+use tandem_types::build::Build;
+use tandem_types::tree::Entry;
+
+use crate::bench::Bench;
+
+const SETTINGS: &str = r#"
+import os
+from pathlib import Path
+BASE_DIR = Path(__file__).resolve().parent.parent
+SECRET_KEY = os.environ.get("SECRET_KEY", "only for building")
+ROOT_URLCONF = "shop.urls"
+INSTALLED_APPS = ["django.contrib.staticfiles", "django.contrib.contenttypes", "django.contrib.auth", "django.contrib.admin"]
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "collected"
+STATICFILES_DIRS = [BASE_DIR / "assets"]
+STORAGES = {"staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"}}
+"#;
+
+fn write_project(bench: &Bench) {
+    let manage = "import os, sys\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', 'shop.settings')\n\
+        from django.core.management import execute_from_command_line\nexecute_from_command_line(sys.argv)\n";
+    for (path, text) in [
+        ("manage.py", manage),
+        ("shop/__init__.py", ""),
+        ("shop/settings.py", SETTINGS),
+        ("shop/urls.py", "from shop import views\nurlpatterns = []\n"),
+        ("shop/views.py", "TEXT = 'one'\n"),
+        (
+            "shop/wsgi.py",
+            "from django.core.wsgi import get_wsgi_application\napplication = get_wsgi_application()\n",
+        ),
+        ("assets/shop.css", "body { color: green }\n"),
+        (
+            "requirements.txt",
+            "django==5.2.8\nasgiref==3.10.0\nsqlparse==0.5.3\ngunicorn==23.0.0\npackaging==25.0\n",
+        ),
+    ] {
+        bench.write(path, text);
+    }
+}
+
+fn part<'b>(build: &'b Build, name: &str) -> &'b tandem_types::build::Subtree {
+    build.subtrees.iter().find(|part| part.name == name).expect("builds of Django have all three parts")
+}
+
+#[tokio::test]
+async fn the_same_source_makes_the_same_build_and_a_changed_line_does_only_what_it_must() {
+    let bench = Bench::new().await;
+    write_project(&bench);
+    let first = bench.build().await.unwrap();
+    check_first(&bench, &first);
+
+    bench.write("shop/views.py", "TEXT = 'two'\n");
+    let second = bench.build().await.unwrap();
+    assert_eq!(bench.note("dependencies"), "5 packages, cached");
+    assert_eq!(bench.note("bytecode"), "1 file compiled, 5 cached");
+    assert!(bench.note("static files").ends_with("files, cached"), "{}", bench.note("static files"));
+    assert_ne!(first.digest, second.digest);
+    assert_eq!(part(&first, "dependencies"), part(&second, "dependencies"));
+    assert_eq!(part(&first, "static"), part(&second, "static"));
+
+    bench.write("assets/shop.css", "body { color: blue }\n");
+    let third = bench.build().await.unwrap();
+    assert_ne!(part(&second, "static").tree, part(&third, "static").tree);
+
+    let settings = SETTINGS
+        .replace("os.environ.get(\"SECRET_KEY\", \"only for building\")", "os.environ[\"SECRET_KEY\"]");
+    bench.write("shop/settings.py", &settings);
+    let problem = bench.build().await.unwrap_err().to_problem();
+    assert_eq!(problem.code, "static_needs_config", "{problem:?}");
+    assert!(problem.title.contains("SECRET_KEY") && problem.detail.contains("KeyError"), "{problem:?}");
+
+    bench.write("shop/settings.py", &format!("{SETTINGS}DEBUG = True\n"));
+    bench.write("shop/views.py", "def broken(:\n");
+    let warned = bench.build().await.unwrap().warnings;
+    assert!(warned[1].starts_with("shop/views.py:1: ") && warned[2].starts_with("DEBUG is on"), "{warned:?}");
+
+    bench.write("shop/settings.py", SETTINGS);
+    bench.write("shop/views.py", "TEXT = 'one'\n");
+    bench.write("assets/shop.css", "body { color: green }\n");
+    let other = Bench::new().await;
+    write_project(&other);
+    let (again, elsewhere) = (bench.build().await.unwrap(), other.build().await.unwrap());
+    assert_eq!(again.digest, first.digest, "back to the first source, back to the first build");
+    assert_eq!(elsewhere.subtrees, first.subtrees, "another builder in another folder");
+    assert_eq!(elsewhere.digest, first.digest);
+}
+
+fn check_first(bench: &Bench, build: &Build) {
+    assert_eq!(bench.note("dependencies"), "5 packages");
+    assert_eq!(
+        build.spec.processes[&ProcessType::web()].command,
+        "gunicorn shop.wsgi --bind 127.0.0.1:$PORT"
+    );
+    assert_eq!(build.spec.static_folders["/static/"], "collected");
+    assert_eq!(build.warnings, ["a.py is not committed"]);
+    let mounts: Vec<_> = build.subtrees.iter().map(|part| part.mount.as_str()).collect();
+    assert_eq!(mounts, ["/app", "/app/.venv", "/app/collected"]);
+    assert!(bench.lines().iter().any(|line| line.contains("static files copied")), "{:?}", bench.lines());
+
+    let at = |name: &str, path: &str| bench.store.lookup(&part(build, name).tree, path).unwrap();
+    let tag = format!("cpython-3{}", interpreter_path(build).unwrap().rsplit_once("python3.").unwrap().1);
+    assert!(matches!(at("app", &format!("shop/__pycache__/views.{tag}.pyc")), Some(Entry::File { .. })));
+    assert!(matches!(at("app", ".venv"), Some(Entry::Folder { .. })), "the dependencies are mounted there");
+    assert!(matches!(at("app", "collected"), Some(Entry::Folder { .. })));
+    let python = Entry::Link { target: interpreter_path(build).unwrap().to_owned() };
+    assert_eq!(at("dependencies", "bin/python"), Some(python));
+    let statics = static_trees(build, &bench.store).unwrap()["/static/"];
+    assert!(matches!(bench.store.lookup(&statics, "shop.css").unwrap(), Some(Entry::File { .. })));
+    for part in &build.subtrees {
+        let summary = bench.store.summary(&part.tree).unwrap();
+        assert_eq!((part.files, part.bytes), (summary.files, summary.bytes), "{}", part.name);
+    }
+}

@@ -1,0 +1,7 @@
+//! Builds with the real uv, the real package index and the real sandbox: few, and small.
+
+#![expect(clippy::unwrap_used, reason = "tests may unwrap, and clippy takes only test functions for tests")]
+
+mod bench;
+mod django;
+mod refusals;
