@@ -154,9 +154,18 @@ impl Control {
                     }
                 }
                 Update::Routing(document) => self.route(document),
-                Update::Complete => drop(self.outlets.open.send_replace(true)),
+                Update::Complete => self.complete(),
             }
         }
+    }
+
+    /// Everything there is has been listed. Where there is no routing document there is nothing to serve, and that is
+    /// known from now on.
+    fn complete(&mut self) {
+        if !self.shared.live().is_known() {
+            self.holder.serve(Table::default());
+        }
+        self.outlets.open.send_replace(true);
     }
 
     fn route(&mut self, document: RoutingDocument) {

@@ -22,6 +22,8 @@ pub(crate) enum Page {
     UnknownHost(String),
     /// The domain has apps, but none under this path.
     UnknownPath,
+    /// No server has said yet what is to be served.
+    NoTable,
     /// No instance of the app can be reached.
     NoInstance {
         /// The app's name.
@@ -58,7 +60,7 @@ impl Page {
         let headers = answer.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if matches!(self, Self::NoInstance { .. }) {
+        if matches!(self, Self::NoInstance { .. } | Self::NoTable) {
             headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_SECONDS));
         }
         if kind.starts_with("text/html") {
@@ -82,6 +84,13 @@ impl Page {
                 "path_not_found",
                 "Nothing here",
                 "This domain is served here, but no app answers under this path.".to_owned(),
+            ),
+            Self::NoTable => words(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "no_table",
+                "Not ready yet",
+                "This balancer has just started and waits to be told which apps there are. Please try again in a moment."
+                    .to_owned(),
             ),
             Self::NoInstance { app } => words(
                 StatusCode::SERVICE_UNAVAILABLE,

@@ -100,6 +100,7 @@ impl Client {
         match self.thread.shared.live().find(host, path) {
             Found::Route(route, folder) => Ok((route, folder)),
             Found::UnknownPath => Err(Page::UnknownPath),
+            Found::NoTable => Err(Page::NoTable),
             Found::UnknownDomain => Err(Page::UnknownHost(host.to_str().unwrap_or_default().to_owned())),
         }
     }

@@ -108,10 +108,11 @@ async fn accept(thread: Rc<Thread>, listener: tokio::net::TcpListener, mut open:
         _ = open.wait_for(|open| *open) => {}
         () = drain.requested() => return,
     }
+    let mut drained = std::pin::pin!(drain.requested());
     loop {
         tokio::select! {
             biased;
-            () = drain.requested() => break,
+            () = &mut drained => break,
             accepted = listener.accept() => take_in(&thread, accepted).await,
         }
     }

@@ -13,6 +13,8 @@ use crate::static_files::{Folder, Library};
 /// A table being served.
 #[derive(Debug, Default)]
 pub(crate) struct Live {
+    /// Whether any table was ever given; until then nothing can be said about a domain.
+    known: bool,
     index: RouteIndex,
     routes: Vec<Arc<LiveRoute>>,
 }
@@ -34,6 +36,8 @@ pub(crate) enum Found {
     UnknownPath,
     /// To none.
     UnknownDomain,
+    /// Nobody has said yet what is to be served.
+    NoTable,
 }
 
 impl PartialEq for LiveRoute {
@@ -47,7 +51,12 @@ impl Live {
     /// tables too.
     pub(crate) fn new(table: &Table, registry: &mut Registry, library: &mut Library) -> Self {
         let routes = table.routes.iter().map(|route| Arc::new(live_route(route, registry, library)));
-        Self { index: RouteIndex::new(table), routes: routes.collect() }
+        Self { known: true, index: RouteIndex::new(table), routes: routes.collect() }
+    }
+
+    /// Whether any table was ever given.
+    pub(crate) fn is_known(&self) -> bool {
+        self.known
     }
 
     /// Finds the route of a request, by its host as asked for and its path as sent.
@@ -56,7 +65,8 @@ impl Live {
         match self.index.find(host.to_str().unwrap_or_default(), path) {
             Match::Route { route, folder } => Found::Route(Arc::clone(&self.routes[route]), folder),
             Match::UnknownPath => Found::UnknownPath,
-            Match::UnknownDomain => Found::UnknownDomain,
+            Match::UnknownDomain if self.known => Found::UnknownDomain,
+            Match::UnknownDomain => Found::NoTable,
         }
     }
 

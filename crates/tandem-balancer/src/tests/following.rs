@@ -162,3 +162,18 @@ async fn probes_ask_for_the_health_path_with_the_name_of_the_app() {
     let _world = World::serving(&[app.address]).await;
     assert_eq!(within(hearing.recv()).await.unwrap(), "shop.example/healthz");
 }
+
+#[tokio::test]
+async fn a_balancer_that_was_never_told_anything_does_not_deny_that_an_app_exists() {
+    let mut world = World::empty().await;
+    assert_eq!(fetch(world.address, "/").await.status, 404);
+    world.server.go_away();
+    world.stop().await;
+    let saved = world.folder.path().join("balancer/state.json");
+    assert!(!saved.exists(), "an empty table was saved");
+    world.start().await;
+    let answer = fetch(world.address, "/").await;
+    assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, "2"));
+    world.server.come_back().await;
+    within(async { while fetch(world.address, "/").await.status != 404 {} }).await;
+}

@@ -8,7 +8,9 @@ use http::header::{ACCEPT, CONNECTION, HOST};
 use http::{Request, Response};
 use http_body_util::BodyExt as _;
 use tandem_kit::http as bodies;
-use tokio::io::AsyncWriteExt as _;
+use tandem_kit::tasks;
+use tandem_types::instance::Address;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::app::{App, nobody, status, text};
@@ -365,4 +367,24 @@ async fn ipv6_clients_are_served_and_named() {
     let address = SocketAddr::from((Ipv6Addr::LOCALHOST, world.address.port()));
     let answer = fetch(address, "/").await;
     assert!(answer.text().contains("\nx-forwarded-for: ::1\n"), "{}", answer.text());
+}
+
+#[tokio::test]
+async fn an_instance_on_a_unix_socket_is_served_like_any_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.sock");
+    let listener = tokio::net::UnixListener::bind(&path).unwrap();
+    let _app = tasks::owned("app", async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.read(&mut [0; 1024]).await.unwrap();
+            stream.write_all(b"HTTP/1.0 200 OK\r\n\r\nover unix").await.unwrap();
+        }
+    });
+    let world = World::empty().await;
+    world.place_at(&[(1, Address::Unix(path.clone()))]);
+    world.serve(1, vec![route("shop.example", "/", &[1])]).await;
+    assert_eq!(fetch(world.address, "/").await.text(), "over unix");
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(fetch(world.address, "/").await.status, 503);
 }

@@ -131,6 +131,12 @@ impl World {
 
     /// Says where instances are.
     pub(super) fn place(&self, places: &[(u64, SocketAddr)]) {
+        let places: Vec<_> = places.iter().map(|(id, address)| (*id, Address::Tcp(*address))).collect();
+        self.place_at(&places);
+    }
+
+    /// Says where instances are, on sockets of any kind.
+    pub(super) fn place_at(&self, places: &[(u64, Address)]) {
         self.server.put("hosts/box/observed", &observation(places));
     }
 
@@ -187,8 +193,8 @@ pub(super) async fn eventually(condition: impl Fn() -> bool) {
     .await;
 }
 
-fn observation(places: &[(u64, SocketAddr)]) -> HostObservation {
-    let instance = |(id, address): &(u64, SocketAddr)| InstanceObservation {
+fn observation(places: &[(u64, Address)]) -> HostObservation {
+    let instance = |(id, address): &(u64, Address)| InstanceObservation {
         id: InstanceId(*id),
         app: "shop".parse().unwrap(),
         environment: "production".parse().unwrap(),
@@ -196,7 +202,7 @@ fn observation(places: &[(u64, SocketAddr)]) -> HostObservation {
         process: "web".parse().unwrap(),
         index: 1,
         state: InstanceState::Ready,
-        address: Some(Address::Tcp(*address)),
+        address: Some(address.clone()),
         pid: None,
         started: None,
         restarts: 0,
