@@ -281,6 +281,7 @@ impl<'w> Draft<'w> {
             environment: &self.environment.name,
             release,
             build,
+            static_trees: &self.world.static_trees,
             members: &members,
             older: &older,
         })

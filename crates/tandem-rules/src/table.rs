@@ -4,11 +4,12 @@
 //! environment does can touch another's routes. How a balancer finds its way in a table is in [`crate::routing`].
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use tandem_types::app::AppSpec;
 use tandem_types::build::Build;
 use tandem_types::routing::{Member, Pool, Route, RoutingDocument, StaticFolder, Table};
-use tandem_types::{AppName, Digest, EnvironmentName, Epoch, ProcessType, ReleaseNumber};
+use tandem_types::{AppName, BuildNumber, Digest, EnvironmentName, Epoch, ProcessType, ReleaseNumber};
 
 use crate::world::Owner;
 
@@ -23,11 +24,16 @@ pub struct Service<'a> {
     pub release: ReleaseNumber,
     /// Its build.
     pub build: &'a Build,
+    /// Where the static files of builds are.
+    pub static_trees: &'a StaticTrees,
     /// The instances that answer.
     pub members: &'a [Member],
     /// Builds whose static files are served besides: those that took traffic lately, latest first.
     pub older: &'a [&'a Build],
 }
+
+/// URL prefix → root tree, by build. See [`crate::world::World::static_trees`].
+pub type StaticTrees = BTreeMap<BuildNumber, Arc<BTreeMap<String, Digest>>>;
 
 /// The domains of an environment: those of its app file in lower case, or `<app>.localhost`
 /// (`<env>.<app>.localhost` where the environment is not production).
@@ -66,7 +72,7 @@ pub fn routes(service: &Service<'_>) -> Vec<Route> {
         members,
         health: web.health.clone(),
     };
-    let static_folders = static_folders(service.build, service.older);
+    let static_folders = static_folders(service);
     let mut domains = domains(service.app, service.environment, spec);
     domains.sort();
     let route = |domain| Route {
@@ -117,9 +123,11 @@ pub fn next_epoch(routing: &RoutingDocument) -> Epoch {
     routing.last.max(routing.serving.epoch).max(prepared).next()
 }
 
-/// Static folders of the build, each with the trees of older builds behind its own. A prefix whose folder is not a
-/// part of its own is left to the app.
-fn static_folders(build: &Build, older: &[&Build]) -> Vec<StaticFolder> {
+/// Static folders of the build, each with the trees of older builds behind its own. A prefix whose folder is not in
+/// the build is left to the app.
+fn static_folders(service: &Service<'_>) -> Vec<StaticFolder> {
+    let (build, older) = (service.build, service.older);
+    let static_tree = |build: &Build, prefix: &String| static_tree(service.static_trees, build, prefix);
     let folder = |(prefix, _): (&String, &String)| {
         let mut trees: Vec<_> = std::iter::once(build)
             .chain(older.iter().copied())
@@ -133,7 +141,10 @@ fn static_folders(build: &Build, older: &[&Build]) -> Vec<StaticFolder> {
     build.spec.static_folders.iter().filter_map(folder).collect()
 }
 
-fn static_tree(build: &Build, prefix: &str) -> Option<Digest> {
+fn static_tree(trees: &StaticTrees, build: &Build, prefix: &str) -> Option<Digest> {
+    if let Some(known) = trees.get(&build.number) {
+        return known.iter().find(|(other, _)| slashed(other) == slashed(prefix)).map(|(_, tree)| *tree);
+    }
     let (_, folder) =
         build.spec.static_folders.iter().find(|(other, _)| slashed(other) == slashed(prefix))?;
     let mount = if folder.starts_with('/') { folder.clone() } else { format!("/app/{folder}") };

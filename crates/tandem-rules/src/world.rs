@@ -16,7 +16,7 @@ use tandem_types::release::Release;
 use tandem_types::rollout::Rollout;
 use tandem_types::routing::{BalancerStatus, Member, RoutingDocument, Table};
 use tandem_types::{
-    AppName, BalancerId, BuildNumber, EnvironmentName, Epoch, Fence, HostName, InstanceId, JobId,
+    AppName, BalancerId, BuildNumber, Digest, EnvironmentName, Epoch, Fence, HostName, InstanceId, JobId,
     ReleaseNumber, RolloutNumber, Span, Timestamp, defaults,
 };
 
@@ -37,6 +37,9 @@ pub struct World {
     pub releases: BTreeMap<ReleaseNumber, Arc<Release>>,
     /// All builds of the app.
     pub builds: BTreeMap<BuildNumber, Arc<Build>>,
+    /// URL prefix → root tree of the files that balancers serve under it, by build. Of builds that are not in here, parts
+    /// that are mounted right at the folder are used.
+    pub static_trees: BTreeMap<BuildNumber, Arc<BTreeMap<String, Digest>>>,
     /// Hosts that may run instances, in the order in which they are filled.
     pub hosts: Vec<HostName>,
     /// What should be on each host for this environment.

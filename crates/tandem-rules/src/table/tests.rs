@@ -49,6 +49,7 @@ fn service(build: &Build, members: &[u64], older: &[&Build]) -> Vec<Route> {
         environment: &EnvironmentName::production(),
         release: ReleaseNumber(build.number.0),
         build,
+        static_trees: &StaticTrees::new(),
         members: &members,
         older,
     })
@@ -83,6 +84,24 @@ fn static_files_of_older_releases_come_after_those_of_the_serving_one() {
         trees: vec![Digest([3; 32]), Digest([2; 32]), Digest([1; 32])],
     };
     assert_eq!(routes[0].static_folders, [folder]);
+}
+
+#[test]
+fn a_static_folder_inside_of_a_part_is_served_from_where_it_was_found() {
+    let build = build(1, &[]);
+    let found = [("/static/".to_owned(), Digest([9; 32]))];
+    let mut trees = StaticTrees::new();
+    trees.insert(build.number, Arc::new(found.into()));
+    let routes = routes(&Service {
+        app: &app("guestbook"),
+        environment: &EnvironmentName::production(),
+        release: ReleaseNumber(1),
+        build: &build,
+        static_trees: &trees,
+        members: &[],
+        older: &[],
+    });
+    assert_eq!(routes[0].static_folders[0].trees, [Digest([9; 32])]);
 }
 
 #[test]

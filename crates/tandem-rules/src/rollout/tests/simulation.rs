@@ -128,6 +128,7 @@ impl Simulation {
             last_shift: self.rollouts.values().filter_map(|rollout| rollout.shifted).max(),
             releases: self.releases.clone(),
             builds: self.builds.clone(),
+            static_trees: BTreeMap::new(),
             hosts: self.runners.iter().map(|runner| runner.host.clone()).collect(),
             assignments: self.assignments.clone(),
             observations: self.reports.clone(),
