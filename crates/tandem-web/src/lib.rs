@@ -1,1 +1,18 @@
-//! The JSON API; no SQL, no decisions.
+//! The JSON API of the server: paths, who may ask, bodies in and out. No SQL and no decisions: every use case is
+//! `tandem_control::Handle`'s, this crate gives it an address.
+
+mod caller;
+mod extract;
+mod lines;
+mod problem;
+mod router;
+mod routes;
+mod serve;
+mod site;
+#[cfg(test)]
+mod tests;
+
+pub use caller::Peer;
+pub use router::router;
+pub use serve::serve;
+pub use site::Site;

@@ -1,2 +1,67 @@
-//! The binary.
-fn main() {}
+//! The `tandem` binary: a table of contents.
+//!
+//! [`cli`] has the verbs, one small file each; [`roles`] has what keeps running (`up`, the balancer, the shim).
+//! What a command prints goes through [`output`], how it fails through [`failure`], where it acts (server, app,
+//! environment) through [`session`] and [`place`]; [`follow`] watches a rollout until it ends.
+
+mod cli;
+mod exit;
+mod failure;
+mod follow;
+mod git;
+mod output;
+mod place;
+mod roles;
+mod session;
+mod source;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command};
+use exit::Exit;
+use failure::Failure;
+use output::Output;
+use session::Session;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let output = Output::detect(cli.global.json, cli.global.quiet);
+    let outcome = catch_unwind(AssertUnwindSafe(|| start(cli, output.clone())));
+    let exit = match outcome {
+        Ok(Ok(exit)) => exit,
+        Ok(Err(failure)) => tell(&output, &failure),
+        Err(_) => tell_bug(&output),
+    };
+    exit.into()
+}
+
+/// Roles choose their own runtime; a verb is one conversation with the server and needs one thread.
+fn start(cli: Cli, output: Output) -> Result<Exit, Failure> {
+    match cli.command {
+        Command::Shim(args) => roles::shim::run(&args),
+        Command::Balancer(args) => roles::balancer::run(args, Session::new(cli.global, output).server()?),
+        Command::Up(args) => roles::up::run(args, cli.global, output),
+        command => cli::run(command, cli.global, output),
+    }
+}
+
+fn tell(output: &Output, failure: &Failure) -> Exit {
+    if let Some(text) = failure.render(output.style()) {
+        output.always(text);
+    }
+    failure.exit()
+}
+
+/// The panic itself was printed when it happened.
+fn tell_bug(output: &Output) -> Exit {
+    let failure = Failure::new("this is a bug in tandem, not something that you did")
+        .hint("please report it with the lines above and the output of `tandem --version`");
+    tell(output, &failure);
+    Exit::Bug
+}

@@ -1,0 +1,51 @@
+//! Every path of the API and the handler that answers for it; the table in `tandem_types::api` has the bodies.
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{delete, get, post, put};
+
+use crate::routes::{
+    apps, balancers, blobs, config, down, hosts, journal, logs, ps, releases, rollouts, status, tokens, watch,
+};
+use crate::site::Site;
+use crate::{caller, problem};
+
+/// Longest JSON body in bytes: an observation of hundreds of instances with log tails stays well below.
+const BODY_LIMIT: usize = 8 * 1024 * 1024;
+
+/// The API. [`crate::serve()`] tells it who is at the other end; without a [`crate::Peer`] a request counts as TCP.
+pub fn router(site: Site) -> Router {
+    let environment = Router::new()
+        .route("/rollouts", get(rollouts::list).post(rollouts::start))
+        .route("/rollouts/{rollout}", get(rollouts::show))
+        .route("/rollouts/{rollout}/events", get(rollouts::events))
+        .route("/rollouts/{rollout}/abort", post(rollouts::abort))
+        .route("/releases", get(releases::list))
+        .route("/releases/{release}", get(releases::show))
+        .route("/ps", get(ps::list))
+        .route("/logs", get(logs::read))
+        .route("/config", get(config::list).patch(config::change));
+    let streams = Router::new().route("/v1/blobs", post(blobs::receive)).layer(DefaultBodyLimit::disable());
+    Router::new()
+        .route("/v1/status", get(status::show))
+        .route("/v1/watch", get(watch::watch))
+        .route("/v1/journal", get(journal::read))
+        .route("/v1/blobs/missing", post(blobs::missing))
+        .route("/v1/blobs/fetch", post(blobs::fetch))
+        .route("/v1/apps", get(apps::list).post(apps::create))
+        .route("/v1/apps/{app}", get(apps::show).delete(apps::destroy))
+        .nest("/v1/apps/{app}/envs/{environment}", environment)
+        .route("/v1/hosts/{host}/observed", put(hosts::observe))
+        .route("/v1/hosts/{host}/config/{app}/{environment}/{release}", get(hosts::config))
+        .route("/v1/balancers/{balancer}", put(balancers::report).delete(balancers::forget))
+        .route("/v1/down", post(down::down))
+        .route("/v1/tokens", get(tokens::list).post(tokens::create))
+        .route("/v1/tokens/{name}", delete(tokens::revoke))
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .merge(streams)
+        .fallback(problem::unknown_path)
+        .method_not_allowed_fallback(problem::wrong_method)
+        .layer(from_fn_with_state(site.clone(), caller::identify))
+        .with_state(site)
+}

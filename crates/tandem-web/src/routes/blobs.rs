@@ -1,0 +1,63 @@
+//! `POST /v1/blobs/missing`, `POST /v1/blobs`, `POST /v1/blobs/fetch`: sources come in, builds go out.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use futures_util::TryStreamExt;
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use tandem_blobs::frames::Limits;
+use tandem_blobs::receive::{Error, Receiver, Target};
+use tandem_blobs::stream;
+use tandem_kit::http::BoxError;
+use tandem_kit::tasks;
+use tandem_types::api::Digests;
+use tandem_types::problem::Problem;
+
+use crate::extract::Json;
+use crate::problem::{Answer, Refusal};
+use crate::site::Site;
+
+/// Which of these blobs must be sent. A tree that is here is looked through, so that one whose files were lost is
+/// asked for again.
+pub(crate) async fn missing(
+    State(site): State<Site>,
+    Json(asked): Json<Digests>,
+) -> Answer<axum::Json<Digests>> {
+    let missing = tasks::blocking("find missing blobs", move || site.blobs.missing(&asked.digests)).await;
+    let digests = missing.map_err(|error| Refusal::internal("look for blobs", &error))?;
+    Ok(axum::Json(Digests { digests }))
+}
+
+/// Takes a framed stream; what arrived is on the disk when this answers.
+pub(crate) async fn receive(State(site): State<Site>, body: Body) -> Answer<StatusCode> {
+    let receiver = Receiver::new(Target::Store(site.blobs.clone()), Limits::default());
+    let pieces = body.into_data_stream().map_err(BoxError::from);
+    stream::receive(pieces, receiver).await.map_err(refuse)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Sends blobs as a framed stream, all or none: a missing one is told before the first byte.
+pub(crate) async fn fetch(State(site): State<Site>, Json(asked): Json<Digests>) -> Answer<Response> {
+    let (store, digests) = (site.blobs.clone(), asked.digests.clone());
+    let has = tasks::blocking("look for blobs", move || store.has(&digests)).await;
+    if let Some((missing, _)) = asked.digests.iter().zip(has).find(|(_, has)| !has) {
+        let title = format!("blob {} is not on this server", missing.short());
+        return Err(Refusal(Problem::new(404, "blob_missing", title)));
+    }
+    let body = Body::from_stream(stream::send(site.blobs, asked.digests));
+    Ok(([(CONTENT_TYPE, "application/octet-stream")], body).into_response())
+}
+
+/// What the sender did wrong is told to it; what the disk did is ours.
+fn refuse(error: Error) -> Refusal {
+    let causes = std::iter::successors(std::error::Error::source(&error), |error| error.source());
+    let detail: Vec<String> = causes.map(ToString::to_string).collect();
+    match error {
+        Error::Stream(_) | Error::Wrong { .. } | Error::Connection(_) => {
+            let problem = Problem::new(400, "blobs_malformed", format!("failed to {error}"));
+            Refusal(problem.detail(detail.join(": ")).hint("send the source again: `tandem deploy`"))
+        }
+        _ => Refusal::internal("keep the blobs", &error),
+    }
+}

@@ -1,0 +1,1 @@
+//! Requests through the router with nothing below it but real parts in a temporary folder.

@@ -1,0 +1,148 @@
+//! `tandem app create|list|show|destroy`.
+
+use std::io::{IsTerminal, Write};
+
+use tandem_types::AppName;
+use tandem_types::api::{AppSummary, CreateApp, EnvironmentSummary};
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::{Cell, Style, Table, local_time};
+use crate::session::Session;
+
+/// Verbs of `app`.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Verb {
+    /// Create an app, to set its config before its first deploy
+    #[command(after_help = "\
+`tandem deploy` creates the app where it is not there yet.
+
+Example:
+  tandem app create guestbook")]
+    Create {
+        /// Its name
+        name: AppName,
+    },
+    /// List apps and their environments
+    #[command(after_help = "\
+Example:
+  tandem app list")]
+    List,
+    /// Show one app
+    #[command(after_help = "\
+Example:
+  tandem app show guestbook")]
+    Show {
+        /// Its name [default: the app of this folder]
+        name: Option<AppName>,
+    },
+    /// Stop an app and forget its releases and config; its volumes stay on disk
+    #[command(after_help = "\
+Example:
+  tandem app destroy guestbook --confirm guestbook")]
+    Destroy {
+        /// Its name
+        name: AppName,
+        /// The name once more, instead of being asked
+        #[arg(long, value_name = "NAME")]
+        confirm: Option<String>,
+    },
+}
+
+pub(super) async fn run(verb: Verb, session: &Session) -> Result<Exit, Failure> {
+    match verb {
+        Verb::Create { name } => create(session, name).await,
+        Verb::List => list(session).await,
+        Verb::Show { name } => show(session, name).await,
+        Verb::Destroy { name, confirm } => destroy(session, &name, confirm).await,
+    }
+}
+
+async fn create(session: &Session, name: AppName) -> Result<Exit, Failure> {
+    let app: AppSummary = session.client()?.post("/v1/apps", &CreateApp { name }).await?;
+    session.output.show(&app, |app| format!("created {}\n", app.name))?;
+    Ok(Exit::Done)
+}
+
+async fn list(session: &Session) -> Result<Exit, Failure> {
+    let apps: Vec<AppSummary> = session.client()?.get("/v1/apps").await?;
+    session.output.show(&apps, |apps| table(apps, session.output.data_style()))?;
+    Ok(Exit::Done)
+}
+
+async fn show(session: &Session, name: Option<AppName>) -> Result<Exit, Failure> {
+    let name = match name {
+        Some(name) => name,
+        None => session.place().await?.app,
+    };
+    let app: AppSummary = session.client()?.get(&format!("/v1/apps/{name}")).await?;
+    session.output.show(&app, |app| {
+        let style = session.output.data_style();
+        let heading = format!("{}, created {}\n\n", style.bold(app.name.as_str()), local_time(app.created));
+        heading + &table(std::slice::from_ref(app), style)
+    })?;
+    Ok(Exit::Done)
+}
+
+async fn destroy(session: &Session, name: &AppName, confirm: Option<String>) -> Result<Exit, Failure> {
+    let said = match confirm {
+        Some(said) => said,
+        None => ask(session, name)?,
+    };
+    if said != name.as_str() {
+        return Err(Failure::new(format!("{name} was not destroyed: the name was not confirmed"))
+            .hint(format!("type `tandem app destroy {name} --confirm {name}`")));
+    }
+    let () = session.client()?.delete(&format!("/v1/apps/{name}?confirm=true")).await?;
+    session.output.note(format!("{name} is destroyed; its volumes stay on disk"));
+    Ok(Exit::Done)
+}
+
+/// Nobody is asked where nobody sits at a terminal.
+fn ask(session: &Session, name: &AppName) -> Result<String, Failure> {
+    if !std::io::stdin().is_terminal() {
+        return Ok(String::new());
+    }
+    session.output.always(format!("This stops {name} and forgets its releases and config."));
+    drop(write!(std::io::stderr(), "Type the name of the app to go on: "));
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).map_err(|e| Failure::chain("read the answer", &e))?;
+    Ok(line.trim().to_owned())
+}
+
+/// Apps by environment, one a line.
+pub(super) fn table(apps: &[AppSummary], style: Style) -> String {
+    let mut table = Table::new(&["APP", "ENVIRONMENT", "RELEASE", "WARM", "READY", "ROLLOUT", "ADDRESS"]);
+    for app in apps {
+        for environment in &app.environments {
+            table.row(row(app, environment, style));
+        }
+    }
+    table.render(style, "no apps yet; type `tandem deploy` in the folder of your app")
+}
+
+fn row(app: &AppSummary, environment: &EnvironmentSummary, style: Style) -> Vec<Cell> {
+    let numbers: Vec<String> = environment.warm.iter().map(ToString::to_string).collect();
+    vec![
+        Cell::painted(app.name.as_str(), |text| style.bold(text)),
+        environment.name.as_str().into(),
+        environment.current.map(|release| release.to_string()).unwrap_or_else(|| "none".into()).into(),
+        numbers.join(" ").into(),
+        ready(environment, style),
+        environment.rollout.map(|rollout| rollout.to_string()).unwrap_or_default().into(),
+        environment.addresses.join(" ").into(),
+    ]
+}
+
+/// `web 2/2, worker 1/1`.
+fn ready(environment: &EnvironmentSummary, style: Style) -> Cell {
+    let of = |process| environment.ready.get(process).copied().unwrap_or_default();
+    let all = environment.wanted.iter().all(|(process, wanted)| of(process) >= *wanted);
+    let parts: Vec<String> = environment
+        .wanted
+        .iter()
+        .map(|(process, wanted)| format!("{process} {}/{wanted}", of(process)))
+        .collect();
+    let text = parts.join(", ");
+    if all { text.into() } else { Cell::painted(text, |text| style.yellow(text)) }
+}

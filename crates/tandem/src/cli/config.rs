@@ -1,0 +1,192 @@
+//! `tandem config set|unset|list`: the environment variables of an app. Every value is treated as a secret.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::str::FromStr;
+
+use serde::Serialize;
+use tandem_types::RolloutNumber;
+use tandem_types::api::{ConfigChange, ConfigChanged, ConfigListing, RolloutResult};
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::follow::{self, Followed, Until};
+use crate::output::{Cell, Table};
+use crate::place::Place;
+use crate::session::Session;
+
+/// Verbs of `config`.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Verb {
+    /// Set values; a running app gets them in a new release
+    #[command(after_help = "\
+Values on the command line can be seen in the shell's history and by other users of this machine while the command
+runs; `NAME=-` reads one value from standard input instead.
+
+Examples:
+  tandem config set DEBUG=0 LANGUAGE=en
+  pass show db-url | tandem config set DATABASE_URL=-
+  tandem config set FEATURE=on --no-deploy   takes effect at the next deploy")]
+    Set {
+        /// Name and value
+        #[arg(required = true, value_name = "NAME=VALUE")]
+        values: Vec<Assignment>,
+        /// Keep the running release; the values come with the next one
+        #[arg(long)]
+        no_deploy: bool,
+    },
+    /// Remove values
+    #[command(after_help = "\
+Example:
+  tandem config unset DEBUG")]
+    Unset {
+        /// Names
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<String>,
+        /// Keep the running release; the change comes with the next one
+        #[arg(long)]
+        no_deploy: bool,
+    },
+    /// List names, and values with --reveal
+    #[command(after_help = "\
+Examples:
+  tandem config list
+  tandem config list --reveal --json")]
+    List {
+        /// Show the values too
+        #[arg(long)]
+        reveal: bool,
+    },
+}
+
+/// `NAME=VALUE`. Its `Debug` hides the value.
+#[derive(Clone)]
+pub(crate) struct Assignment {
+    name: String,
+    value: String,
+}
+
+impl std::fmt::Debug for Assignment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}=…", self.name)
+    }
+}
+
+impl FromStr for Assignment {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+        let starts_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+        if !starts_well || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+            return Err(format!("{name:?} is not a name: letters, digits and `_`, no digit first"));
+        }
+        Ok(Self { name: name.to_owned(), value: value.to_owned() })
+    }
+}
+
+pub(super) async fn run(verb: Verb, session: &Session) -> Result<Exit, Failure> {
+    let place = session.place().await?;
+    match verb {
+        Verb::Set { values, no_deploy } => {
+            let change = ConfigChange { set: read_values(values)?, no_deploy, ..ConfigChange::default() };
+            apply(session, &place, change).await
+        }
+        Verb::Unset { names, no_deploy } => {
+            let change = ConfigChange { unset: names, no_deploy, ..ConfigChange::default() };
+            apply(session, &place, change).await
+        }
+        Verb::List { reveal } => list(session, &place, reveal).await,
+    }
+}
+
+fn read_values(values: Vec<Assignment>) -> Result<BTreeMap<String, String>, Failure> {
+    if values.iter().filter(|assignment| assignment.value == "-").count() > 1 {
+        return Err(Failure::usage("only one value can come from standard input"));
+    }
+    let read = |assignment: Assignment| {
+        let value = if assignment.value == "-" { read_stdin()? } else { assignment.value };
+        Ok((assignment.name, value))
+    };
+    values.into_iter().map(read).collect()
+}
+
+/// The line break that `echo` and editors leave at the end is not meant.
+fn read_stdin() -> Result<String, Failure> {
+    let mut text = String::new();
+    std::io::stdin()
+        .read_to_string(&mut text)
+        .map_err(|e| Failure::chain("read the value from standard input", &e))?;
+    Ok(text.strip_suffix('\n').map(str::to_owned).unwrap_or(text))
+}
+
+/// What `--json` prints of a change.
+#[derive(Debug, Serialize)]
+struct Outcome {
+    changed: Vec<String>,
+    rollout: Option<RolloutResult>,
+}
+
+async fn apply(session: &Session, place: &Place, change: ConfigChange) -> Result<Exit, Failure> {
+    let begun = session.clock.monotonic();
+    let change = ConfigChange { message: session.global.reason(), no_wait: session.global.no_wait, ..change };
+    let changed: ConfigChanged = session.client()?.patch(&place.path("config"), &change).await?;
+    tell_change(session, place, &changed, change.no_deploy);
+    let rollout = match changed.rollout {
+        Some(rollout) => {
+            let (place, until) = (place.clone(), Until::Flip);
+            Some(follow::watch(session, &Followed { place, rollout, begun: Some(begun), until }).await?)
+        }
+        None => None,
+    };
+    if session.output.json {
+        session.output.value(&Outcome { changed: changed.changed, rollout: rollout.clone() })?;
+    }
+    match rollout {
+        Some(result) if session.output.json => follow::conclude(&result),
+        Some(result) => follow::tell(session, &result),
+        None => Ok(Exit::Done),
+    }
+}
+
+fn tell_change(session: &Session, place: &Place, changed: &ConfigChanged, no_deploy: bool) {
+    let names = changed.changed.join(" ");
+    let rollout = |rollout: RolloutNumber| format!("changed {names}: {rollout} of {place}");
+    session.output.note(match changed.rollout {
+        Some(number) => rollout(number),
+        None if changed.changed.is_empty() => "nothing changed".to_owned(),
+        None if no_deploy => format!("changed {names}; the next release of {place} has it"),
+        None => format!("changed {names}; {place} does not run yet, its first release has it"),
+    });
+}
+
+async fn list(session: &Session, place: &Place, reveal: bool) -> Result<Exit, Failure> {
+    let path = place.path(if reveal { "config?reveal=true" } else { "config" });
+    let listing: ConfigListing = session.client()?.get(&path).await?;
+    session.output.show(&listing, |listing| {
+        let style = session.output.data_style();
+        let mut table = Table::new(&["NAME", if reveal { "VALUE" } else { "DIGEST" }, "NOTE"]);
+        for value in &listing.values {
+            let shown = value.value.as_ref().unwrap_or(&value.digest);
+            let pending = listing.pending.contains(&value.name);
+            let note = if pending { "from the next release on" } else { "" };
+            table.row([value.name.as_str().into(), shown.into(), Cell::painted(note, |t| style.yellow(t))]);
+        }
+        table.render(style, &format!("no config of {place} yet; type `tandem config set NAME=VALUE`"))
+    })?;
+    Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_may_hold_anything_and_a_name_may_not() {
+        let url: Assignment = "URL=postgres://a=b?c=d".parse().expect("a valid assignment");
+        assert_eq!((url.name.as_str(), url.value.as_str()), ("URL", "postgres://a=b?c=d"));
+        assert_eq!(format!("{url:?}"), "URL=…", "the value is a secret");
+        for wrong in ["URL", "=x", "1A=x", "A-B=x", "A B=x"] {
+            assert!(wrong.parse::<Assignment>().is_err(), "{wrong:?} was taken for an assignment");
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! `tandem deploy [PATH]`: sends what the server misses of a folder, asks for a rollout, follows it.
+
+use std::path::{Path, PathBuf};
+
+use tandem_types::AppName;
+use tandem_types::api::{RolloutAction, StartRollout};
+
+use super::rollout::Start;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::follow::Until;
+use crate::output::milliseconds;
+use crate::place::{self, Place};
+use crate::session::Session;
+use crate::source;
+
+/// Arguments of `deploy`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Sends the folder as it is: uncommitted changes too (they are named in the build), ignored files not (`[source]
+include` in tandem.toml brings those that are needed). It returns when the traffic has moved; the release that
+served before stays warm, so that `tandem rollback` is instant.
+
+Ctrl-C only ends this command with exit code 1: the rollout goes on, and `tandem rollout watch` shows it again.
+With --json, the last and only line on standard output is an object with `app`, `environment`, `rollout`, `release`,
+`build`, `state`, `verdict`, `duration_ms` and `addresses`.
+
+Examples:
+  tandem deploy                              the app in this folder
+  tandem deploy ~/src/shop -m 'new prices'   another folder, with a reason for the journal
+  tandem deploy --env staging
+  tandem deploy --no-wait                    refuse if another rollout is under way")]
+pub(crate) struct Args {
+    /// Folder of the app [default: this one, or the nearest above it with a tandem.toml]
+    path: Option<PathBuf>,
+    /// Stay until the traffic has moved, or until the verdict
+    #[arg(long, value_name = "WHEN", default_value = "flip")]
+    wait: Until,
+}
+
+pub(super) async fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
+    let begun = session.clock.monotonic();
+    let folder = folder(args.path)?;
+    let place = Place::new(app(session, &folder)?, session.global.env.clone());
+    session.output.note(format!("deploying {place} from {}", folder.display()));
+    let sent = tokio::select! {
+        sent = source::send(session, &folder) => sent?,
+        signal = tokio::signal::ctrl_c() => {
+            signal.map_err(|e| Failure::chain("listen for Ctrl-C", &e))?;
+            return Err(Failure::new("stopped before anything was deployed"));
+        }
+    };
+    let took = session.clock.monotonic().elapsed_since(begun).as_millis();
+    session.output.note(format!(
+        "  {:<20}{:>9}  {}",
+        "send",
+        milliseconds(u64::try_from(took).unwrap_or(u64::MAX)),
+        session.output.style().dim(&sent.summary()),
+    ));
+    let action = RolloutAction::Deploy { tree: sent.tree, source: sent.info };
+    let request = StartRollout { action, message: session.global.reason(), no_wait: session.global.no_wait };
+    super::rollout::start(session, Start { place, request, begun, until: args.wait }).await
+}
+
+fn folder(path: Option<PathBuf>) -> Result<PathBuf, Failure> {
+    let folder = match path {
+        Some(path) => path,
+        None => place::app_folder(&place::current_folder()?),
+    };
+    let absolute = folder.canonicalize();
+    let shown = folder.display();
+    let absolute = absolute.map_err(|e| Failure::chain(&format!("open the folder {shown}"), &e))?;
+    if absolute.is_dir() {
+        return Ok(absolute);
+    }
+    Err(Failure::new(format!("{shown} is not a folder"))
+        .hint("name the folder of the app: `tandem deploy PATH`"))
+}
+
+fn app(session: &Session, folder: &Path) -> Result<AppName, Failure> {
+    if let Some(app) = &session.global.app {
+        return Ok(app.clone());
+    }
+    if let Some(app) = place::declared(folder)? {
+        return Ok(app);
+    }
+    place::name_of(folder).ok_or_else(|| {
+        Failure::new(format!("no app name can be made of {}", folder.display()))
+            .hint("add `app = \"NAME\"` to tandem.toml, or type `tandem deploy --app NAME`")
+    })
+}

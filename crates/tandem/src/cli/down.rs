@@ -1,0 +1,40 @@
+//! `tandem down`: stops the server, the balancer and every app, and returns when nothing of them is left.
+//!
+//! A running server does it itself. Where none runs (it was killed), the same stopping runs here, over what is on
+//! disk: see [`crate::roles::stop`].
+
+use tandem_kit::api;
+use tandem_types::api::Reason;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::roles::stop;
+use crate::session::Session;
+
+/// Arguments of `down`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Apps get their stop time (30 s for web, 120 s for workers) before they are killed. Their data stays.
+
+Examples:
+  tandem down                     stop what runs on the default data folder
+  tandem down --data ./.demo      stop what runs on another one")]
+pub(crate) struct Args {}
+
+pub(super) async fn run(_args: Args, session: &Session) -> Result<Exit, Failure> {
+    let reason = Reason { reason: session.global.reason() };
+    let asked: Result<(), api::Error> = session.client()?.post("/v1/down", &reason).await;
+    match asked {
+        Ok(()) if session.global.server.is_some() => {
+            session.output.note("the server is stopping");
+            return Ok(Exit::Done);
+        }
+        Ok(()) => session.output.note("stopping"),
+        Err(api::Error::Problem(problem)) => return Err(problem.into()),
+        Err(error) if session.global.server.is_some() => return Err(error.into()),
+        Err(_) => session.output.note("no server runs; stopping what it left behind"),
+    }
+    stop::wait_or_stop(session).await?;
+    session.output.note("everything is stopped");
+    Ok(Exit::Done)
+}

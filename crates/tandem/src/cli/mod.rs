@@ -1,0 +1,142 @@
+//! The command line: what can be typed, and which file answers for it.
+
+mod app;
+mod completions;
+mod config;
+mod deploy;
+mod down;
+mod global;
+mod journal;
+mod logs;
+mod ps;
+mod release;
+mod releases;
+mod restart;
+mod rollback;
+mod rollout;
+mod scale;
+mod status;
+mod token;
+
+use clap::{Parser, Subcommand};
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::roles;
+use crate::session::Session;
+
+pub(crate) use global::Global;
+
+const EXAMPLES: &str = "\
+Start here:
+  tandem up                   run Tandem on this machine
+  tandem deploy               ship the app in this folder
+  tandem logs -f              watch it
+  tandem rollback             back to the previous release, at once
+
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 70 a bug in tandem.
+`tandem help VERB` has more about each verb, with examples.";
+
+/// Ships, runs and watches web applications on machines you own.
+#[derive(Debug, Parser)]
+#[command(name = "tandem", version, max_term_width = 100, after_help = EXAMPLES, disable_help_subcommand = false)]
+pub(crate) struct Cli {
+    /// What holds for every verb.
+    #[command(flatten)]
+    pub(crate) global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Every verb, in the order people meet them.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run Tandem on this machine: server, runner and balancer
+    Up(roles::up::Args),
+    /// Stop everything that `tandem up` runs, the apps too
+    Down(down::Args),
+    /// Build the app in a folder and move the traffic to it
+    Deploy(deploy::Args),
+    /// Move the traffic back to an earlier release
+    Rollback(rollback::Args),
+    /// List the releases of an app
+    Releases(releases::Args),
+    /// Show one release
+    #[command(subcommand)]
+    Release(release::Verb),
+    /// Watch, list or abort rollouts
+    #[command(subcommand)]
+    Rollout(rollout::Verb),
+    /// List the running instances of an app
+    Ps(ps::Args),
+    /// Show what an app wrote
+    Logs(logs::Args),
+    /// Set, remove and list config values (environment variables)
+    #[command(subcommand)]
+    Config(config::Verb),
+    /// Change how many instances run
+    Scale(scale::Args),
+    /// Replace all instances by new ones, without a gap
+    Restart(restart::Args),
+    /// Show who changed what, when and why
+    Journal(journal::Args),
+    /// Show what runs and what needs attention
+    Status(status::Args),
+    /// Create, list, show and destroy apps
+    #[command(subcommand)]
+    App(app::Verb),
+    /// Create, list and revoke tokens for access over TCP
+    #[command(subcommand)]
+    Token(token::Verb),
+    /// Print shell completions
+    Completions(completions::Args),
+    /// Run a balancer (started by `tandem up`)
+    #[command(hide = true)]
+    Balancer(roles::balancer::Args),
+    /// Run one instance or job (started by the runner)
+    #[command(hide = true)]
+    Shim(roles::shim::Args),
+}
+
+/// Runs a verb to its end.
+///
+/// # Errors
+///
+/// Why it was refused or failed.
+pub(crate) fn run(command: Command, global: Global, output: Output) -> Result<Exit, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::chain("start the event loop", &e))?;
+    let session = Session::new(global, output);
+    let exit = runtime.block_on(Box::pin(dispatch(command, &session)));
+    runtime.shutdown_background();
+    exit
+}
+
+async fn dispatch(command: Command, session: &Session) -> Result<Exit, Failure> {
+    match command {
+        Command::Down(args) => down::run(args, session).await,
+        Command::Deploy(args) => deploy::run(args, session).await,
+        Command::Rollback(args) => rollback::run(args, session).await,
+        Command::Releases(args) => releases::run(args, session).await,
+        Command::Release(verb) => release::run(verb, session).await,
+        Command::Rollout(verb) => rollout::run(verb, session).await,
+        Command::Ps(args) => ps::run(args, session).await,
+        Command::Logs(args) => logs::run(args, session).await,
+        Command::Config(verb) => config::run(verb, session).await,
+        Command::Scale(args) => scale::run(args, session).await,
+        Command::Restart(args) => restart::run(args, session).await,
+        Command::Journal(args) => journal::run(args, session).await,
+        Command::Status(args) => status::run(args, session).await,
+        Command::App(verb) => app::run(verb, session).await,
+        Command::Token(verb) => token::run(verb, session).await,
+        Command::Completions(args) => completions::run(&args, session),
+        Command::Up(_) | Command::Balancer(_) | Command::Shim(_) => unreachable!("roles start in main"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,94 @@
+//! `tandem status`: what runs, and what a person should look at.
+
+use std::fmt::Write;
+
+use tandem_types::api::{AppSummary, Status};
+use tandem_types::instance::Isolation;
+
+use super::app;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::{Cell, Style, Table, ago, count};
+use crate::session::Session;
+
+/// Arguments of `status`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  tandem status
+  tandem status --json | jq .problems")]
+pub(crate) struct Args {}
+
+pub(super) async fn run(_args: Args, session: &Session) -> Result<Exit, Failure> {
+    let status: Status = session.client()?.get("/v1/status").await?;
+    let now = session.clock.now();
+    session.output.show(&status, |status| render(status, session.output.data_style(), now))?;
+    Ok(Exit::Done)
+}
+
+fn render(status: &Status, style: Style, now: jiff::Timestamp) -> String {
+    let mut text = format!(
+        "tandem {}, started {}, revision {}, routing {}\n",
+        status.version,
+        ago(status.started, now),
+        status.cursor.revision,
+        status.epoch
+    );
+    if status.problems.is_empty() {
+        let _ = writeln!(text, "{}", style.green("all is well"));
+    }
+    for problem in &status.problems {
+        let _ = writeln!(text, "{} {problem}", style.yellow("attention:"));
+    }
+    let _ = write!(text, "\n{}", hosts(status, style));
+    let _ = write!(text, "\n{}", balancers(status, style));
+    let _ = write!(text, "\n{}", apps(&status.apps, style));
+    text
+}
+
+fn hosts(status: &Status, style: Style) -> String {
+    let mut table = Table::new(&["HOST", "STATE", "ISOLATION", "INSTANCES"]);
+    for host in &status.hosts {
+        let isolation = match host.isolation {
+            Some(Isolation::Sandbox) => "sandbox".into(),
+            Some(Isolation::Plain) => Cell::painted("plain (none)", |text| style.yellow(text)),
+            None => "".into(),
+        };
+        table.row([host.name.as_str().into(), live(host.live, style), isolation, host.instances.into()]);
+    }
+    table.render(style, "no host has reported yet")
+}
+
+fn balancers(status: &Status, style: Style) -> String {
+    let mut table = Table::new(&["BALANCER", "STATE", "EPOCH", "REQUESTS", "HTTP"]);
+    for balancer in &status.balancers {
+        let addresses: Vec<String> = balancer.status.http.iter().map(|a| format!("http://{a}")).collect();
+        table.row([
+            balancer.status.balancer.as_str().into(),
+            live(balancer.live, style),
+            balancer.status.serving.into(),
+            balancer.status.requests.into(),
+            addresses.join(" ").into(),
+        ]);
+    }
+    table.render(style, "no balancer has reported yet")
+}
+
+fn apps(apps: &[AppSummary], style: Style) -> String {
+    let environments: usize = apps.iter().map(|app| app.environments.len()).sum();
+    let heading = format!(
+        "{}, {}\n",
+        count(apps.len() as u64, "app", "apps"),
+        count(environments as u64, "environment", "environments")
+    );
+    let table = app::table(apps, style);
+    if apps.is_empty() { table } else { format!("{}{table}", style.dim(&heading)) }
+}
+
+fn live(live: bool, style: Style) -> Cell {
+    if live {
+        Cell::painted("live", |text| style.green(text))
+    } else {
+        Cell::painted("silent", |text| style.red(text))
+    }
+}

@@ -1,0 +1,80 @@
+//! What can be typed: the help texts as snapshots, and the rules that hold for every verb.
+
+use clap::{CommandFactory, Parser};
+
+use super::{Cli, Command};
+
+fn parse(line: &str) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(line.split(' '))
+}
+
+#[test]
+fn the_command_line_is_well_formed() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn the_top_level_help_lists_every_verb() {
+    let help = Cli::command().term_width(100).render_help().to_string();
+    insta::assert_snapshot!(help);
+}
+
+#[test]
+fn every_visible_verb_has_one_line_and_examples() {
+    fn check(command: &clap::Command) {
+        for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set() && verb.get_name() != "help")
+        {
+            let name = format!("{} {}", command.get_name(), verb.get_name());
+            let about = verb.get_about().map(ToString::to_string).unwrap_or_default();
+            assert!(!about.is_empty() && about.len() < 80 && !about.ends_with('.'), "{name}: {about:?}");
+            if verb.has_subcommands() {
+                check(verb);
+                continue;
+            }
+            let after = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(after.contains("Example"), "{name} has no examples");
+        }
+    }
+    check(&Cli::command());
+}
+
+#[test]
+fn global_options_may_stand_behind_the_verb() {
+    let cli = parse("tandem deploy --app shop --env staging -m why --no-wait --json").expect("it parses");
+    assert_eq!(cli.global.app.map(|app| app.to_string()).as_deref(), Some("shop"));
+    assert_eq!(cli.global.env.as_str(), "staging");
+    assert_eq!(cli.global.message.as_deref(), Some("why"));
+    assert!(cli.global.no_wait && cli.global.json);
+}
+
+#[test]
+fn a_misspelled_verb_or_flag_is_refused_with_exit_code_2_and_a_suggestion() {
+    for (line, suggestion) in [("tandem deplyo", "deploy"), ("tandem ps --jsn", "--json")] {
+        let error = parse(line).expect_err("it is misspelled");
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains(suggestion), "{error}");
+    }
+}
+
+#[test]
+fn wrong_names_and_numbers_are_refused_with_what_is_expected() {
+    for (line, part) in [
+        ("tandem ps --app Shop", "lower-case letters"),
+        ("tandem rollback b7", "such as r12"),
+        ("tandem scale web", "PROCESS=NUMBER"),
+        ("tandem config set 1A=x", "no digit first"),
+        ("tandem token create A/B", "hyphens"),
+    ] {
+        let error = parse(line).expect_err("it is wrong");
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains(part), "{line}: {error}");
+    }
+}
+
+#[test]
+fn the_short_options_that_people_know_work() {
+    let cli = parse("tandem logs -f -n 5 --process worker").expect("it parses");
+    assert!(matches!(cli.command, Command::Logs(_)));
+    let cli = parse("tandem scale web=3 worker=2").expect("it parses");
+    assert!(matches!(cli.command, Command::Scale(_)));
+}

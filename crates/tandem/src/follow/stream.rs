@@ -1,0 +1,101 @@
+//! The events of a rollout as one unbroken stream over connections that may break.
+
+use std::time::Duration;
+
+use futures_util::TryStreamExt;
+use futures_util::stream::BoxStream;
+use tandem_kit::api::{self, Client};
+use tandem_types::event::RolloutEvent;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::Followed;
+use crate::failure::Failure;
+use crate::session::Session;
+
+/// Wait between two attempts to reach the server again.
+const RETRY: Duration = Duration::from_millis(500);
+/// Attempts before the command gives up: half a minute, enough for an upgrade of the server.
+const ATTEMPTS: u32 = 60;
+
+/// Events in order, each once.
+pub(super) struct Events<'a> {
+    session: &'a Session,
+    client: Client,
+    followed: &'a Followed,
+    stream: Option<BoxStream<'static, Result<RolloutEvent, api::Error>>>,
+    seen: u64,
+    failures: u32,
+    deadline: Option<Instant>,
+}
+
+impl<'a> Events<'a> {
+    /// From the first event on; connects at the first [`Events::next`].
+    ///
+    /// # Errors
+    ///
+    /// A server address that makes no sense.
+    pub(super) fn new(session: &'a Session, followed: &'a Followed) -> Result<Self, Failure> {
+        let client = session.client()?.clone();
+        Ok(Self { session, client, followed, stream: None, seen: 0, failures: 0, deadline: None })
+    }
+
+    /// From now on the stream ends after this time, whatever comes.
+    pub(super) fn limit(&mut self, length: Duration) {
+        self.deadline.get_or_insert_with(|| Instant::now() + length);
+    }
+
+    /// The next event; none after the limit.
+    ///
+    /// # Errors
+    ///
+    /// A refusal, or a server that does not come back.
+    pub(super) async fn next(&mut self) -> Result<Option<RolloutEvent>, Failure> {
+        let Some(deadline) = self.deadline else { return self.next_event().await.map(Some) };
+        match timeout_at(deadline, self.next_event()).await {
+            Ok(event) => event.map(Some),
+            Err(_) => Ok(None),
+        }
+    }
+
+    async fn next_event(&mut self) -> Result<RolloutEvent, Failure> {
+        loop {
+            match self.try_next().await {
+                Ok(Some(event)) if event.sequence > self.seen => {
+                    self.seen = event.sequence;
+                    self.failures = 0;
+                    return Ok(event);
+                }
+                Ok(Some(_)) => {}
+                Ok(None) => self.broken(None).await?,
+                Err(problem @ api::Error::Problem(_)) => return Err(problem.into()),
+                Err(error) => self.broken(Some(error)).await?,
+            }
+        }
+    }
+
+    async fn try_next(&mut self) -> Result<Option<RolloutEvent>, api::Error> {
+        let connected = self.stream.take().unwrap_or_else(|| self.connect());
+        self.stream.insert(connected).try_next().await
+    }
+
+    fn connect(&self) -> BoxStream<'static, Result<RolloutEvent, api::Error>> {
+        let path = format!("rollouts/{}/events?follow=true&after={}", self.followed.rollout, self.seen);
+        self.client.lines(&self.followed.place.path(&path))
+    }
+
+    /// Waits before the next attempt, or gives up. The first failure is told, not every one.
+    async fn broken(&mut self, error: Option<api::Error>) -> Result<(), Failure> {
+        self.stream = None;
+        self.failures += 1;
+        if self.failures == 2 {
+            self.session.output.note("the connection to the server is lost; waiting for it to come back");
+        }
+        if self.failures >= ATTEMPTS {
+            let failure = error.map_or_else(|| Failure::new("the server ended the stream"), Failure::from);
+            let watch = format!("tandem rollout watch {}", self.followed.rollout);
+            return Err(failure.hint(format!("the rollout goes on where it can: `{watch}`")));
+        }
+        sleep(RETRY).await;
+        Ok(())
+    }
+}

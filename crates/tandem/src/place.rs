@@ -1,0 +1,179 @@
+//! Which app a command is about when nobody says so: what the folder declares, what it is called, or the only app
+//! that the server knows.
+
+use std::path::{Path, PathBuf};
+
+use tandem_types::api::AppSummary;
+use tandem_types::{AppName, EnvironmentName};
+
+use crate::failure::Failure;
+
+/// Longest app name; see [`AppName`].
+const LONGEST_NAME: usize = 40;
+/// Files that make a folder an app of its own, so that no folder above it is looked at.
+const MARKS: [&str; 3] = ["tandem.toml", "Procfile", "manage.py"];
+
+/// An app's environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// The app.
+    pub(crate) app: AppName,
+    /// The environment.
+    pub(crate) environment: EnvironmentName,
+}
+
+impl Place {
+    /// An app's environment.
+    pub(crate) fn new(app: AppName, environment: EnvironmentName) -> Self {
+        Self { app, environment }
+    }
+
+    /// The API's path of something in this environment.
+    pub(crate) fn path(&self, rest: &str) -> String {
+        format!("/v1/apps/{}/envs/{}/{rest}", self.app, self.environment)
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.app, self.environment)
+    }
+}
+
+/// The folder the command was typed in.
+///
+/// # Errors
+///
+/// Where it was deleted meanwhile.
+pub(crate) fn current_folder() -> Result<PathBuf, Failure> {
+    std::env::current_dir().map_err(|e| Failure::chain("find the current folder", &e))
+}
+
+/// The folder that holds the app: this one, or the nearest above it with a `tandem.toml`, up to the root of the
+/// git work tree and never beyond it: what lies outside belongs to somebody else.
+pub(crate) fn app_folder(start: &Path) -> PathBuf {
+    if MARKS.iter().any(|mark| start.join(mark).exists()) || !in_git(start) {
+        return start.to_owned();
+    }
+    let mut folder = start;
+    loop {
+        if folder.join("tandem.toml").exists() {
+            return folder.to_owned();
+        }
+        match folder.parent() {
+            Some(parent) if !folder.join(".git").exists() => folder = parent,
+            _ => return start.to_owned(),
+        }
+    }
+}
+
+fn in_git(folder: &Path) -> bool {
+    folder.ancestors().any(|folder| folder.join(".git").exists())
+}
+
+/// The name that the app file of this folder, or of one above it, declares.
+///
+/// # Errors
+///
+/// An app file that cannot be read or understood.
+pub(crate) fn declared(folder: &Path) -> Result<Option<AppName>, Failure> {
+    let folder = app_folder(folder);
+    let file = tandem_build::app_file::read(&folder).map_err(|e| Failure::from(e.to_problem()))?;
+    Ok(file.and_then(|file| file.app))
+}
+
+/// The folder's name made into a valid app name: `My Shop_2` → `my-shop-2`. None where nothing is left of it.
+pub(crate) fn name_of(folder: &Path) -> Option<AppName> {
+    let raw = app_folder(folder).file_name()?.to_string_lossy().to_lowercase();
+    let mut name = String::new();
+    for c in raw.chars() {
+        match c {
+            'a'..='z' | '0'..='9' => name.push(c),
+            _ if name.is_empty() || name.ends_with('-') => {}
+            _ => name.push('-'),
+        }
+    }
+    if name.starts_with(|c: char| c.is_ascii_digit()) {
+        name.insert_str(0, "app-");
+    }
+    name.truncate(LONGEST_NAME);
+    name.trim_end_matches('-').parse().ok()
+}
+
+/// The app meant where the folder declares none, and whether it was guessed: the one called like the folder, else
+/// the only one.
+///
+/// # Errors
+///
+/// Where there is none or more than one.
+pub(crate) fn choose(folder: Option<AppName>, apps: &[AppSummary]) -> Result<(AppName, bool), Failure> {
+    if let Some(named) = apps.iter().find(|app| Some(&app.name) == folder.as_ref()) {
+        return Ok((named.name.clone(), false));
+    }
+    match apps {
+        [only] => Ok((only.name.clone(), true)),
+        [] => Err(Failure::new("there is no app on this server yet")
+            .hint("type `tandem deploy` in the folder of your app")),
+        several => {
+            let names: Vec<_> = several.iter().map(|app| app.name.as_str()).collect();
+            Err(Failure::new("this folder does not say which app is meant")
+                .detail(format!("apps on this server: {}", names.join(", ")))
+                .hint(format!("add `--app {}`, or go to the app's folder", names[0])))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn summary(name: &str) -> AppSummary {
+        AppSummary {
+            name: name.parse().expect("a valid name"),
+            created: jiff::Timestamp::UNIX_EPOCH,
+            environments: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn folder_names_become_valid_app_names() {
+        for (folder, name) in [
+            ("/srv/guestbook", Some("guestbook")),
+            ("/srv/My Shop_2", Some("my-shop-2")),
+            ("/srv/2048", Some("app-2048")),
+            ("/srv/--weird--", Some("weird")),
+            ("/srv/日本", None),
+            ("/", None),
+        ] {
+            assert_eq!(name_of(Path::new(folder)).map(|n| n.to_string()).as_deref(), name, "{folder}");
+        }
+        let long = format!("/srv/{}", "ab-".repeat(30));
+        assert!(name_of(Path::new(&long)).is_some_and(|name| name.as_str().len() <= LONGEST_NAME));
+    }
+
+    #[test]
+    fn the_folder_wins_over_the_only_app_and_several_apps_are_listed() {
+        let (shop, blog) = (summary("shop"), summary("blog"));
+        let named = choose("shop".parse().ok(), &[blog.clone(), shop.clone()]).expect("it is there");
+        assert_eq!(named, (shop.name.clone(), false));
+        let only = choose("other".parse().ok(), std::slice::from_ref(&blog)).expect("only one is there");
+        assert_eq!(only, (blog.name.clone(), true));
+        assert!(choose(None, &[]).is_err());
+        assert!(choose("other".parse().ok(), &[blog, shop]).is_err());
+    }
+
+    #[test]
+    fn the_app_file_is_found_upwards_but_not_beyond_the_work_tree() {
+        let root = tempfile::tempdir().expect("a temporary folder");
+        let inner = root.path().join("repo/src/deep");
+        std::fs::create_dir_all(&inner).expect("folders");
+        std::fs::File::create(root.path().join("tandem.toml")).expect("a file");
+        assert_eq!(app_folder(&inner), inner, "without git nothing above is looked at");
+        std::fs::create_dir(root.path().join("repo/.git")).expect("a folder");
+        assert_eq!(app_folder(&inner), inner, "the file beyond the work tree is not ours");
+        std::fs::File::create(root.path().join("repo/tandem.toml")).expect("a file");
+        assert_eq!(app_folder(&inner), root.path().join("repo"));
+        std::fs::File::create(inner.join("Procfile")).expect("a file");
+        assert_eq!(app_folder(&inner), inner, "a folder with a Procfile is an app of its own");
+    }
+}

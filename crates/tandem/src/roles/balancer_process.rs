@@ -1,0 +1,270 @@
+//! A balancer's process as seen from outside: how it is started, found again and ended.
+//!
+//! `tandem_balancer::Process` tells who serves for a state folder: the lock there proves that it lives, so nobody else's
+//! process is ever taken for it.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tandem_balancer::Process;
+use tandem_kit::api::Server;
+use tandem_kit::files;
+use tandem_kit::paths::DataDir;
+use tandem_types::HostName;
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep};
+
+use crate::failure::Failure;
+
+/// Time a balancer has from its start to serving.
+const START_LIMIT: Duration = Duration::from_secs(15);
+/// Time it has from the signal to its end: 30 s for requests under way, and some.
+const STOP_LIMIT: Duration = Duration::from_secs(40);
+/// Time between two looks at a process that is waited for.
+const INTERVAL: Duration = Duration::from_millis(20);
+/// As [`INTERVAL`], where nobody waits.
+const IDLE_INTERVAL: Duration = Duration::from_millis(500);
+/// Its log is put aside (one generation) when it is this long at a start.
+const LOG_BYTES: u64 = 4 * 1024 * 1024;
+/// Lines of its log shown when it does not start.
+const TAIL_LINES: usize = 12;
+
+/// The balancer that should run.
+#[derive(Debug, Clone)]
+pub(super) struct Wanted {
+    /// Where it should serve. A port that was picked stays the same at a new start.
+    pub(super) http: Vec<SocketAddr>,
+    host: HostName,
+    server: String,
+    program: PathBuf,
+}
+
+impl Wanted {
+    /// A balancer of this program.
+    pub(super) fn new(host: HostName, server: &Server, http: Vec<SocketAddr>) -> Result<Self, Failure> {
+        let program = std::env::current_exe().map_err(|e| Failure::chain("find the tandem program", &e))?;
+        Ok(Self { http, host, server: server.to_string(), program })
+    }
+
+    /// Whether a running one is as good: it serves there (port 0 is content with any), and is the same program, not
+    /// an older one of the same name.
+    fn is_met_by(&self, process: &Process) -> bool {
+        let serves = |(wanted, real): (&SocketAddr, &SocketAddr)| {
+            wanted.ip() == real.ip() && (wanted.port() == 0 || wanted.port() == real.port())
+        };
+        self.http.len() == process.http.len()
+            && self.http.iter().zip(&process.http).all(serves)
+            && same_program(process.pid).unwrap_or(false)
+    }
+}
+
+/// Whether a process runs the very file that this one runs.
+fn same_program(pid: u32) -> io::Result<bool> {
+    let (ours, other) =
+        (std::fs::metadata("/proc/self/exe")?, std::fs::metadata(format!("/proc/{pid}/exe"))?);
+    Ok((ours.dev(), ours.ino()) == (other.dev(), other.ino()))
+}
+
+/// Why a balancer does not serve.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StartError {
+    /// It could not be started at all.
+    #[error("it cannot be started")]
+    Spawn(#[source] io::Error),
+    /// It ended.
+    #[error("it ended before it served ({status})\n{log}")]
+    Ended {
+        /// How.
+        status: ExitStatus,
+        /// Its last words.
+        log: String,
+    },
+    /// It does nothing.
+    #[error("it did not serve within {START_LIMIT:?}\n{0}")]
+    Late(String),
+}
+
+/// A balancer that serves.
+pub(super) struct Running {
+    process: Process,
+    data: DataDir,
+    /// Where it is our child.
+    child: Option<Child>,
+}
+
+impl Running {
+    /// The one that serves for a data folder, whoever started it.
+    pub(super) fn find(data: &DataDir) -> Option<Self> {
+        let process = Process::find(&data.balancer()).ok()??;
+        Some(Self { process, data: data.clone(), child: None })
+    }
+
+    /// Starts one and waits until it serves.
+    pub(super) async fn start(data: &DataDir, wanted: &Wanted) -> Result<Self, StartError> {
+        let mut child = spawn(data, wanted).map_err(StartError::Spawn)?;
+        let pid = child.id();
+        let deadline = Instant::now() + START_LIMIT;
+        loop {
+            if let Some(status) = child.try_wait().map_err(StartError::Spawn)? {
+                return Err(StartError::Ended { status, log: tail(data) });
+            }
+            if let Some(found) = Self::find(data).filter(|found| Some(found.process.pid) == pid) {
+                return Ok(Self { child: Some(child), ..found });
+            }
+            if Instant::now() >= deadline {
+                // It ended by itself meanwhile, or it is of no use.
+                let _ = child.start_kill();
+                return Err(StartError::Late(tail(data)));
+            }
+            sleep(INTERVAL).await;
+        }
+    }
+
+    /// Whether there is no need for another one.
+    pub(super) fn meets(&self, wanted: &Wanted) -> bool {
+        wanted.is_met_by(&self.process)
+    }
+
+    /// Its process id.
+    pub(super) fn pid(&self) -> u32 {
+        self.process.pid
+    }
+
+    /// Where it serves.
+    pub(super) fn addresses(&self) -> Vec<SocketAddr> {
+        self.process.http.clone()
+    }
+
+    /// Waits for its end and says how it ended.
+    pub(super) async fn ended(&mut self) -> String {
+        let how = match &mut self.child {
+            Some(child) => match child.wait().await {
+                Ok(status) => format!("ended ({status})"),
+                Err(error) => format!("is lost: {error}"),
+            },
+            None => {
+                while self.lives() {
+                    sleep(IDLE_INTERVAL).await;
+                }
+                "ended".to_owned()
+            }
+        };
+        format!(
+            "process {} {how}; the last lines of {}:\n{}",
+            self.pid(),
+            log_file(&self.data).display(),
+            tail(&self.data)
+        )
+    }
+
+    /// Ends it: a signal, time for requests under way, then the end.
+    pub(super) async fn stop(self) {
+        self.signal(Signal::SIGTERM);
+        let deadline = Instant::now() + STOP_LIMIT;
+        while self.lives() {
+            if Instant::now() >= deadline {
+                tracing::warn!("balancer: process {} did not end in time and is killed", self.pid());
+                self.signal(Signal::SIGKILL);
+                return;
+            }
+            sleep(INTERVAL).await;
+        }
+    }
+
+    /// The lock tells: it ends with its holder, and what the holder wrote names it.
+    fn lives(&self) -> bool {
+        let found = Process::find(&self.data.balancer());
+        found.is_ok_and(|found| found.is_some_and(|process| process.pid == self.process.pid))
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.pid()).expect("process ids of Linux fit");
+        if self.lives()
+            && let Err(error) = kill(Pid::from_raw(pid), signal)
+        {
+            tracing::warn!("failed to send {signal} to the balancer (process {pid}): {error}");
+        }
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the binary's one place that starts a process: its own balancer"
+)]
+fn spawn(data: &DataDir, wanted: &Wanted) -> io::Result<Child> {
+    let log = open_log(data)?;
+    let mut command = Command::new(&wanted.program);
+    command.arg("balancer").args(["--name", wanted.host.as_str(), "--server", &wanted.server]);
+    command.arg("--state").arg(data.balancer());
+    for address in &wanted.http {
+        command.arg("--http").arg(address.to_string());
+    }
+    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).kill_on_drop(false).spawn()
+}
+
+/// Its output goes to a file: a pipe would end with this process.
+fn open_log(data: &DataDir) -> io::Result<File> {
+    files::ensure_dir(&data.balancer(), 0o700)?;
+    let path = log_file(data);
+    if std::fs::metadata(&path).is_ok_and(|log| log.len() >= LOG_BYTES) {
+        std::fs::rename(&path, path.with_extension("old.log"))?;
+    }
+    OpenOptions::new().create(true).append(true).open(path)
+}
+
+fn tail(data: &DataDir) -> String {
+    let text = std::fs::read_to_string(log_file(data)).unwrap_or_default();
+    let skipped = text.lines().count().saturating_sub(TAIL_LINES);
+    text.lines().skip(skipped).collect::<Vec<_>>().join("\n")
+}
+
+fn log_file(data: &DataDir) -> PathBuf {
+    data.balancer().join("balancer.log")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn process(pid: u32, http: &[&str]) -> Process {
+        Process {
+            pid,
+            id: "box".parse().expect("a name"),
+            started: jiff::Timestamp::UNIX_EPOCH,
+            http: http.iter().map(|text| text.parse().expect("an address")).collect(),
+            version: "0.1.0".to_owned(),
+        }
+    }
+
+    fn wanted(http: &[&str]) -> Wanted {
+        let http = http.iter().map(|text| text.parse().expect("an address")).collect();
+        let server = "unix:/api.sock".parse().expect("an address");
+        Wanted::new("box".parse().expect("a name"), &server, http).expect("this program")
+    }
+
+    #[test]
+    fn a_running_balancer_is_taken_over_only_at_the_same_addresses() {
+        let me = std::process::id();
+        let running = process(me, &["127.0.0.1:8080", "[::1]:8080"]);
+        assert!(wanted(&["127.0.0.1:8080", "[::1]:8080"]).is_met_by(&running));
+        assert!(wanted(&["127.0.0.1:0", "[::1]:0"]).is_met_by(&running), "any port will do");
+        for other in
+            [&["127.0.0.1:8081", "[::1]:8080"][..], &["127.0.0.1:8080"], &["[::1]:8080", "127.0.0.1:8080"]]
+        {
+            assert!(!wanted(other).is_met_by(&running), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_balancer_of_another_program_is_replaced() {
+        let other = process(1, &["127.0.0.1:8080"]);
+        assert!(!wanted(&["127.0.0.1:8080"]).is_met_by(&other), "process 1 is not this program");
+    }
+}

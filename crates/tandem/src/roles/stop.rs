@@ -1,0 +1,62 @@
+//! The end of an installation as `tandem down` sees it: waiting for a server that stops, or stopping what a killed one
+//! left behind.
+//!
+//! Instances and the balancer outlive the server by design, so a `kill -9` of it leaves them serving. Nobody but a server
+//! could stop them then; this does what the server would: it takes the lock, runs a runner that only stops, and ends
+//! the balancer last.
+
+use std::path::Path;
+use std::time::Duration;
+
+use tandem_kit::api::Server;
+use tandem_kit::files::{self, LockGuard};
+use tandem_kit::paths::DataDir;
+use tokio::time::sleep;
+
+use super::supervise;
+use super::up::runner::Runner;
+use crate::failure::{Failure, chain_of};
+use crate::output::Spinner;
+use crate::session::Session;
+
+/// Time between two looks at the lock.
+const INTERVAL: Duration = Duration::from_millis(50);
+
+/// Returns when no process of this data folder's installation is left.
+///
+/// # Errors
+///
+/// There is no data folder, or what was left behind cannot be stopped.
+pub(crate) async fn wait_or_stop(session: &Session) -> Result<(), Failure> {
+    let folder = session.data();
+    if !folder.is_dir() {
+        return Err(nothing(&folder));
+    }
+    let data =
+        DataDir::open(&folder).map_err(|error| Failure::new(format!("failed to {}", chain_of(&error))))?;
+    let spinner = Spinner::new(&session.output);
+    spinner.show("waiting for apps to stop");
+    let _lock = wait_for_lock(&data).await?;
+    let runner = Runner::start(&data, Server::Unix(data.api_socket()), &session.clock).await?;
+    runner.stop_all().await;
+    supervise::stop(&data).await;
+    data.remove_runtime().map_err(|error| Failure::new(format!("failed to {}", chain_of(&error))))
+}
+
+fn nothing(folder: &Path) -> Failure {
+    Failure::new(format!("nothing runs: there is no data folder {}", folder.display()))
+        .hint("name another one with --data or TANDEM_DATA")
+}
+
+/// The server holds the lock until everything it could stop is stopped. How long that takes is up to the apps' stop
+/// times, so there is no limit here; Ctrl-C ends the waiting.
+async fn wait_for_lock(data: &DataDir) -> Result<LockGuard, Failure> {
+    loop {
+        let lock =
+            files::lock_exclusive(&data.lock()).map_err(|e| Failure::chain("lock the data folder", &e))?;
+        if let Some(lock) = lock {
+            return Ok(lock);
+        }
+        sleep(INTERVAL).await;
+    }
+}

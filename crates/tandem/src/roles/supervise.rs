@@ -1,0 +1,158 @@
+//! The balancer's process as `tandem up` sees it: started in a session of its own, taken over when it is there already,
+//! started again when it dies, stopped only when everything stops.
+//!
+//! Traffic must outlive the server, so the balancer is never tied to this process: its record
+//! (see [`super::balancer_process`]) is how a later `tandem up`, or `tandem down`, finds it.
+
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use tandem_kit::api::Server;
+use tandem_kit::paths::DataDir;
+use tandem_kit::tasks::{self, Owned};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use super::balancer_process::{Running, Wanted};
+use super::up::machine;
+use crate::failure::{Failure, chain_of};
+
+/// First wait before a balancer that died is started again; doubles up to [`LONGEST_WAIT`].
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+/// Longest wait between two starts: people who fixed the cause do not want to wait for long.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// A balancer that ran this long starts the back-off anew.
+const FORGIVEN: Duration = Duration::from_secs(60);
+
+/// Keeps a balancer running.
+pub(super) struct Supervisor {
+    data: DataDir,
+    failed: watch::Receiver<Option<String>>,
+    task: Owned<()>,
+}
+
+/// Takes over the balancer that runs for this data folder, or starts one.
+///
+/// # Errors
+///
+/// An address that is in use or not allowed, told before anything is started.
+pub(super) async fn start(
+    data: &DataDir,
+    server: &Server,
+    http: Vec<SocketAddr>,
+) -> Result<Supervisor, Failure> {
+    let mut wanted = Wanted::new(machine::host_name(data)?, server, http)?;
+    let adopted = Running::find(data).filter(|running| running.meets(&wanted));
+    let first = match adopted {
+        Some(running) => {
+            tracing::info!("balancer: took over the running one (process {})", running.pid());
+            wanted.http = running.addresses();
+            Some(running)
+        }
+        None => {
+            end_other(data).await;
+            wanted.http.iter().try_for_each(|address| ensure_free(*address))?;
+            None
+        }
+    };
+    let (tell, failed) = watch::channel(None);
+    let task = tasks::owned("balancer-supervisor", keep_running(data.clone(), wanted, first, tell));
+    Ok(Supervisor { data: data.clone(), failed, task })
+}
+
+impl Supervisor {
+    /// Whether the first start failed.
+    ///
+    /// # Errors
+    ///
+    /// Then, with what the balancer said.
+    pub(super) async fn check_start(&self) -> Result<(), Failure> {
+        match self.failed.borrow().clone() {
+            None => Ok(()),
+            Some(reason) => Err(Failure::new("the balancer does not start").detail(reason)),
+        }
+    }
+
+    /// Ends the supervision; the balancer goes on.
+    pub(super) fn leave(self) {
+        drop(self.task);
+    }
+
+    /// Ends the supervision and the balancer: requests under way get their time.
+    pub(super) async fn stop(self) {
+        drop(self.task);
+        stop(&self.data).await;
+    }
+}
+
+/// Stops the balancer of a data folder, if one runs.
+pub(super) async fn stop(data: &DataDir) {
+    if let Some(running) = Running::find(data) {
+        running.stop().await;
+    }
+}
+
+/// A balancer of other addresses or of another program finishes its requests and goes.
+async fn end_other(data: &DataDir) {
+    if let Some(other) = Running::find(data) {
+        let pid = other.pid();
+        tracing::info!("balancer: replacing process {pid}: it serves other addresses or is another program");
+        other.stop().await;
+    }
+}
+
+/// Finds out here whether the port can be had: an error of this process is seen, one of the balancer's is in its log.
+fn ensure_free(address: SocketAddr) -> Result<(), Failure> {
+    let Err(error) = TcpListener::bind(address) else { return Ok(()) };
+    Err(match error.kind() {
+        std::io::ErrorKind::AddrInUse => Failure::new(format!(
+            "the balancer cannot listen on {address}: the port is in use"
+        ))
+        .hint(format!("name another one with `--http {}:PORT`, or let port 0 pick one", bracketed(address))),
+        std::io::ErrorKind::PermissionDenied => {
+            Failure::new(format!("the balancer cannot listen on {address}: ports below 1024 need root"))
+                .hint("start `tandem up` as root, or name a port from 1024 on with --http")
+        }
+        _ => Failure::chain(&format!("listen on {address}"), &error),
+    })
+}
+
+fn bracketed(address: SocketAddr) -> String {
+    let text = address.to_string();
+    text.rsplit_once(':').map_or(text.clone(), |(ip, _)| ip.to_owned())
+}
+
+async fn keep_running(
+    data: DataDir,
+    mut wanted: Wanted,
+    mut running: Option<Running>,
+    tell: watch::Sender<Option<String>>,
+) {
+    let mut wait = FIRST_WAIT;
+    let mut served = running.is_some();
+    loop {
+        let since = Instant::now();
+        let started = match running.take() {
+            Some(running) => Ok(running),
+            None => Running::start(&data, &wanted).await,
+        };
+        let ended = match started {
+            Ok(mut running) => {
+                served = true;
+                // A port that was picked stays: people and load balancers know it by now.
+                wanted.http = running.addresses();
+                running.ended().await
+            }
+            Err(error) => chain_of(&error),
+        };
+        if !served {
+            tell.send_replace(Some(ended.clone()));
+        }
+        if since.elapsed() >= FORGIVEN {
+            wait = FIRST_WAIT;
+        }
+        tracing::error!("balancer: {ended}; starting it again in {wait:?}");
+        sleep(wait).await;
+        wait = (wait * 2).min(LONGEST_WAIT);
+    }
+}

@@ -1,0 +1,66 @@
+//! One `tandem up` per data folder: whoever holds the lock has the lease on everything in it.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use tandem_kit::files::{self, LockGuard};
+use tandem_kit::paths::DataDir;
+
+use crate::failure::{Failure, chain_of};
+
+/// Who holds the lock, for the message of whoever comes second. In the runtime folder: a reboot forgets it.
+#[derive(Debug, Serialize, Deserialize)]
+struct Holder {
+    pid: u32,
+}
+
+/// Takes the lock of a data folder; `folder` is how people named it.
+///
+/// # Errors
+///
+/// Somebody else holds it: the message names the process.
+pub(super) fn take(data: &DataDir, folder: &Path) -> Result<LockGuard, Failure> {
+    let lock = files::lock_exclusive(&data.lock()).map_err(|e| Failure::chain("lock the data folder", &e))?;
+    let Some(lock) = lock else { return Err(held(data, folder)) };
+    let holder = Holder { pid: std::process::id() };
+    files::write_json(&file(data), &holder, 0o600)
+        .map_err(|e| Failure::chain("note who holds the lock", &e))?;
+    Ok(lock)
+}
+
+fn held(data: &DataDir, folder: &Path) -> Failure {
+    let holder = files::read_json::<Holder>(&file(data));
+    if let Err(error) = &holder {
+        tracing::debug!("{}", chain_of(error));
+    }
+    let who = match holder.ok().flatten() {
+        Some(holder) => format!(" (process {})", holder.pid),
+        None => String::new(),
+    };
+    let folder = folder.display();
+    Failure::new(format!("another `tandem up`{who} runs on the data folder {folder}")).hint(format!(
+        "`tandem status --data {folder}` shows it, `tandem down --data {folder}` stops it, --data names another folder"
+    ))
+}
+
+fn file(data: &DataDir) -> PathBuf {
+    data.runtime().join("up.json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_one_is_told_which_process_was_first() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let data = DataDir::open(folder.path()).expect("a data folder");
+        let first = take(&data, folder.path()).expect("nobody holds it");
+        let Err(Failure::Told(told)) = take(&data, folder.path()) else { panic!("two hold one lock") };
+        assert!(told.title.contains(&std::process::id().to_string()), "{}", told.title);
+        assert!(told.hint.contains("tandem down --data"), "{}", told.hint);
+        drop(first);
+        drop(take(&data, folder.path()).expect("it is free again"));
+        data.remove_runtime().expect("the runtime folder goes");
+    }
+}

@@ -1,0 +1,133 @@
+//! `tandem up`: server and runner in this process, the balancer as a supervised process of its own.
+//!
+//! The roles stay apart inside: runner and balancer get nothing but the API's socket. What each of them leaves running
+//! when this process ends is decided in [`ending`].
+
+mod ending;
+mod lock;
+pub(super) mod machine;
+mod ready;
+pub(super) mod runner;
+mod server;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use tandem_kit::api::{Client, Server as Address};
+use tandem_kit::clock::Clock;
+use tandem_kit::files::LockGuard;
+use tandem_kit::logging::{self, LogOptions};
+use tandem_kit::paths::{self, DataDir};
+
+use super::supervise::{self, Supervisor};
+use crate::cli::Global;
+use crate::exit::Exit;
+use crate::failure::{Failure, chain_of};
+use crate::output::Output;
+use runner::Runner;
+use server::Server;
+
+/// Where the balancer listens when nothing is said: loopback only, and no port that needs root. Whoever wants the world
+/// to come says so.
+const DEFAULT_HTTP: [&str; 2] = ["127.0.0.1:8080", "[::1]:8080"];
+
+/// Arguments of `up`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Everything Tandem writes lies in the data folder (/var/lib/tandem for root, else ~/.local/share/tandem; --data or
+TANDEM_DATA names another one). Stay in the foreground is all it does; for a service, let systemd start it.
+
+How it ends:
+  Ctrl-C           stops apps, balancer and server; once more leaves at once
+  SIGTERM          ends the server alone: apps and balancer go on, the next `tandem up` takes them over
+  tandem down      stops everything, from any terminal
+
+With root and bubblewrap each app runs in a sandbox of its own; without, as plain processes, which it says loudly.
+
+Examples:
+  tandem up
+  tandem up --http 0.0.0.0:80 --http '[::]:80'      serve the world
+  tandem up --data ./.demo --http 127.0.0.1:0       a throw-away installation on any free port")]
+pub(crate) struct Args {
+    /// Where the balancer serves HTTP; port 0 picks a free one; may be given several times [default: 127.0.0.1:8080 and
+    /// [::1]:8080]
+    #[arg(long, value_name = "ADDRESS")]
+    http: Vec<SocketAddr>,
+    /// Where the API serves TCP, with tokens; port 0 picks a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7070")]
+    api: SocketAddr,
+    /// Write the addresses to this file as JSON once everything answers
+    #[arg(long, value_name = "PATH")]
+    ready_file: Option<PathBuf>,
+}
+
+impl Args {
+    fn http(&self) -> Vec<SocketAddr> {
+        if !self.http.is_empty() {
+            return self.http.clone();
+        }
+        DEFAULT_HTTP.iter().map(|text| text.parse().expect("a constant address")).collect()
+    }
+}
+
+/// Everything that runs.
+struct Parts {
+    data: DataDir,
+    client: Client,
+    server: Server,
+    runner: Runner,
+    balancer: Supervisor,
+    _lock: LockGuard,
+}
+
+/// Runs until it is told to end.
+///
+/// # Errors
+///
+/// What keeps it from starting, or the failure of a part without which it is none.
+pub(crate) fn run(args: Args, global: Global, output: Output) -> Result<Exit, Failure> {
+    let filter = if output.quiet { "warn" } else { "info" };
+    logging::init(LogOptions { filter: filter.to_owned(), ..LogOptions::default() })
+        .map_err(|error| Failure::usage(format!("failed to {}", chain_of(&error))))?;
+    machine::raise_open_files();
+    let runtime = machine::runtime()?;
+    let exit = runtime.block_on(Box::pin(up(args, global, output)));
+    runtime.shutdown_background();
+    exit
+}
+
+async fn up(args: Args, global: Global, output: Output) -> Result<Exit, Failure> {
+    let mut signals = ending::Signals::listen()?;
+    let folder = global.data.clone().unwrap_or_else(paths::default_data_dir);
+    let data =
+        DataDir::open(&folder).map_err(|error| Failure::new(format!("failed to {}", chain_of(&error))))?;
+    let parts = start(&args, &folder, data).await?;
+    let told = tokio::select! {
+        ready = ready::wait(&parts) => ready.and_then(|ready| ready::tell(&ready, &args, &output)),
+        end = ending::wait(&mut signals, &parts) => return ending::carry_out(end, parts, signals).await,
+    };
+    let end = match told {
+        Ok(()) => ending::wait(&mut signals, &parts).await,
+        Err(failure) => ending::End::Failed(failure),
+    };
+    ending::carry_out(end, parts, signals).await
+}
+
+async fn start(args: &Args, folder: &std::path::Path, data: DataDir) -> Result<Parts, Failure> {
+    let lock = lock::take(&data, folder)?;
+    let clock = Clock::system();
+    let server = Server::start(&data, args.api, &clock).await?;
+    let address = Address::Unix(data.api_socket());
+    let client = Client::new(address.clone());
+    let runner = Runner::start(&data, address.clone(), &clock).await?;
+    let balancer = supervise::start(&data, &address, args.http()).await;
+    let balancer = match balancer {
+        Ok(balancer) => balancer,
+        Err(failure) => {
+            runner.leave().await;
+            server.end().await;
+            return Err(failure);
+        }
+    };
+    Ok(Parts { data, client, server, runner, balancer, _lock: lock })
+}

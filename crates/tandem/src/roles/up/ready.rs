@@ -1,0 +1,69 @@
+//! The moment at which everything answers, and how it is told: a line on standard output and a file.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tandem_kit::files;
+use tandem_types::api::{Ready, Status};
+use tandem_types::instance::Address;
+use tokio::time::{Instant, sleep};
+
+use super::{Args, Parts};
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// Longest wait for the parts to answer: a cold disk and a table of hundreds of instances are read in a second or two.
+const LIMIT: Duration = Duration::from_secs(60);
+/// Time between two looks.
+const INTERVAL: Duration = Duration::from_millis(25);
+
+/// Waits until the API answers, the runner has reported and the balancer serves.
+pub(super) async fn wait(parts: &Parts) -> Result<Ready, Failure> {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        parts.balancer.check_start().await?;
+        let status: Result<Status, _> = parts.client.get("/v1/status").await;
+        if let Some(http) = status.as_ref().ok().and_then(serving) {
+            let socket = parts.data.api_socket().display().to_string();
+            return Ok(Ready { http, api: parts.server.api_address(), socket });
+        }
+        if Instant::now() >= deadline {
+            return Err(Failure::new("not everything answers after a minute").detail(missing(status.ok())));
+        }
+        sleep(INTERVAL).await;
+    }
+}
+
+/// Where the balancer serves, once it and the runner report.
+fn serving(status: &Status) -> Option<SocketAddr> {
+    let runner_reports = status.hosts.iter().any(|host| host.live && host.isolation.is_some());
+    let balancer =
+        status.balancers.iter().find(|balancer| balancer.live && !balancer.status.http.is_empty())?;
+    let tcp = |address: &Address| match address {
+        Address::Tcp(address) => Some(*address),
+        Address::Unix(_) => None,
+    };
+    runner_reports.then(|| balancer.status.http.iter().find_map(tcp)).flatten()
+}
+
+fn missing(status: Option<Status>) -> String {
+    match status {
+        None => "the API does not answer".to_owned(),
+        Some(status) if !status.hosts.iter().any(|host| host.live) => {
+            "the runner has not reported".to_owned()
+        }
+        Some(_) => "the balancer has not reported".to_owned(),
+    }
+}
+
+/// Tells the addresses. The line on standard output is for people and for scripts that read one line.
+pub(super) fn tell(ready: &Ready, args: &Args, output: &Output) -> Result<(), Failure> {
+    if let Some(file) = &args.ready_file {
+        files::write_json(file, ready, 0o644).map_err(|e| Failure::chain("write the ready file", &e))?;
+    }
+    if output.json {
+        return output.value(ready);
+    }
+    output.note(format!("API: {} (token), {} (this machine)", ready.api, ready.socket));
+    output.line(format!("ready: http://{}", ready.http))
+}

@@ -1,0 +1,85 @@
+//! One command's conversation with a server: which server, which app, and how to print.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use tandem_kit::api::{Client, Server};
+use tandem_kit::clock::Clock;
+use tandem_kit::paths;
+use tandem_types::api::AppSummary;
+use tandem_types::ids::ParseError;
+
+use crate::cli::Global;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::place::{self, Place};
+
+/// What every verb works with.
+pub(crate) struct Session {
+    /// Options of every verb.
+    pub(crate) global: Global,
+    /// Where words go.
+    pub(crate) output: Output,
+    /// The time.
+    pub(crate) clock: Clock,
+    client: OnceLock<Client>,
+}
+
+impl Session {
+    /// Nothing is connected before a verb asks.
+    pub(crate) fn new(global: Global, output: Output) -> Self {
+        Self { global, output, clock: Clock::system(), client: OnceLock::new() }
+    }
+
+    /// The server's client: `--server`, `TANDEM_SERVER`, else the socket in the data folder.
+    ///
+    /// # Errors
+    ///
+    /// An address that makes no sense. That nobody answers shows at the first request.
+    pub(crate) fn client(&self) -> Result<&Client, Failure> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        let client = Client::new(self.server()?);
+        Ok(self.client.get_or_init(|| client))
+    }
+
+    /// The data folder of this machine's server.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.global.data.clone().unwrap_or_else(paths::default_data_dir)
+    }
+
+    /// The server's address, from the same places as [`Session::client`].
+    ///
+    /// # Errors
+    ///
+    /// An address that makes no sense.
+    pub(crate) fn server(&self) -> Result<Server, Failure> {
+        let Some(address) = &self.global.server else {
+            return Ok(Server::Unix(paths::socket_link(&self.data())));
+        };
+        let server: Server = address.parse().map_err(|e: ParseError| Failure::usage(e.to_string()))?;
+        Ok(server.with_token(self.global.token.clone()))
+    }
+
+    /// The app and environment to act on: `--app`, what the folder says, else the only app there is.
+    ///
+    /// # Errors
+    ///
+    /// Where several apps are meant as well as any, or none.
+    pub(crate) async fn place(&self) -> Result<Place, Failure> {
+        if let Some(app) = &self.global.app {
+            return Ok(Place::new(app.clone(), self.global.env.clone()));
+        }
+        let folder = place::current_folder()?;
+        if let Some(app) = place::declared(&folder)? {
+            return Ok(Place::new(app, self.global.env.clone()));
+        }
+        let apps: Vec<AppSummary> = self.client()?.get("/v1/apps").await?;
+        let (app, guessed) = place::choose(place::name_of(&folder), &apps)?;
+        if guessed {
+            self.output.note(format!("app {app}, the only one on this server"));
+        }
+        Ok(Place::new(app, self.global.env.clone()))
+    }
+}
