@@ -1,13 +1,17 @@
 //! What makes a build of source. The real one is `tandem_build`; control knows only what it asks and gets.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use tandem_blobs::BlobStore;
 use tandem_types::build::Build;
 use tandem_types::event::Event;
 use tandem_types::problem::Problem;
 use tandem_types::rollout::Source;
-use tandem_types::{AppName, BuildNumber};
+use tandem_types::{AppName, BuildNumber, Digest, defaults};
+
+use crate::problem;
 
 /// A builder that its users share.
 pub type SharedBuilder = Arc<dyn Builder>;
@@ -32,4 +36,61 @@ pub struct BuildOrder {
 pub trait Builder: Send + Sync {
     /// Builds, and keeps the parts in the blob store before it answers.
     fn build(&self, order: BuildOrder, events: Events) -> BoxFuture<'static, Result<Build, Problem>>;
+
+    /// URL prefix → root tree of the files that balancers serve under it.
+    ///
+    /// # Errors
+    /// Parts of the build are no longer here.
+    fn static_trees(&self, build: &Build, blobs: &BlobStore) -> Result<BTreeMap<String, Digest>, Problem>;
+
+    /// Roots of trees that the builder's caches name: a sweep that spares them spares the next builds some work.
+    fn cached_roots(&self) -> Vec<Digest>;
+
+    /// Removes everything that is kept for an app.
+    fn forget(&self, app: AppName) -> BoxFuture<'static, ()>;
+}
+
+/// The real builder.
+pub struct SourceBuilder(tandem_build::Builder);
+
+impl SourceBuilder {
+    /// Ready for [`crate::ControlConfig`].
+    #[must_use]
+    pub fn shared(builder: tandem_build::Builder) -> SharedBuilder {
+        Arc::new(Self(builder))
+    }
+}
+
+impl Builder for SourceBuilder {
+    fn build(&self, order: BuildOrder, events: Events) -> BoxFuture<'static, Result<Build, Problem>> {
+        let builder = self.0.clone();
+        let request = tandem_build::BuildRequest {
+            app: order.app,
+            number: order.number,
+            tree: order.source.tree,
+            source: order.source.info,
+            uid: order.uid,
+            timeout: defaults::BUILD_TIMEOUT,
+        };
+        let built = async move { builder.build(request, &*events).await.map_err(|error| error.to_problem()) };
+        Box::pin(built)
+    }
+
+    fn static_trees(&self, build: &Build, blobs: &BlobStore) -> Result<BTreeMap<String, Digest>, Problem> {
+        let trees = tandem_build::static_trees(build, blobs);
+        trees.map_err(|error| problem::internal("find static files", &error))
+    }
+
+    fn cached_roots(&self) -> Vec<Digest> {
+        self.0.roots()
+    }
+
+    fn forget(&self, app: AppName) -> BoxFuture<'static, ()> {
+        let builder = self.0.clone();
+        Box::pin(async move {
+            if let Err(error) = builder.forget(&app).await {
+                problem::internal("remove the build folder", &error);
+            }
+        })
+    }
 }

@@ -42,11 +42,17 @@ impl Housekeeping {
     }
 
     async fn sweep_blobs(&self) {
-        let roots = self.shared.look(live_roots);
+        let mut roots = self.shared.look(live_roots);
         let now = self.shared.now();
         let keep_since = now.checked_sub(BLOBS_KEPT.as_duration()).unwrap_or(Timestamp::MIN);
-        let blobs = self.shared.blobs.clone();
-        let swept = tasks::blocking("sweep blobs", move || blobs.sweep(&roots, keep_since)).await;
+        let (blobs, builder) = (self.shared.blobs.clone(), Arc::clone(&self.shared.builder));
+        let sweep = move || {
+            let cached = builder.cached_roots();
+            let here = blobs.has(&cached);
+            roots.extend(cached.into_iter().zip(here).filter(|(_, here)| *here).map(|(root, _)| root));
+            blobs.sweep(&roots, keep_since)
+        };
+        let swept = tasks::blocking("sweep blobs", sweep).await;
         match swept {
             Ok(swept) => tracing::debug!("swept blobs: {swept:?}"),
             Err(error) => {

@@ -25,8 +25,11 @@ mod status;
 mod tokens;
 mod world;
 
-pub use builder::{BuildOrder, Builder, Events, SharedBuilder};
+pub use builder::{BuildOrder, Builder, Events, SharedBuilder, SourceBuilder};
 pub use config::{Control, ControlConfig, Error};
 pub use handle::Handle;
 pub use place::{Place, RolloutPlace};
 pub use ps::LogSource;
+
+#[cfg(test)]
+mod tests;

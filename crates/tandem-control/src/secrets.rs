@@ -81,7 +81,10 @@ impl Keyring {
                     text.lines().find(|line| !line.starts_with('#')).unwrap_or_default().trim().parse();
                 identity.map(Self::new).map_err(|_| KeyError::Malformed { path })
             }
-            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Self::create(&path),
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {
+                files::ensure_dir(folder, 0o700).map_err(KeyError::Write)?;
+                Self::create(&path)
+            }
             Err(cause) => Err(KeyError::Read { path, cause }),
         }
     }

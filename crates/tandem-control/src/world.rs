@@ -83,6 +83,7 @@ pub(crate) fn gather(mirror: &Mirror, place: &Place, around: &Surroundings) -> O
         rollouts: rollouts.into_iter().filter(|rollout| !rollout.state.is_final()).collect(),
         releases: releases.into_iter().map(|release| (release.number, release)).collect(),
         builds: builds.into_iter().map(|build| (build.number, build)).collect(),
+        static_trees: BTreeMap::new(),
         hosts: around.hosts.clone(),
         assignments: assignments(&mut reader, place),
         observations: hosts(mirror),

@@ -111,7 +111,10 @@ impl Handle {
                 .into_iter()
                 .fold(Transaction::new(cause.clone()), |all, (key, expect)| all.delete(key, expect));
             match self.shared.commit(transaction).await {
-                Ok(_) => return Ok(()),
+                Ok(_) => {
+                    self.shared.builder.forget(app.clone()).await;
+                    return Ok(());
+                }
                 Err(Error::Conflict { .. }) => {}
                 Err(error) => return Err(problem::store("destroy the app", &error)),
             }

@@ -19,6 +19,7 @@ use tandem_types::{BuildNumber, JobId, Timestamp};
 use super::apply;
 use super::builds::Builds;
 use super::followers::{Followers, Job};
+use super::static_files::StaticFiles;
 use crate::builder::BuildOrder;
 use crate::place::Place;
 use crate::shared::Shared;
@@ -32,6 +33,7 @@ pub(super) struct Engine {
     pub(super) shared: Arc<Shared>,
     pub(super) builds: Builds,
     pub(super) followers: Followers,
+    pub(super) static_files: StaticFiles,
     pub(super) observing_since: Timestamp,
 }
 
@@ -50,7 +52,7 @@ impl Engine {
     /// The store fails, or the lease is lost.
     pub(super) async fn pass(&self, place: &Place, lease: &Lease) -> Result<Option<Timestamp>, Error> {
         for _ in 0..MOST_LOOKS {
-            let Some(gathered) = self.gather(place, lease) else {
+            let Some(gathered) = self.gather(place, lease).await else {
                 self.builds.keep_only(place, &[]);
                 return Ok(None);
             };
@@ -62,13 +64,15 @@ impl Engine {
         Ok(Some(self.shared.now()))
     }
 
-    fn gather(&self, place: &Place, lease: &Lease) -> Option<Gathered> {
+    async fn gather(&self, place: &Place, lease: &Lease) -> Option<Gathered> {
         let around = Surroundings {
             hosts: self.shared.hosts.clone(),
             fence: lease.fence,
             observing_since: self.observing_since,
         };
-        self.shared.look(|mirror| gather(mirror, place, &around))
+        let mut gathered = self.shared.look(|mirror| gather(mirror, place, &around))?;
+        self.static_files.fill_in(&self.shared, &mut gathered.world).await;
+        Some(gathered)
     }
 
     async fn look(&self, place: &Place, gathered: &Gathered, lease: &Lease) -> Result<Look, Error> {

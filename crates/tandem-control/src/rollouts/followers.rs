@@ -20,6 +20,9 @@ const RETRY: Duration = Duration::from_millis(200);
 /// Time that the last lines of an ended job get to arrive before the end of its step is told.
 const SETTLE: Duration = Duration::from_secs(1);
 
+/// Lines asked for: all that the event log would keep, and then some.
+const MOST_LINES: usize = 50_000;
+
 /// What to follow and where it goes.
 pub(super) struct Job {
     pub(super) id: JobId,
@@ -61,7 +64,7 @@ async fn follow(job: Job) {
         Address::Tcp(address) => Server::Http { authority: address.to_string(), token: None },
     };
     let client = Client::new(server);
-    let path = format!("/v1/jobs/{}/logs?follow=true", job.id);
+    let path = format!("/v1/jobs/{}/logs?lines={MOST_LINES}&follow=true", job.id);
     let mut told = job.log.lines_from(job.source);
     loop {
         let lines = client.lines::<LogLine>(&path);

@@ -5,5 +5,6 @@ mod builds;
 mod engine;
 mod followers;
 mod reconciler;
+mod static_files;
 
 pub(crate) use reconciler::Reconciler;

@@ -19,6 +19,7 @@ use tandem_types::{HostName, Timestamp, defaults, keys};
 use super::builds::Builds;
 use super::engine::Engine;
 use super::followers::Followers;
+use super::static_files::StaticFiles;
 use crate::config::LONGEST_SLEEP;
 use crate::place::Place;
 use crate::shared::Shared;
@@ -53,7 +54,8 @@ enum Woken {
 impl Reconciler {
     pub(crate) fn new(shared: Arc<Shared>, observing_since: Timestamp) -> Self {
         let builds = Builds::new(Arc::clone(&shared));
-        let engine = Engine { shared, builds, followers: Followers::default(), observing_since };
+        let (followers, static_files) = (Followers::default(), StaticFiles::default());
+        let engine = Engine { shared, builds, followers, static_files, observing_since };
         Self {
             engine: Arc::new(engine),
             due: BTreeSet::new(),
@@ -76,7 +78,7 @@ impl Reconciler {
         }
     }
 
-    async fn acquire(&self, drain: &Drain) -> Option<Held> {
+    async fn acquire(&mut self, drain: &Drain) -> Option<Held> {
         let shared = &self.engine.shared;
         let holder = holder();
         loop {

@@ -1,0 +1,85 @@
+//! A builder that makes of any source what the test says.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use futures_util::future::BoxFuture;
+use tandem_blobs::BlobStore;
+use tandem_types::app::{AppSpec, ProcessSpec, ReleaseCommand};
+use tandem_types::build::Build;
+use tandem_types::event::Event;
+use tandem_types::problem::Problem;
+use tandem_types::{AppName, Digest, Span, Timestamp};
+use tokio::sync::watch;
+
+use crate::builder::{BuildOrder, Builder, Events};
+
+/// See the module.
+pub(super) struct FakeBuilder {
+    pub(super) spec: Mutex<AppSpec>,
+    /// The next builds fail with this.
+    pub(super) problem: Mutex<Option<Problem>>,
+    /// Builds of these apps wait until they are taken out.
+    pub(super) held: watch::Sender<Vec<AppName>>,
+}
+
+impl FakeBuilder {
+    pub(super) fn shared() -> Arc<Self> {
+        let spec = Mutex::new(spec(&[("web", 2), ("worker", 1), ("clock", 1)]));
+        Arc::new(Self { spec, problem: Mutex::default(), held: watch::Sender::new(Vec::new()) })
+    }
+}
+
+pub(super) fn spec(processes: &[(&str, u32)]) -> AppSpec {
+    let specs = processes.iter().map(|(name, instances)| {
+        let process = name.parse().expect("a process type");
+        let spec = ProcessSpec { instances: *instances, ..ProcessSpec::new(&process, "run") };
+        (process, spec)
+    });
+    AppSpec {
+        processes: specs.collect(),
+        release: Some(ReleaseCommand { command: "migrate".to_owned(), timeout: Span::minutes(15) }),
+        smoke: Some("check".to_owned()),
+        ..AppSpec::default()
+    }
+}
+
+impl Builder for FakeBuilder {
+    fn build(&self, order: BuildOrder, events: Events) -> BoxFuture<'static, Result<Build, Problem>> {
+        let (spec, problem) =
+            (self.spec.lock().expect("lock").clone(), self.problem.lock().expect("lock").clone());
+        let mut held = self.held.subscribe();
+        Box::pin(async move {
+            events(Event::Line { source: "build".to_owned(), text: format!("building {}", order.number) });
+            let free = |held: &Vec<AppName>| !held.contains(&order.app);
+            held.wait_for(free).await.map_err(|_| Problem::new(500, "gone", "the test is over"))?;
+            if let Some(problem) = problem {
+                return Err(problem);
+            }
+            Ok(Build {
+                app: order.app,
+                number: order.number,
+                digest: order.source.tree,
+                subtrees: Vec::new(),
+                spec,
+                source: order.source.info,
+                interpreter: None,
+                created: Timestamp::UNIX_EPOCH,
+                duration: Span::seconds(1),
+                warnings: Vec::new(),
+            })
+        })
+    }
+
+    fn static_trees(&self, _: &Build, _: &BlobStore) -> Result<BTreeMap<String, Digest>, Problem> {
+        Ok(BTreeMap::new())
+    }
+
+    fn cached_roots(&self) -> Vec<Digest> {
+        Vec::new()
+    }
+
+    fn forget(&self, _: AppName) -> BoxFuture<'static, ()> {
+        Box::pin(async {})
+    }
+}

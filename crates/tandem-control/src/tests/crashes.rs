@@ -1,0 +1,74 @@
+//! Control is killed at every one of its writes, before and after it, and started anew on the same store.
+
+use std::time::Duration;
+
+use tandem_types::ReleaseNumber;
+use tandem_types::api::RolloutAction;
+use tandem_types::event::Event;
+use tandem_types::rollout::RolloutState;
+use tokio::time::timeout;
+
+use super::killed_store::Kill;
+use super::site::Site;
+
+/// More writes than any rollout needs.
+const MOST_WRITES: usize = 40;
+
+/// Kills control at each write of what `action` leads to, on one site after two deploys, and checks the end of each.
+async fn killed_at_every_write(after: bool, rollback: bool) {
+    let mut site = Site::start().await;
+    site.deploy().await;
+    site.deploy().await;
+    for at in 1..MOST_WRITES {
+        let ran_before = site.host.lock().expect("lock").ran.len();
+        let target = if site.current() == Some(ReleaseNumber(1)) { 2 } else { 1 };
+        let store = site.restart_with_kill(Kill { at, after }).await;
+        let number = if rollback {
+            site.ask(RolloutAction::Rollback { release: Some(ReleaseNumber(target)) }).await.expect("started")
+        } else {
+            site.start_deploy().await
+        };
+        let undisturbed = async {
+            site.until("it ends without a kill", || site.rollout(number).state.is_final()).await;
+        };
+        let killed = tokio::select! {
+            () = store.dead.notified() => true,
+            () = undisturbed => false,
+        };
+        site.restart().await;
+        let rollout = site.ended(number).await;
+        assert_eq!(rollout.state, RolloutState::Completed, "killed at write {at}: {:?}", rollout.problem);
+        assert_eq!(site.current(), rollout.to);
+        site.until("everything is in its place", || {
+            site.roles().iter().filter(|r| r.contains("serving")).count() == 2
+        })
+        .await;
+        let ran = site.host.lock().expect("lock").ran.len() - ran_before;
+        assert_eq!(ran, usize::from(!rollback), "the release phase ran {ran} times, killed at write {at}");
+        let finished = |event: &&Event| matches!(event, Event::Finished { .. });
+        assert_eq!(site.events(number).await.iter().filter(finished).count(), 1);
+        if !killed {
+            assert!(at > 3, "a rollout takes more writes than {at}");
+            return;
+        }
+    }
+    panic!("a rollout took more than {MOST_WRITES} writes");
+}
+
+const LIMIT: Duration = Duration::from_secs(300);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deploy_goes_on_after_a_kill_before_any_write() {
+    timeout(LIMIT, killed_at_every_write(false, false)).await.expect("in time");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deploy_goes_on_after_a_kill_after_any_write() {
+    timeout(LIMIT, killed_at_every_write(true, false)).await.expect("in time");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rollback_goes_on_after_a_kill_at_any_write() {
+    timeout(LIMIT, killed_at_every_write(false, true)).await.expect("in time");
+    timeout(LIMIT, killed_at_every_write(true, true)).await.expect("in time");
+}

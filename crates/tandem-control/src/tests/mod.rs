@@ -1,0 +1,11 @@
+//! Control with a real store, and a runner, balancer and builder that obey the documents at once.
+
+mod actors;
+mod apps;
+mod builds;
+mod crashes;
+mod deploys;
+mod killed_store;
+mod secrecy;
+mod settings;
+mod site;
