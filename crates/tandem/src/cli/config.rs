@@ -166,7 +166,7 @@ async fn list(session: &Session, place: &Place, reveal: bool) -> Result<Exit, Fa
         let style = session.output.data_style();
         let mut table = Table::new(&["NAME", if reveal { "VALUE" } else { "DIGEST" }, "NOTE"]);
         for value in &listing.values {
-            let shown = value.value.as_ref().unwrap_or(&value.digest);
+            let shown = value.value.as_ref().unwrap_or(&value.digest).replace('\n', "\\n");
             let pending = listing.pending.contains(&value.name);
             let note = if pending { "from the next release on" } else { "" };
             table.row([value.name.as_str().into(), shown.into(), Cell::painted(note, |t| style.yellow(t))]);

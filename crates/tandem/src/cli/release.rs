@@ -9,7 +9,7 @@ use tandem_types::build::Build;
 use super::releases;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::output::{Style, Table, bytes, count, local_time, milliseconds};
+use crate::output::{Style, Table, bytes, count, local_time, memory, milliseconds};
 use crate::session::Session;
 
 /// Verbs of `release`.
@@ -106,7 +106,7 @@ fn processes(build: &Build, style: Style) -> String {
         table.row([
             process.into(),
             spec.instances.into(),
-            bytes(spec.memory_bytes).into(),
+            memory(spec.memory_bytes).into(),
             if process.is_web() { spec.health.as_str() } else { "" }.into(),
             spec.command.as_str().into(),
         ]);

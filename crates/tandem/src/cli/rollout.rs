@@ -76,7 +76,15 @@ pub(super) async fn start(session: &Session, start: Start) -> Result<Exit, Failu
 
 async fn watch(session: &Session, place: Place, rollout: Option<RolloutNumber>) -> Result<Exit, Failure> {
     let rollout = number_or_latest(session, &place, rollout).await?;
-    follow::follow(session, &Followed { place, rollout, begun: None, until: Until::Verdict }).await
+    let followed = Followed { place, rollout, begun: None, until: Until::Verdict };
+    let result = follow::watch(session, &followed).await?;
+    if session.output.json {
+        session.output.value(&result)?;
+    } else if result.state == RolloutState::Completed {
+        // Not "is live": a later rollout may have moved the traffic on.
+        session.output.line(format!("{rollout} completed: {}", follow::facts(&result)))?;
+    }
+    follow::conclude(&result)
 }
 
 async fn abort(session: &Session, place: Place, rollout: Option<RolloutNumber>) -> Result<Exit, Failure> {

@@ -20,6 +20,7 @@ use crate::output::Spinner;
 use crate::place::Place;
 use crate::session::Session;
 pub(crate) use lines::name_of;
+pub(crate) use result::facts;
 
 use lines::Lines;
 use stream::Events;

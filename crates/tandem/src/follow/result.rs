@@ -66,16 +66,21 @@ pub(super) fn told(result: &RolloutResult) -> Result<Exit, Failure> {
 /// Release, verdict, total time and URL: what people look for at the end.
 fn success_line(result: &RolloutResult) -> String {
     let release = result.release.map_or_else(|| result.rollout.to_string(), |release| release.to_string());
+    format!("{release} is live: {}", facts(result))
+}
+
+/// Verdict, time and addresses.
+pub(crate) fn facts(result: &RolloutResult) -> String {
     let verdict = match result.verdict {
         Verdict::Pass => "verdict pass",
         Verdict::Fail => "verdict fail",
         Verdict::Undecided => "verdict undecided",
     };
-    let mut line = format!("{release} is live: {verdict}, {}", milliseconds(result.duration_ms));
+    let mut facts = format!("{verdict}, {}", milliseconds(result.duration_ms));
     for address in &result.addresses {
-        line.push_str(&format!(", {address}"));
+        facts.push_str(&format!(", {address}"));
     }
-    line
+    facts
 }
 
 fn has_failed(state: RolloutState) -> bool {

@@ -16,6 +16,14 @@ pub(crate) fn bytes(bytes: u64) -> String {
     format!("{value:.1} {}", UNITS[unit])
 }
 
+/// Memory as limits are written: `512 MiB`, `2 GiB`; powers of two, whole where the number is.
+pub(crate) fn memory(bytes: u64) -> String {
+    const MEBIBYTE: f64 = 1_048_576.0;
+    let mebibytes = bytes as f64 / MEBIBYTE;
+    let (value, unit) = if mebibytes < 1_024.0 { (mebibytes, "MiB") } else { (mebibytes / 1_024.0, "GiB") };
+    if value.fract() == 0.0 { format!("{value:.0} {unit}") } else { format!("{value:.1} {unit}") }
+}
+
 /// A length of time: `40 ms`, `1.2 s`, `2 min 5 s`, `1 h 3 min`.
 pub(crate) fn milliseconds(millis: u64) -> String {
     let seconds = millis / 1_000;
@@ -47,6 +55,13 @@ mod tests {
             (1_300_000_000, "1.3 GB"),
         ] {
             assert_eq!(bytes(number), text);
+        }
+    }
+
+    #[test]
+    fn memory_is_told_in_the_units_of_limits() {
+        for (number, text) in [(536_870_912, "512 MiB"), (2_147_483_648, "2 GiB"), (1_572_864, "1.5 MiB")] {
+            assert_eq!(memory(number), text);
         }
     }
 

@@ -17,7 +17,7 @@ use tandem_kit::logging;
 
 use crate::failure::Failure;
 
-pub(crate) use amount::{bytes, count, milliseconds};
+pub(crate) use amount::{bytes, count, memory, milliseconds};
 pub(crate) use progress::{Bar, Spinner};
 pub(crate) use style::Style;
 pub(crate) use table::{Cell, Table};

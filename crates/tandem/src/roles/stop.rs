@@ -32,15 +32,19 @@ pub(crate) async fn wait_or_stop(session: &Session) -> Result<(), Failure> {
     if !folder.is_dir() {
         return Err(nothing(&folder));
     }
-    let data =
-        DataDir::open(&folder).map_err(|error| Failure::new(format!("failed to {}", chain_of(&error))))?;
     let spinner = Spinner::new(&session.output);
     spinner.show("waiting for apps to stop");
-    let _lock = wait_for_lock(&data).await?;
+    let _lock = wait_for_lock(&open(&folder)?).await?;
+    // Anew: the server that held the lock has removed the runtime folder.
+    let data = open(&folder)?;
     let runner = Runner::start(&data, Server::Unix(data.api_socket()), &session.clock).await?;
     runner.stop_all().await;
     supervise::stop(&data).await;
     data.remove_runtime().map_err(|error| Failure::new(format!("failed to {}", chain_of(&error))))
+}
+
+fn open(folder: &Path) -> Result<DataDir, Failure> {
+    DataDir::open(folder).map_err(|error| Failure::new(format!("failed to {}", chain_of(&error))))
 }
 
 fn nothing(folder: &Path) -> Failure {

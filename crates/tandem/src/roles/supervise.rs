@@ -31,33 +31,47 @@ pub(super) struct Supervisor {
     task: Owned<()>,
 }
 
-/// Takes over the balancer that runs for this data folder, or starts one.
+/// A balancer that can be had: taken over or started, but not yet.
+pub(super) struct Prepared {
+    data: DataDir,
+    wanted: Wanted,
+    adopted: Option<Running>,
+}
+
+/// Finds the balancer that runs for this data folder, or sees that one can be started. Done before anything else starts:
+/// a port in use is the error that people meet first.
 ///
 /// # Errors
 ///
-/// An address that is in use or not allowed, told before anything is started.
-pub(super) async fn start(
+/// An address that is in use or not allowed.
+pub(super) async fn prepare(
     data: &DataDir,
     server: &Server,
     http: Vec<SocketAddr>,
-) -> Result<Supervisor, Failure> {
+) -> Result<Prepared, Failure> {
     let mut wanted = Wanted::new(machine::host_name(data)?, server, http)?;
     let adopted = Running::find(data).filter(|running| running.meets(&wanted));
-    let first = match adopted {
+    match &adopted {
         Some(running) => {
             tracing::info!("balancer: took over the running one (process {})", running.pid());
             wanted.http = running.addresses();
-            Some(running)
         }
         None => {
             end_other(data).await;
             wanted.http.iter().try_for_each(|address| ensure_free(*address))?;
-            None
         }
-    };
-    let (tell, failed) = watch::channel(None);
-    let task = tasks::owned("balancer-supervisor", keep_running(data.clone(), wanted, first, tell));
-    Ok(Supervisor { data: data.clone(), failed, task })
+    }
+    Ok(Prepared { data: data.clone(), wanted, adopted })
+}
+
+impl Prepared {
+    /// Keeps it running from now on.
+    pub(super) fn start(self) -> Supervisor {
+        let Self { data, wanted, adopted } = self;
+        let (tell, failed) = watch::channel(None);
+        let task = tasks::owned("balancer-supervisor", keep_running(data.clone(), wanted, adopted, tell));
+        Supervisor { data, failed, task }
+    }
 }
 
 impl Supervisor {
@@ -66,7 +80,7 @@ impl Supervisor {
     /// # Errors
     ///
     /// Then, with what the balancer said.
-    pub(super) async fn check_start(&self) -> Result<(), Failure> {
+    pub(super) fn check_start(&self) -> Result<(), Failure> {
         match self.failed.borrow().clone() {
             None => Ok(()),
             Some(reason) => Err(Failure::new("the balancer does not start").detail(reason)),

@@ -116,18 +116,16 @@ async fn up(args: Args, global: Global, output: Output) -> Result<Exit, Failure>
 async fn start(args: &Args, folder: &std::path::Path, data: DataDir) -> Result<Parts, Failure> {
     let lock = lock::take(&data, folder)?;
     let clock = Clock::system();
-    let server = Server::start(&data, args.api, &clock).await?;
     let address = Address::Unix(data.api_socket());
+    let balancer = supervise::prepare(&data, &address, args.http()).await?;
+    let server = Server::start(&data, args.api, &clock).await?;
     let client = Client::new(address.clone());
-    let runner = Runner::start(&data, address.clone(), &clock).await?;
-    let balancer = supervise::start(&data, &address, args.http()).await;
-    let balancer = match balancer {
-        Ok(balancer) => balancer,
+    let runner = match Runner::start(&data, address, &clock).await {
+        Ok(runner) => runner,
         Err(failure) => {
-            runner.leave().await;
             server.end().await;
             return Err(failure);
         }
     };
-    Ok(Parts { data, client, server, runner, balancer, _lock: lock })
+    Ok(Parts { data, client, server, runner, balancer: balancer.start(), _lock: lock })
 }

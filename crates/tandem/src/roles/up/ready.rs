@@ -21,7 +21,7 @@ const INTERVAL: Duration = Duration::from_millis(25);
 pub(super) async fn wait(parts: &Parts) -> Result<Ready, Failure> {
     let deadline = Instant::now() + LIMIT;
     loop {
-        parts.balancer.check_start().await?;
+        parts.balancer.check_start()?;
         let status: Result<Status, _> = parts.client.get("/v1/status").await;
         if let Some(http) = status.as_ref().ok().and_then(serving) {
             let socket = parts.data.api_socket().display().to_string();
