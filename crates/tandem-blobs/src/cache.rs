@@ -14,6 +14,7 @@ use tandem_types::tree::{Entry, Tree};
 use tandem_types::{Digest, Timestamp};
 
 use crate::aside::Aside;
+use crate::durable::Unsynced;
 use crate::store::{self, BlobStore};
 use crate::tree;
 
@@ -55,6 +56,8 @@ pub enum Error {
 #[derive(Debug, Clone)]
 pub struct LinkCache {
     directory: Arc<Path>,
+    /// Blobs written since the last checkout was made durable.
+    unsynced: Arc<Unsynced>,
 }
 
 impl LinkCache {
@@ -70,7 +73,7 @@ impl LinkCache {
                 .and_then(|()| fs::set_permissions(folder, Permissions::from_mode(0o700)))
                 .map_err(io_error("make the folder", folder))?;
         }
-        Ok(Self { directory: directory.into() })
+        Ok(Self { directory: directory.into(), unsynced: Arc::default() })
     }
 
     /// Where the raw content of a blob lies if it is here.
@@ -209,6 +212,11 @@ impl LinkCache {
         self.keep_as(aside, &self.path(digest, false), (false, first_seen))
     }
 
+    /// What is to be made durable before a checkout may be relied on.
+    pub(crate) fn unsynced(&self) -> &Unsynced {
+        &self.unsynced
+    }
+
     /// Whether the plain form of a blob is here; listings are kept in that form only.
     pub(crate) fn has_plain(&self, digest: &Digest, size: u64) -> bool {
         has_size(&self.path(digest, false), size)
@@ -234,6 +242,7 @@ impl LinkCache {
             .and_then(|()| aside.file.metadata())
             .map_err(io_error("write", path))?
             .len();
+        self.unsynced.add(path);
         aside.keep(path, || !has_size(path, size)).map_err(io_error("write", path))
     }
 }

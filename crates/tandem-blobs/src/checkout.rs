@@ -77,7 +77,7 @@ pub fn checkout(
     let aside = aside_of(destination);
     let made = Checkout { cache, root, interpreter, entries: 0 }
         .folder(root, &aside, (0, Path::new("")))
-        .and_then(|()| sync(&aside))
+        .and_then(|()| cache.unsynced().sync(&aside).map_err(io_error("sync", &aside)))
         .and_then(|()| take_name(&aside, destination));
     if made.is_err()
         && let Err(error) = remove(&aside)
@@ -133,6 +133,7 @@ impl Checkout<'_> {
             return Err(Error::TooBig(*self.root));
         }
         fs::create_dir(to).map_err(io_error("make the folder", to))?;
+        self.cache.unsynced().add(to);
         for (name, entry) in &listing.entries {
             let (to, path) = (to.join(name), path.join(name));
             match entry {
@@ -187,13 +188,6 @@ fn empty_file(to: &Path, executable: bool) -> Result<(), Error> {
             file.set_modified(time.into()).and_then(|()| file.set_permissions(Permissions::from_mode(mode)))
         })
         .map_err(io_error("write", to))
-}
-
-/// One sync of the file system instead of one a file: the links' sources may be as new as the checkout.
-fn sync(checkout: &Path) -> Result<(), Error> {
-    File::open(checkout)
-        .and_then(|folder| nix::unistd::syncfs(&folder).map_err(io::Error::from))
-        .map_err(io_error("sync", checkout))
 }
 
 fn take_name(aside: &Path, destination: &Path) -> Result<(), Error> {

@@ -9,6 +9,7 @@
 mod aside;
 pub mod cache;
 pub mod checkout;
+mod durable;
 pub mod export;
 pub mod frames;
 pub mod ingest;

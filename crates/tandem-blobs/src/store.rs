@@ -21,7 +21,6 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::SystemTime;
 
@@ -36,6 +35,7 @@ pub use sweep::Swept;
 pub use walk::{BlobKind, TreeSummary};
 
 use crate::aside::Aside;
+use crate::durable::Unsynced;
 use crate::{packed, tree};
 
 /// Blobs larger than this are not read into memory at once; [`BlobStore::reader`] streams them.
@@ -107,8 +107,8 @@ pub struct BlobStore {
 
 struct Inner {
     directory: PathBuf,
-    /// Whether something was written since the last sync.
-    unsynced: AtomicBool,
+    /// What was written since the last sync.
+    unsynced: Unsynced,
     /// Trees below which everything was seen to be here. Cleared when something is removed.
     complete: Mutex<HashSet<Digest>>,
     /// Held for writing while a sweep removes.
@@ -141,7 +141,7 @@ impl BlobStore {
         }
         let inner = Inner {
             directory,
-            unsynced: AtomicBool::new(false),
+            unsynced: Unsynced::default(),
             complete: Mutex::default(),
             removal: RwLock::default(),
             touched: Mutex::default(),
@@ -264,16 +264,8 @@ impl BlobStore {
     /// # Errors
     /// The disk refuses; what was written may be lost at a power cut.
     pub fn sync(&self) -> Result<(), Error> {
-        if !self.inner.unsynced.swap(false, Ordering::SeqCst) {
-            return Ok(());
-        }
         let directory = &self.inner.directory;
-        let synced =
-            File::open(directory).and_then(|folder| nix::unistd::syncfs(&folder).map_err(io::Error::from));
-        synced.map_err(|source| {
-            self.inner.unsynced.store(true, Ordering::SeqCst);
-            Error::Io { action: "sync", path: directory.clone(), source }
-        })
+        self.inner.unsynced.sync(directory).map_err(io_error("sync", directory))
     }
 
     /// The packed bytes of a blob and the time at which it was first seen; not checked against the digest.
@@ -305,9 +297,9 @@ impl BlobStore {
     /// Gives a file written aside its name. A blob that somebody else brought meanwhile stays as it is.
     pub(crate) fn keep(&self, aside: Aside, digest: &Digest) -> Result<(), Error> {
         let target = self.path(digest);
-        self.inner.unsynced.store(true, Ordering::SeqCst);
         let _removal = self.inner.removal.read().unwrap_or_else(PoisonError::into_inner);
         aside.keep(&target, || self.metadata(digest).is_err()).map_err(io_error("write", &target))?;
+        self.inner.unsynced.add(&target);
         self.remember_touch(digest);
         Ok(())
     }

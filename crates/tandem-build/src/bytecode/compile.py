@@ -63,6 +63,7 @@ def main(root, prefix, out, listing, workers):
     for number in range(1, count):
         child = posix.fork()
         if child == 0:
+            children = []
             paths = paths[number::count]
             break
         children.append(child)
