@@ -33,6 +33,11 @@ impl Patience {
     }
 }
 
+/// Whether the server said no, so that asking again would not help a command that is to run once.
+pub(crate) fn is_refusal(error: &Error) -> bool {
+    error.problem().is_some_and(|problem| (400..500).contains(&problem.status))
+}
+
 /// Asks once.
 ///
 /// # Errors

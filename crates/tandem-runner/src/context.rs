@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use tandem_kit::api::Client;
 use tandem_kit::clock::Clock;
-use tandem_types::HostName;
 use tandem_types::instance::Isolation;
+use tandem_types::{HostName, Span};
 use tokio::sync::watch;
 
 use crate::board::Board;
@@ -29,6 +29,8 @@ pub(crate) struct Context {
     pub(crate) binary: PathBuf,
     /// How instances are kept apart here.
     pub(crate) isolation: Isolation,
+    /// Time an instance has from its start to being ready, before it is told with its last lines that it is not.
+    pub(crate) budget: Span,
     /// This host.
     pub(crate) host: HostName,
     /// True once no server answered for so long after the start that what ran before is started again without one.

@@ -12,6 +12,7 @@
 mod actor;
 mod find;
 mod launch;
+mod owner;
 mod record;
 mod rest;
 mod running;

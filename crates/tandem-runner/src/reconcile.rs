@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tandem_kit::api::Watch;
 use tandem_kit::drain::Drain;
-use tandem_kit::tasks::Tasks;
+use tandem_kit::tasks::{self, Tasks};
 use tandem_sandbox::cgroup;
 use tandem_types::document::Change;
 use tokio::sync::{mpsc, watch};
@@ -162,6 +162,7 @@ impl Reconciler {
         if tokio::time::timeout(limit, ended).await.is_err() {
             tracing::error!("not everything ended within {limit:?}; the next start finds what is left");
         }
-        cgroup::remove_parent(&self.context.folders.cgroup_parent);
+        let parent = self.context.folders.cgroup_parent.clone();
+        tasks::blocking("cgroup-remove", move || cgroup::remove_parent(&parent)).await;
     }
 }

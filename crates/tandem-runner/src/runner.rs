@@ -12,7 +12,7 @@ use tandem_kit::paths::DataDir;
 use tandem_kit::tasks::{self, Kind, Tasks};
 use tandem_kit::{files, http};
 use tandem_types::instance::Address;
-use tandem_types::{HostName, defaults, keys};
+use tandem_types::{HostName, Span, defaults, keys};
 use tokio::net::UnixListener;
 use tokio::sync::watch;
 
@@ -100,6 +100,11 @@ impl Runner {
     /// # Errors
     /// A folder cannot be made or read, or another runner listens on the socket.
     pub async fn build(config: Config) -> Result<Self, Error> {
+        Self::with_budget(config, defaults::READINESS_BUDGET).await
+    }
+
+    /// As [`Runner::build`]; instances are overdue after this time.
+    pub(crate) async fn with_budget(config: Config, budget: Span) -> Result<Self, Error> {
         let (folders, ledger, cache) = open(&config.data)?;
         let (isolation, explanation) = tasks::blocking("isolation", tandem_sandbox::isolation).await;
         tracing::info!(?isolation, "{explanation}");
@@ -121,6 +126,7 @@ impl Runner {
             client: Client::new(config.server),
             binary: config.binary,
             isolation,
+            budget,
             host: config.host,
             alone: alone_seen,
         });

@@ -38,7 +38,7 @@ impl Actor {
         match shim.status().await {
             Ok(status) => {
                 let gate = if self.record.passed { Gate::passed_before() } else { Gate::closed() };
-                let run = Run::new(shim, gate, self.age(status.started));
+                let run = Run::new(shim, gate, (self.age(status.started), self.context.budget));
                 self.port = spec::cached_port(&self.folder);
                 self.began(&status);
                 self.report(run.gate.state());

@@ -48,7 +48,7 @@ impl Actor {
         let Ok(status) = shim.status().await else {
             return Phase::Find;
         };
-        let run = Run::new(shim, Gate::closed(), Span::millis(0));
+        let run = Run::new(shim, Gate::closed(), (Span::millis(0), self.context.budget));
         self.began(&status);
         self.line.log_tail.clear();
         self.report_because(InstanceState::Starting, "has just started");

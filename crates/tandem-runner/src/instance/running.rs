@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use tandem_kit::tasks;
-use tandem_sandbox::listener::Owner;
 use tandem_sandbox::shim::{self, ExitRecord, ShimHandle};
 use tandem_types::instance::InstanceState;
 use tandem_types::{Span, defaults};
@@ -11,14 +9,16 @@ use tokio::time::{Duration, Instant};
 
 use super::actor::{Actor, Phase};
 use super::launch::weight;
-use crate::chain::chain;
+use super::owner;
 use crate::gate::Gate;
 use crate::intent::Intent;
 use crate::order::Order;
-use crate::probe::{Failure, Target, probe};
+use crate::probe::{Target, probe};
 
 /// An instance without a port is ready when it ran for this long.
 const ALIVE: Duration = Duration::from_secs(1);
+/// An app that does not listen after this time may listen elsewhere.
+const BOOT: Duration = Duration::from_secs(2);
 /// While an instance is overdue, its last lines are read again this often.
 const TAIL_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -32,20 +32,31 @@ pub(crate) struct Run {
     since: Instant,
     /// When it is probed next.
     next: Instant,
+    /// When it should have passed the gate.
+    overdue: Instant,
     /// When its last lines are read again, once it is overdue.
     tail: Instant,
 }
 
 impl Run {
-    /// A process that has run for this long.
-    pub(super) fn new(shim: ShimHandle, gate: Gate, age: Span) -> Self {
+    /// A process that has run for this long, with what is left of its budget to pass the gate.
+    pub(super) fn new(shim: ShimHandle, gate: Gate, (age, budget): (Span, Span)) -> Self {
         let now = Instant::now();
         let since = now.checked_sub(age.as_duration()).unwrap_or(now);
-        Self { shim, gate, since, next: now, tail: since + defaults::READINESS_BUDGET.as_duration() }
+        let overdue = since + budget.as_duration();
+        Self { shim, gate, since, next: now, overdue, tail: overdue }
     }
 
+    /// Whether it should have passed the gate by now.
     fn is_overdue(&self) -> bool {
-        !self.gate.has_passed() && Instant::now() >= self.tail
+        !self.gate.has_passed() && Instant::now() >= self.overdue
+    }
+
+    /// When to look again. One that is overdue is not looked at any more often than one that is ready.
+    fn next_look(&self) -> Instant {
+        let interval =
+            if self.is_overdue() { defaults::PROBE_INTERVAL.as_duration() } else { self.gate.interval() };
+        Instant::now() + interval
     }
 }
 
@@ -109,13 +120,14 @@ impl Actor {
             // No port: being alive is all that is asked, and once is enough.
             run.gate.open();
         }
-        run.next = Instant::now() + run.gate.interval();
+        run.next = run.next_look();
         if run.gate.has_passed() && !self.record.passed {
             self.record.passed = true;
             self.keep_record();
         }
         let state = run.gate.state();
-        if run.is_overdue() || (state == InstanceState::Unhealthy && before != state) {
+        let tail_is_old = run.is_overdue() && Instant::now() >= run.tail;
+        if tail_is_old || (state == InstanceState::Unhealthy && before != state) {
             run.tail = Instant::now() + TAIL_INTERVAL;
             self.attach_tail().await;
         }
@@ -137,21 +149,9 @@ async fn look(run: &Run, target: Option<&Target>) -> Result<(), String> {
     let answer = probe(target, defaults::PROBE_TIMEOUT).await;
     // An instance that is in its pool had the port to itself when it came there; asking again each second for
     // all would cost more than the probes.
-    let settled = run.gate.state() == InstanceState::Ready;
-    match answer {
-        Err(failure @ Failure::Refused(_)) => Err(failure.to_string()),
-        Ok(()) if settled => Ok(()),
-        answer => prove(&run.shim, target.port).await.and(answer.map_err(|failure| failure.to_string())),
+    if answer.is_ok() && run.gate.state() == InstanceState::Ready {
+        return Ok(());
     }
-}
-
-/// Proves that whoever answered is the instance itself.
-async fn prove(shim: &ShimHandle, port: u16) -> Result<(), String> {
-    let shim = shim.clone();
-    match tasks::blocking("port-owner", move || shim.owner_of_port(port)).await {
-        Ok(Owner::Ours) => Ok(()),
-        Ok(Owner::Stranger) => Err(format!("something else listens on port {port}")),
-        Ok(Owner::Nobody) => Err(format!("nothing listens on port {port} any more")),
-        Err(error) => Err(format!("cannot tell who listens on port {port}: {}", chain(&error))),
-    }
+    let should_listen = run.since.elapsed() >= BOOT;
+    owner::judge(&run.shim, target.port, answer, should_listen).await
 }

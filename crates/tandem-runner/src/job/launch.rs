@@ -23,12 +23,12 @@ impl Actor {
     pub(super) async fn launch(&mut self) -> Phase {
         self.report(JobState::Waiting);
         let mut orders = self.orders.clone();
-        let Some(environment) = orders.unless_ended(self.gather()).await else {
+        let Some(gathered) = orders.unless_ended(self.gather()).await else {
             let reason = "it was canceled before it began".to_owned();
             let halted = orders.now().fate == Fate::Halt;
             return if halted { Phase::Halted } else { Phase::Done(JobState::NotStarted { reason }) };
         };
-        let spec = match self.describe(environment) {
+        let spec = match gathered.and_then(|environment| self.describe(environment)) {
             Ok(spec) => spec,
             Err(reason) => return Phase::Done(JobState::NotStarted { reason }),
         };
@@ -44,7 +44,9 @@ impl Actor {
         }
     }
 
-    async fn gather(&mut self) -> BTreeMap<String, String> {
+    /// Waits for its build and its config. An instance would ask for ever; a rollout waits for this and wants to know
+    /// when the server said no.
+    async fn gather(&mut self) -> Result<BTreeMap<String, String>, String> {
         self.orders.until(|order| order.confirmed).await;
         let key = (self.intent.place.app.clone(), self.intent.job.build);
         let mut board = self.context.board.watch();
@@ -55,7 +57,8 @@ impl Actor {
         loop {
             let (context, JobIntent { place, build, job, .. }) = (&self.context, &*self.intent);
             match config::fetch(&context.client, &context.host, place, job.release).await {
-                Ok(config) => return environment::compose(config, build, Name::Job(job.id), None),
+                Ok(config) => return Ok(environment::compose(config, build, Name::Job(job.id), None)),
+                Err(error) if config::is_refusal(&error) => return Err(chain(&error)),
                 Err(error) => {
                     tracing::warn!(job = %job.id, error = &error as &dyn std::error::Error, "{} waits for its config", job.id);
                 }

@@ -3,13 +3,19 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use nix::sys::signal::Signal;
 use tandem_kit::{files, tasks};
 use tandem_sandbox::cgroup::{self, Group};
+use tandem_sandbox::shim::{Adopted, adopt};
+use tandem_types::defaults;
 
 use crate::folders::{Folders, Unit};
 use crate::instance::Record;
 use crate::intent::JobIntent;
 use crate::{job, removal};
+
+/// What may have been anything gets the time of a worker to end.
+const STOP_TIMEOUT: tandem_types::Span = defaults::WORKER_STOP_TIMEOUT;
 
 /// Everything with a record that can be read.
 #[derive(Debug, Default)]
@@ -53,18 +59,28 @@ pub(super) async fn sweep(folders: Folders, known: BTreeSet<Unit>) {
         (strays(&looked, &known, &groups), groups)
     })
     .await;
-    for unit in stray {
-        tracing::warn!("removing what is left of {unit}, which no assignment names");
-        let name = unit.to_string();
-        if groups.contains(&name)
-            && let Err(error) = Group::open(&folders.cgroup_parent, &name).sweep().await
-        {
-            tracing::error!(error = &error as &dyn std::error::Error, "could not end what is left of {unit}");
-            continue;
+    let ends = stray.into_iter().map(|unit| end(&folders, unit, groups.contains(&unit.to_string())));
+    futures_util::future::join_all(ends).await;
+}
+
+async fn end(folders: &Folders, unit: Unit, has_group: bool) {
+    tracing::warn!("ending what is left of {unit}, which no assignment names");
+    let (folder, socket) = (folders.unit(unit), folders.socket(unit));
+    if let Ok(Adopted::Live(shim)) = adopt(&folder).await {
+        let stopped = async {
+            shim.stop(Signal::SIGTERM as i32, STOP_TIMEOUT).await?;
+            shim.wait_exit().await?;
+            shim.dismiss().await
+        };
+        if let Err(error) = stopped.await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "{unit}: the shim could not stop it");
         }
-        let (folder, socket) = (folders.unit(unit), folders.socket(unit));
-        tasks::blocking("stray-remove", move || removal::remove(&folder, &socket)).await;
     }
+    if has_group && let Err(error) = Group::open(&folders.cgroup_parent, &unit.to_string()).sweep().await {
+        tracing::error!(error = &error as &dyn std::error::Error, "{unit}: could not end what is left");
+        return;
+    }
+    tasks::blocking("stray-remove", move || removal::remove(&folder, &socket)).await;
 }
 
 fn strays(folders: &Folders, known: &BTreeSet<Unit>, groups: &[String]) -> BTreeSet<Unit> {

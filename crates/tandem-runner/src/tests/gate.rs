@@ -1,6 +1,7 @@
 //! What people read when an instance does not pass its gate.
 
 use tandem_kit::tasks;
+use tandem_types::Span;
 use tandem_types::assignment::Assignment;
 use tandem_types::instance::{Address, InstanceState};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -48,4 +49,37 @@ async fn somebody_else_on_the_port_is_found_out() {
     });
     let text = detail(&scene, "something else").await;
     assert_eq!(text, format!("something else listens on port {port}"));
+}
+
+#[tokio::test]
+async fn an_app_that_ignores_its_port_is_found_where_it_listens() {
+    let free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let habit = [8888, 9000, 8081, 5000].into_iter().find(free).expect("not all of them are in use");
+    let server = format!("exec python3 -m http.server {habit} --bind 127.0.0.1");
+    let (scene, port) = starting(&server).await;
+    let text = detail(&scene, "instead").await;
+    assert_eq!(text, format!("the app listens on port {habit} instead of {port}: is $PORT used?"));
+}
+
+#[tokio::test]
+async fn an_app_that_listens_where_nobody_asks_is_explained() {
+    let (scene, port) = starting("exec python3 -m http.server $PORT --bind 127.0.0.2").await;
+    let text = detail(&scene, "not on").await;
+    assert_eq!(text, format!("it listens on port {port}, but not on 127.0.0.1"));
+}
+
+#[tokio::test]
+async fn an_app_that_is_overdue_is_told_with_its_last_lines_and_may_still_pass() {
+    let mut scene = Scene::new().await;
+    scene.budget = Span::millis(300);
+    let command =
+        "echo waiting for go; while [ ! -e /data/go ]; do sleep 0.01; done; exec python3 /app/app.py";
+    let files = [("app.py", include_str!("app.py"))];
+    scene.server.put(&Assignment { instances: vec![web(1, command)], ..scene.assignment(&files) });
+    scene.start();
+    let late = scene.line(1, "its last lines", |line| !line.log_tail.is_empty()).await;
+    assert_eq!((late.state, late.log_tail), (InstanceState::Starting, vec!["waiting for go".to_owned()]));
+    scene.touch("go");
+    let ready = scene.state(1, InstanceState::Ready).await;
+    assert_eq!((ready.restarts, ready.log_tail, ready.detail), (0, Vec::new(), None));
 }

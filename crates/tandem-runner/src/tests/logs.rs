@@ -42,24 +42,26 @@ async fn lines_come_in_the_order_of_time_over_all_instances_and_then_as_they_are
     let wait = |name: &str| format!("while [ ! -e /data/{name} ]; do sleep 0.01; done");
     let mut assignment = Assignment {
         instances: vec![
-            worker(1, &format!("echo a; echo first > /data/1; {}; echo c >&2; exec sleep 1000", wait("2"))),
-            worker(2, &format!("{}; echo b; echo second > /data/2; exec sleep 1000", wait("1"))),
+            worker(1, &format!("echo a; {}; echo c >&2; exec sleep 1000", wait("c"))),
+            worker(2, &format!("{}; echo b; exec sleep 1000", wait("b"))),
         ],
         ..scene.assignment(&[])
     };
     scene.server.put(&assignment);
     scene.start();
-    scene.state(1, InstanceState::Ready).await;
-    scene.state(2, InstanceState::Ready).await;
-    let path = "/v1/logs?app=guestbook&env=production&lines=20&follow=true";
-    let mut lines: Lines = client(&scene).await.lines(path);
-    let mut seen = Vec::new();
-    for _ in 0..3 {
-        let line = next(&mut lines).await;
-        seen.push((line.text, line.stream, line.instance.expect("it is an instance's").to_string()));
-    }
+    let client = client(&scene).await;
+    let mut lines: Lines = client.lines("/v1/logs?app=guestbook&env=production&follow=true");
     let expected = [("a", Stream::Stdout, "i1"), ("b", Stream::Stdout, "i2"), ("c", Stream::Stderr, "i1")];
-    assert_eq!(seen, expected.map(|(text, stream, id)| (text.to_owned(), stream, id.to_owned())));
+    for ((text, stream, id), then) in expected.into_iter().zip(["b", "c", "end"]) {
+        let line = next(&mut lines).await;
+        let instance = line.instance.expect("it is an instance's").to_string();
+        assert_eq!((line.text.as_str(), line.stream, instance.as_str()), (text, stream, id));
+        scene.touch(then);
+    }
+    let there: Lines = client.lines("/v1/logs?app=guestbook&env=production");
+    let there: Vec<LogLine> = there.map(|line| line.expect("it is a line")).collect().await;
+    let said = there.iter().filter(|line| line.stream != Stream::Tandem).map(|line| line.text.as_str());
+    assert_eq!(said.collect::<Vec<_>>(), ["a", "b", "c"]);
 
     let mut later = worker(3, "echo d; exec sleep 1000");
     later.release = ReleaseNumber(2);

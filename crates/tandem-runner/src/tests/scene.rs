@@ -16,7 +16,7 @@ use tandem_types::assignment::{AssignedBuild, Assignment};
 use tandem_types::build::Subtree;
 use tandem_types::instance::{HostObservation, InstanceObservation, InstanceState, JobState};
 use tandem_types::tree::{Entry, Tree};
-use tandem_types::{BuildNumber, InstanceId, JobId, Span};
+use tandem_types::{BuildNumber, InstanceId, JobId, Span, defaults};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -43,6 +43,8 @@ pub(super) struct Scene {
     pub(super) data: DataDir,
     pub(super) server: FakeServer,
     runner: Option<Process>,
+    /// What instances have to pass their gate.
+    pub(super) budget: Span,
     end: watch::Sender<EndMode>,
 }
 
@@ -52,7 +54,14 @@ impl Scene {
         let folder = tempfile::tempdir().expect("there is room");
         let data = DataDir::open(&folder.path().join("data")).expect("there is room");
         let server = FakeServer::start(folder.path()).await;
-        Self { folder, data, server, runner: None, end: watch::Sender::new(EndMode::Leave) }
+        Self {
+            folder,
+            data,
+            server,
+            runner: None,
+            budget: defaults::READINESS_BUDGET,
+            end: watch::Sender::new(EndMode::Leave),
+        }
     }
 
     /// Starts a runner.
@@ -65,11 +74,11 @@ impl Scene {
             end: self.end.subscribe(),
             clock: Clock::system(),
         };
-        let (trigger, drain) = drain::channel();
+        let (budget, (trigger, drain)) = (self.budget, drain::channel());
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         let runtime = builder.worker_threads(2).enable_all().build().expect("threads are not short");
         let ended = runtime.spawn(async move {
-            Runner::build(config).await.expect("the runner can be built").run(drain).await;
+            Runner::with_budget(config, budget).await.expect("the runner can be built").run(drain).await;
         });
         self.runner = Some(Process { runtime, ended, trigger });
     }
@@ -246,13 +255,5 @@ async fn sweep(data: &DataDir) {
     for name in cgroup::list(&data.cgroup_name()).unwrap_or_default() {
         let _ = Group::open(&data.cgroup_name(), &name).sweep().await;
     }
-    // A shim that was let go takes a moment to leave its group.
-    let group = Path::new("/sys/fs/cgroup/unified").join(data.cgroup_name());
-    for _ in 0..500 {
-        cgroup::remove_parent(&data.cgroup_name());
-        if !group.exists() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    cgroup::remove_parent(&data.cgroup_name());
 }

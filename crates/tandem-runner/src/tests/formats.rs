@@ -1,0 +1,83 @@
+//! Files that a runner of this version writes, and that every later one must read: one golden file each.
+//!
+//! A change that breaks one of these loses instances or runs a release phase twice at an upgrade. Add a new golden
+//! file beside the old one, and read both.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tandem_types::Timestamp;
+use tandem_types::assignment::{AssignedBuild, JobKind};
+use tandem_types::instance::{Exit, JobState};
+
+use crate::instance::Record;
+use crate::intent::{Intent, JobIntent, Place};
+use crate::logs::source::Source;
+use crate::testing::{assignment, build, job, web};
+
+fn check<T>(golden: &str, value: &T)
+where
+    T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug,
+{
+    assert_eq!(serde_json::to_string(value).expect("it is plain JSON"), golden.trim_end());
+    assert_eq!(serde_json::from_str::<T>(golden).expect("it is readable"), *value);
+}
+
+fn intent() -> Intent {
+    let build = AssignedBuild {
+        volumes: [("data".to_owned(), "/data".to_owned())].into(),
+        path: vec!["/app/.venv/bin".to_owned()],
+        environment: [("DJANGO_SETTINGS_MODULE".to_owned(), "guestbook.settings".to_owned())].into(),
+        ..build()
+    };
+    let assignment = assignment();
+    Intent {
+        place: Place::of(&assignment),
+        uid: assignment.uid,
+        host_header: assignment.host_header,
+        build: Arc::new(build),
+        instance: web(1, "gunicorn"),
+    }
+}
+
+#[test]
+fn the_record_of_an_instance_keeps_its_form() {
+    let at = Timestamp::UNIX_EPOCH;
+    let exit = Exit { code: Some(3), signal: None, out_of_memory: false, at };
+    let record = Record { intent: intent(), passed: true, restarts: 2, last_exit: Some(exit) };
+    check(include_str!("golden/instance.json"), &record);
+}
+
+#[test]
+fn the_record_of_a_job_keeps_its_form() {
+    let assignment = assignment();
+    let intent = JobIntent {
+        place: Place::of(&assignment),
+        uid: assignment.uid,
+        build: Arc::new(build()),
+        job: job(1, JobKind::Release, "migrate"),
+    };
+    check(include_str!("golden/job.json"), &intent);
+    let reason = "it was canceled before it began".to_owned();
+    check(include_str!("golden/outcome.json"), &JobState::NotStarted { reason });
+}
+
+#[test]
+fn the_source_of_a_log_keeps_its_form() {
+    check(include_str!("golden/source.json"), &Source::of_instance(&intent()));
+}
+
+#[test]
+fn the_ledger_keeps_its_form() {
+    let folder = tempfile::tempdir().expect("there is room");
+    let path = folder.path().join("state.json");
+    let golden = include_str!("golden/state.json").trim_end();
+    tandem_kit::files::write_atomic_unsynced(&path, golden.as_bytes(), 0o600).expect("there is room");
+    let ledger = crate::ledger::Ledger::open(path.clone(), 0).expect("it is readable");
+    let mut fences = ledger.fences();
+    fences.highest.clear();
+    ledger.obey(&fences).expect("there is room");
+    let written = std::fs::read_to_string(&path).expect("it was just written");
+    assert_eq!(written, golden.replace(r#""hosts/here/assignments/guestbook.production":3"#, ""));
+}

@@ -1,0 +1,72 @@
+//! What an earlier runner left is taken over, or removed once it is certain that nobody names it.
+
+use tandem_kit::files;
+use tandem_types::assignment::Assignment;
+use tandem_types::instance::InstanceState;
+
+use super::scene::Scene;
+use crate::folders::Unit;
+use crate::testing::instance;
+
+async fn worker(command: &str, singleton: bool) -> (Scene, Assignment) {
+    let mut scene = Scene::new().await;
+    let mut worker = instance(1, &"worker".parse().expect("it is a name"), command);
+    worker.spec.singleton = singleton;
+    let assignment = Assignment { instances: vec![worker], ..scene.assignment(&[]) };
+    scene.server.put(&assignment);
+    scene.start();
+    scene.state(1, InstanceState::Ready).await;
+    (scene, assignment)
+}
+
+const WORK: &str = "echo up >> /data/starts; exec sleep 1000";
+
+fn damage(scene: &Scene) {
+    let record = scene.data.runner().join("instances/i1/instance.json");
+    files::write_atomic_unsynced(&record, b"{", 0o600).expect("it is ours");
+}
+
+#[tokio::test]
+async fn an_instance_with_a_damaged_record_is_taken_over_where_an_assignment_names_it() {
+    let (mut scene, _) = worker(WORK, false).await;
+    let before = scene.state(1, InstanceState::Ready).await;
+    scene.kill().await;
+    damage(&scene);
+    scene.start();
+    let after = scene.line(1, "i1 to be ready again", |line| line.state == InstanceState::Ready).await;
+    assert_eq!((after.pid, scene.lines("starts")), (before.pid, 1));
+}
+
+#[tokio::test]
+async fn a_process_that_nobody_knows_is_ended_and_its_folder_removed() {
+    let (mut scene, assignment) = worker(WORK, false).await;
+    scene.kill().await;
+    damage(&scene);
+    scene.server.delete(&assignment);
+    scene.start();
+    let folder = scene.data.runner().join("instances/i1");
+    scene.eventually("the folder to go", || !folder.exists()).await;
+    let groups = tandem_sandbox::cgroup::list(&scene.data.cgroup_name()).expect("they can be listed");
+    assert!(!groups.contains(&"i1".to_owned()), "{groups:?}");
+}
+
+#[tokio::test]
+async fn without_a_server_only_what_may_run_twice_is_started_again() {
+    let (mut scene, mut assignment) = worker(WORK, true).await;
+    let mut plain =
+        instance(2, &"worker".parse().expect("it is a name"), "echo up >> /data/plain; exec sleep 1000");
+    plain.index = 2;
+    assignment.instances.push(plain);
+    scene.server.put(&assignment);
+    scene.state(2, InstanceState::Ready).await;
+    scene.kill().await;
+    for id in [1, 2] {
+        scene.kill_shim(Unit::Instance(tandem_types::InstanceId(id))).await;
+    }
+    scene.server.go_away();
+    scene.start();
+    scene.eventually("a second start", || scene.lines("plain") == 2).await;
+    assert_eq!(scene.lines("starts"), 1, "a singleton waits for the server's word");
+    scene.server.come_back().await;
+    scene.eventually("the singleton", || scene.lines("starts") == 2).await;
+}
