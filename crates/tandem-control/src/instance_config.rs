@@ -26,6 +26,13 @@ impl Handle {
         release: ReleaseNumber,
     ) -> Result<InstanceConfig, Problem> {
         let key = keys::release(&place.app, &place.environment, release);
+        // The runner asks as soon as it is told of its assignment, and it may be told before our mirror is.
+        for fresh in [&key, &keys::assignment(host, &place.app, &place.environment)] {
+            self.shared
+                .refresh(fresh)
+                .await
+                .map_err(|error| problem::store("read what is assigned", &error))?;
+        }
         let found = self.shared.value::<Release>(&key);
         let found = found.ok_or_else(|| problem::release_not_found(place, release))?;
         if !self.is_assigned(host, place, release) {

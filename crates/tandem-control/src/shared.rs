@@ -128,7 +128,8 @@ impl Shared {
         });
     }
 
-    async fn refresh(&self, key: &str) -> Result<(), Error> {
+    /// Reads one document of the store into the mirror, which may lag a moment behind what watchers were told.
+    pub(crate) async fn refresh(&self, key: &str) -> Result<(), Error> {
         let revision = self.store.cursor().await?.revision;
         let document = self.store.get(key).await?;
         let heard = self.now();
