@@ -44,6 +44,9 @@ pub struct ControlConfig {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// There is nowhere to run anything.
+    #[error("find a host: none was given")]
+    NoHost,
     /// The key of config values cannot be used.
     #[error("open the key of config values")]
     Key(#[source] secrets::KeyError),
@@ -66,6 +69,9 @@ impl Control {
     /// The key file or the store cannot be used.
     pub async fn build(config: ControlConfig) -> Result<Self, Error> {
         let ControlConfig { data, store, blobs, builder, clock, hosts, version } = config;
+        if hosts.is_empty() {
+            return Err(Error::NoHost);
+        }
         let keyring = Keyring::open(&data.keys()).map_err(Error::Key)?;
         let logs = EventLogs::new(data.rollouts(), clock.clone());
         let observing_since = clock.now();
@@ -89,9 +95,14 @@ impl Control {
     /// None today: what fails is tried again.
     pub async fn run(self, drain: Drain) -> Result<(), Error> {
         let Self { shared, feed, observing_since } = self;
-        let _feed = tasks::owned("control feed", feed.run());
-        let _housekeeping = tasks::owned("housekeeping", Housekeeping::new(Arc::clone(&shared)).run());
-        Reconciler::new(shared, observing_since).run(drain).await;
+        // Awaited and not only started: a panic in one of them is one of control.
+        let feed = tasks::owned("control feed", feed.run());
+        let housekeeping = tasks::owned("housekeeping", Housekeeping::new(Arc::clone(&shared)).run());
+        tokio::select! {
+            () = Reconciler::new(shared, observing_since).run(drain) => {}
+            () = feed => {}
+            () = housekeeping => {}
+        }
         Ok(())
     }
 }

@@ -9,17 +9,22 @@ use std::time::Duration;
 
 use tandem_kit::tasks;
 use tandem_rules::retention;
+use tandem_store::Transaction;
 use tandem_types::assignment::Assignment;
 use tandem_types::build::Build;
 use tandem_types::environment::Environment;
 use tandem_types::release::Release;
-use tandem_types::{AppName, BuildNumber, Digest, Span, Timestamp, keys};
+use tandem_types::rollout::Rollout;
+use tandem_types::{AppName, BuildNumber, Digest, Revision, Span, Timestamp, keys};
 
-use crate::mirror::Mirror;
-use crate::shared::Shared;
+use crate::mirror::{Mirror, Versioned};
+use crate::place::Place;
+use crate::shared::{Shared, cause};
 
 /// Time between two rounds.
 const EVERY: Duration = Duration::from_secs(600);
+/// Rollouts kept per environment, with their stories: some weeks of a busy team.
+const ROLLOUTS_KEPT: usize = 200;
 /// Blobs stay this long after they were last put or asked for.
 const BLOBS_KEPT: Span = Span::minutes(60);
 
@@ -35,10 +40,46 @@ impl Housekeeping {
 
     /// One round every ten minutes, for ever.
     pub(crate) async fn run(self) {
+        let mut before = None;
         loop {
             tokio::time::sleep(EVERY).await;
+            self.forget_rollouts(ROLLOUTS_KEPT).await;
             self.sweep_blobs().await;
+            before = self.compact(before).await;
         }
+    }
+
+    /// Drops all but the latest finished rollouts of each environment, with their stories.
+    pub(crate) async fn forget_rollouts(&self, kept: usize) {
+        for (place, old) in self.shared.look(|mirror| old_rollouts(mirror, kept)) {
+            let cause = cause("system:housekeeping", "rollout.forget", "", &place);
+            let delete = |transaction: Transaction, rollout: &Versioned<Rollout>| {
+                let key = keys::rollout(&place.app, &place.environment, rollout.value.number);
+                transaction.delete(key, rollout.unchanged())
+            };
+            let transaction = old.iter().fold(Transaction::new(cause), delete);
+            if let Err(error) = self.shared.commit(transaction).await {
+                tracing::warn!("failed to forget old rollouts of {place}, trying again later: {error}");
+                continue;
+            }
+            for rollout in old {
+                let key = (place.app.clone(), place.environment.clone(), rollout.value.number);
+                if let Err(error) = self.shared.logs.remove(&key) {
+                    tracing::warn!("failed to {error}");
+                }
+            }
+        }
+    }
+
+    /// Lets the store forget deletions that were there in the round before: whoever has not heard of them lists anew.
+    async fn compact(&self, before: Option<Revision>) -> Option<Revision> {
+        let store = &self.shared.store;
+        if let Some(up_to) = before
+            && let Err(error) = store.compact(up_to).await
+        {
+            tracing::warn!("failed to compact the store, trying again later: {error}");
+        }
+        store.cursor().await.ok().map(|cursor| cursor.revision)
     }
 
     async fn sweep_blobs(&self) {
@@ -63,8 +104,24 @@ impl Housekeeping {
     }
 }
 
+/// Finished rollouts beyond those that are kept, by environment.
+fn old_rollouts(mirror: &Mirror, kept: usize) -> Vec<(Place, Vec<Versioned<Rollout>>)> {
+    let mut old = Vec::new();
+    for environment in mirror.environments() {
+        let place = Place { app: environment.app.clone(), environment: environment.name.clone() };
+        let prefix = keys::rollouts(&place.app, &place.environment);
+        let newest_first = mirror.list::<Rollout>(&prefix).rev().map(|(_, rollout)| rollout);
+        let beyond: Vec<_> =
+            newest_first.skip(kept).filter(|rollout| rollout.value.state.is_final()).collect();
+        if !beyond.is_empty() {
+            old.push((place, beyond));
+        }
+    }
+    old
+}
+
 /// Trees that must stay: of kept builds of every app, and sources of unfinished rollouts.
-fn live_roots(mirror: &Mirror) -> Vec<Digest> {
+pub(crate) fn live_roots(mirror: &Mirror) -> Vec<Digest> {
     let mut roots = BTreeSet::new();
     let apps: BTreeSet<AppName> = mirror.environments().map(|environment| environment.app.clone()).collect();
     for app in apps {

@@ -4,14 +4,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tandem_rules::rollout::{PREEMPTED, preempted_by_rollback};
+use tandem_rules::rollout::{self, PREEMPTED, preempted_by_rollback};
 use tandem_store::{Error, Transaction};
 use tandem_types::api::{RolloutAction, RolloutStarted, StartRollout};
 use tandem_types::document::Cause;
 use tandem_types::environment::Environment;
 use tandem_types::problem::Problem;
-use tandem_types::rollout::{Rollout, RolloutKind, RolloutState, Source, StepRecord, Verdict};
-use tandem_types::{ProcessType, ReleaseNumber, RolloutNumber, Span, Timestamp, keys};
+use tandem_types::rollout::{Rollout, RolloutKind, RolloutState, Source};
+use tandem_types::{ProcessType, ReleaseNumber, RolloutNumber, Timestamp, keys};
 
 use crate::handle::Handle;
 use crate::mirror::Versioned;
@@ -146,36 +146,13 @@ impl Handle {
 }
 
 fn queued(environment: &Environment, number: RolloutNumber, ask: &Ask, now: Timestamp) -> Rollout {
-    let record =
-        StepRecord { state: RolloutState::Queued, started: now, finished: None, note: String::new() };
+    let place = (environment.app.clone(), environment.name.clone());
     Rollout {
-        app: environment.app.clone(),
-        environment: environment.name.clone(),
-        number,
-        kind: ask.kind,
-        cause: ask.cause.clone(),
         source: ask.source.clone(),
-        from: None,
         to: ask.to,
-        build: None,
-        state: RolloutState::Queued,
-        steps: vec![record],
-        incoming: Vec::new(),
-        outgoing: Vec::new(),
-        smoke_job: None,
-        release_job: None,
-        epoch: None,
         scale: ask.scale.clone(),
         processes: ask.processes.clone(),
-        balancers: Vec::new(),
-        soak: Span::seconds(0),
-        abort: None,
-        verdict: Verdict::Undecided,
-        problem: None,
-        warnings: Vec::new(),
-        created: now,
-        shifted: None,
-        finished: None,
+        ..rollout::queued(place, number, (ask.kind, ask.cause.clone()), now)
     }
 }
 

@@ -79,6 +79,7 @@ pub(crate) fn gather(mirror: &Mirror, place: &Place, around: &Surroundings) -> O
         app: (*reader.read::<App>(keys::app(app))?).clone(),
         environment: (*found).clone(),
         installation: (*reader.read::<Installation>(keys::INSTALLATION.to_owned())?).clone(),
+        last_rollout: rollouts.last().cloned(),
         last_shift: rollouts.iter().filter_map(|rollout| rollout.shifted).max(),
         rollouts: rollouts.into_iter().filter(|rollout| !rollout.state.is_final()).collect(),
         releases: releases.into_iter().map(|release| (release.number, release)).collect(),

@@ -1,19 +1,24 @@
 //! Keeps an environment in the shape that its documents promise, between rollouts and beside them.
 //!
 //! Stops what nobody will want back and nothing routes to, drops what has ended, and starts workers that are
-//! missing. What an unfinished rollout handles is left to it.
+//! missing. Web instances that are missing get a rollout of their own, since traffic has to be led to them. What an
+//! unfinished rollout handles is left to it.
 
 use std::collections::BTreeSet;
 
 use tandem_types::assignment::{AssignedInstance, Desired};
+use tandem_types::document::Cause;
 use tandem_types::instance::InstanceState;
-use tandem_types::rollout::RolloutState;
-use tandem_types::{InstanceId, Timestamp, defaults};
+use tandem_types::rollout::{Rollout, RolloutKind, RolloutState};
+use tandem_types::{InstanceId, ProcessType, Timestamp, defaults};
 
-use crate::draft::Draft;
+use crate::draft::{Change, Draft};
 use crate::retention;
-use crate::rollout::Plan;
+use crate::rollout::{self, Plan};
 use crate::world::{World, later};
+
+/// Who the journal says asked for the rollouts that upkeep starts.
+const ACTOR: &str = "system:upkeep";
 
 /// What to change in an environment without a rollout.
 #[must_use]
@@ -29,13 +34,45 @@ pub fn plan(world: &World, now: Timestamp) -> Plan {
         }
         forget_builds(&mut draft);
     }
+    let refill = refill(&mut draft);
     let look_again = draft.look_again;
-    Plan { changes: draft.changes(), look_again, ..Plan::default() }
+    let mut changes = draft.changes();
+    changes.extend(refill.map(|rollout| Change::Rollout(Box::new(rollout))));
+    Plan { changes, look_again, ..Plan::default() }
 }
 
 /// Whether no rollout has begun to change instances.
 fn is_idle(world: &World) -> bool {
     world.rollouts.iter().all(|r| matches!(r.state, RolloutState::Queued | RolloutState::Building))
+}
+
+/// A change of scale to the number that should be, where fewer web instances serve: after a rollback to a release
+/// that was warm with fewer, say. One that did not work is not tried again until something else happens.
+fn refill(draft: &mut Draft<'_>) -> Option<Rollout> {
+    let world = draft.world;
+    let failed = |last: &Rollout| {
+        last.cause.actor == ACTOR && (last.state != RolloutState::Completed || last.incoming.is_empty())
+    };
+    if !world.rollouts.is_empty() || world.last_rollout.as_ref().is_some_and(|last| failed(last)) {
+        return None;
+    }
+    let web = ProcessType::web();
+    let want = draft.wanted(draft.environment.current?).get(&web).copied()?;
+    if draft.pool().len() >= want as usize {
+        return None;
+    }
+    let number = draft.environment.next_rollout;
+    draft.environment.next_rollout = number.next();
+    let place = (draft.environment.app.clone(), draft.environment.name.clone());
+    let cause = Cause {
+        actor: ACTOR.to_owned(),
+        action: "scale.start".to_owned(),
+        reason: format!("{} of {want} web instances serve", draft.pool().len()),
+        subject: format!("{}/{}", place.0, place.1),
+    };
+    let mut rollout = rollout::queued(place, number, (RolloutKind::Scale, cause), draft.now);
+    rollout.scale.insert(web, want);
+    Some(rollout)
 }
 
 fn handled(world: &World) -> BTreeSet<InstanceId> {

@@ -31,6 +31,8 @@ pub struct World {
     pub installation: Installation,
     /// Unfinished rollouts of the environment, by number.
     pub rollouts: Vec<Arc<Rollout>>,
+    /// Its latest rollout, finished or not.
+    pub last_rollout: Option<Arc<Rollout>>,
     /// When traffic of the environment last moved, over all its rollouts.
     pub last_shift: Option<Timestamp>,
     /// All its releases.

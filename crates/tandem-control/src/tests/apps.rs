@@ -1,10 +1,15 @@
 //! Apps, and what people are told of them.
 
+use std::sync::Arc;
+
 use tandem_types::api::{CreateApp, Reason};
+use tandem_types::build::Subtree;
 use tandem_types::routing::RoutingDocument;
+use tandem_types::tree::Tree;
 use tandem_types::{AppName, keys};
 
 use super::site::Site;
+use crate::housekeeping::{Housekeeping, live_roots};
 
 fn app(name: &str) -> AppName {
     name.parse().expect("a name")
@@ -37,6 +42,35 @@ async fn destroying_a_running_app_needs_a_confirmation_and_leaves_nothing_in_the
     site.deploy().await;
     let environment = site.handle.environment(&site.place).expect("an environment");
     assert_eq!(environment.uid, first_uid + 1, "user ids are never given twice");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn old_rollouts_are_forgotten_with_their_stories_and_the_latest_are_kept() {
+    let site = Site::start().await;
+    for _ in 0..3 {
+        site.deploy().await;
+    }
+    let stories =
+        || std::fs::read_dir(site.data.rollouts().join("guestbook.production")).expect("stories").count();
+    assert_eq!(stories(), 3);
+    Housekeeping::new(Arc::clone(&site.handle.shared)).forget_rollouts(1).await;
+    let left: Vec<_> =
+        site.handle.rollouts(&site.place).expect("rollouts").iter().map(|r| r.number.0).collect();
+    assert_eq!((left, stories()), (vec![3], 1));
+    assert_eq!(site.deploy().await.number.0, 4);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sweep_of_blobs_spares_what_can_be_rolled_back_to() {
+    let site = Site::start().await;
+    let blobs = &site.handle.shared.blobs;
+    let (kept, other) =
+        (blobs.put_tree(&Tree::default()).expect("put"), blobs.put(b"nobody's").expect("put"));
+    let part = Subtree { name: "app".into(), mount: "/app".into(), tree: kept, bytes: 0, files: 0 };
+    site.builder.subtrees.lock().expect("lock").push(part);
+    site.deploy().await;
+    let roots = site.handle.shared.look(live_roots);
+    assert!(roots.contains(&kept) && !roots.contains(&other), "{roots:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

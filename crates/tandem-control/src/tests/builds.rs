@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use futures_util::future::BoxFuture;
 use tandem_blobs::BlobStore;
 use tandem_types::app::{AppSpec, ProcessSpec, ReleaseCommand};
-use tandem_types::build::Build;
+use tandem_types::build::{Build, Subtree};
 use tandem_types::event::Event;
 use tandem_types::problem::Problem;
 use tandem_types::{AppName, Digest, Span, Timestamp};
@@ -17,6 +17,8 @@ use crate::builder::{BuildOrder, Builder, Events};
 /// See the module.
 pub(super) struct FakeBuilder {
     pub(super) spec: Mutex<AppSpec>,
+    /// Parts of the next builds.
+    pub(super) subtrees: Mutex<Vec<Subtree>>,
     /// The next builds fail with this.
     pub(super) problem: Mutex<Option<Problem>>,
     /// Builds of these apps wait until they are taken out.
@@ -26,7 +28,12 @@ pub(super) struct FakeBuilder {
 impl FakeBuilder {
     pub(super) fn shared() -> Arc<Self> {
         let spec = Mutex::new(spec(&[("web", 2), ("worker", 1), ("clock", 1)]));
-        Arc::new(Self { spec, problem: Mutex::default(), held: watch::Sender::new(Vec::new()) })
+        Arc::new(Self {
+            spec,
+            subtrees: Mutex::default(),
+            problem: Mutex::default(),
+            held: watch::Sender::new(Vec::new()),
+        })
     }
 }
 
@@ -48,6 +55,7 @@ impl Builder for FakeBuilder {
     fn build(&self, order: BuildOrder, events: Events) -> BoxFuture<'static, Result<Build, Problem>> {
         let (spec, problem) =
             (self.spec.lock().expect("lock").clone(), self.problem.lock().expect("lock").clone());
+        let subtrees = self.subtrees.lock().expect("lock").clone();
         let mut held = self.held.subscribe();
         Box::pin(async move {
             events(Event::Line { source: "build".to_owned(), text: format!("building {}", order.number) });
@@ -60,7 +68,7 @@ impl Builder for FakeBuilder {
                 app: order.app,
                 number: order.number,
                 digest: order.source.tree,
-                subtrees: Vec::new(),
+                subtrees,
                 spec,
                 source: order.source.info,
                 interpreter: None,

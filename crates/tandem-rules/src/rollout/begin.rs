@@ -42,11 +42,12 @@ impl Step<'_> {
         self.rollout.build = self.draft.build_of(to).map(|build| build.number);
         let wanted = self.positions().into_iter().filter(|place| place.process.is_web()).count();
         let reused = self.reuse_warm(wanted);
-        if reused < wanted || wanted == 0 {
+        // Half of them now is worth more than all of them later: upkeep adds the rest.
+        if reused == 0 || reused * 2 < wanted {
             return Flow::Next(RolloutState::Staging);
         }
-        let workers: Vec<_> =
-            self.open_positions().into_iter().filter(|place| !place.process.is_web()).collect();
+        let mut workers = self.open_positions();
+        workers.retain(|place| !place.process.is_web());
         self.fill(&workers);
         self.record_skipped(RolloutState::Staging, "warm");
         self.record_skipped(RolloutState::Starting, "warm");
@@ -75,7 +76,8 @@ impl Step<'_> {
         };
         self.same_release(current);
         for (process, want) in self.rollout.scale.clone() {
-            let mut have: Vec<_> = self.running().filter(|i| i.process == process).collect();
+            let mut have: Vec<_> =
+                self.running().filter(|i| i.process == process && i.release == current).collect();
             // Those that fail go first: scaling heals. One that nobody has seen yet is not known to fail.
             let fails = |id| self.draft.state(id).is_some() && !self.draft.is_ready(id);
             have.sort_by_key(|instance| (fails(instance.id), instance.index));
@@ -219,9 +221,11 @@ impl Step<'_> {
         open
     }
 
-    /// Whether places are left; after the gate only those of singletons can be.
-    pub(super) fn has_open_places(&self) -> bool {
-        !self.unfilled().is_empty()
+    /// Places that nothing fills yet and that take no requests: singletons, once the gate is passed.
+    pub(super) fn unfilled_workers(&self) -> Vec<Position> {
+        let mut places = self.unfilled();
+        places.retain(|place| !place.process.is_web());
+        places
     }
 
     /// Places without an incoming instance. A reused instance may have any number: it fills one place of its type.

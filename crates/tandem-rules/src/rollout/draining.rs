@@ -150,7 +150,8 @@ impl Step<'_> {
                 self.draft.set_desired(id, Desired::Stop);
             }
         }
-        let open = self.open_positions();
+        let mut open = self.open_positions();
+        open.retain(|place| !place.process.is_web());
         self.fill(&open);
         if !came_up {
             return match self.gate_failure_of_workers(&incoming) {
@@ -158,9 +159,9 @@ impl Step<'_> {
                 None => Swap::Waiting,
             };
         }
-        match (open.is_empty(), self.has_open_places()) {
-            (true, false) => Swap::Done,
-            (true, true) => self.wait_for_singles(),
+        match (open.is_empty(), self.unfilled_workers().is_empty()) {
+            (true, true) => Swap::Done,
+            (true, false) => self.wait_for_singles(),
             _ => Swap::Waiting,
         }
     }

@@ -25,5 +25,5 @@ mod tests;
 pub use building::{Built, build_failed, built};
 pub use plan::{Plan, plan};
 pub use progress::{Told, untold};
-pub use queued::{PREEMPTED, preempted_by_rollback};
+pub use queued::{PREEMPTED, preempted_by_rollback, queued};
 pub use step::{before_shift, domain_taken};

@@ -5,10 +5,12 @@
 //! aborts every earlier rollout that is before its shift, and begins while they clean up. A release phase under way
 //! is left to end: killing a migration half-way would be worse than what the rollback is for.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tandem_types::rollout::{Rollout, RolloutKind, RolloutState};
-use tandem_types::{RolloutNumber, Timestamp};
+use tandem_types::document::Cause;
+use tandem_types::rollout::{Rollout, RolloutKind, RolloutState, StepRecord, Verdict};
+use tandem_types::{AppName, EnvironmentName, RolloutNumber, Span, Timestamp};
 
 use super::step::{Flow, Step, before_shift};
 
@@ -20,6 +22,47 @@ pub const PREEMPTED: &str = "rollout.preempt";
 pub fn preempted_by_rollback(rollouts: &[Arc<Rollout>]) -> Vec<RolloutNumber> {
     let aside = |rollout: &&Arc<Rollout>| before_shift(rollout.state) && rollout.abort.is_none();
     rollouts.iter().filter(aside).map(|rollout| rollout.number).collect()
+}
+
+/// A rollout as it is when it was asked for. What its kind needs besides is filled in by who asks.
+#[must_use]
+pub fn queued(
+    (app, environment): (AppName, EnvironmentName),
+    number: RolloutNumber,
+    (kind, cause): (RolloutKind, Cause),
+    now: Timestamp,
+) -> Rollout {
+    let record =
+        StepRecord { state: RolloutState::Queued, started: now, finished: None, note: String::new() };
+    Rollout {
+        app,
+        environment,
+        number,
+        kind,
+        cause,
+        source: None,
+        from: None,
+        to: None,
+        build: None,
+        state: RolloutState::Queued,
+        steps: vec![record],
+        incoming: Vec::new(),
+        outgoing: Vec::new(),
+        smoke_job: None,
+        release_job: None,
+        epoch: None,
+        scale: BTreeMap::new(),
+        processes: Vec::new(),
+        balancers: Vec::new(),
+        soak: Span::seconds(0),
+        abort: None,
+        verdict: Verdict::Undecided,
+        problem: None,
+        warnings: Vec::new(),
+        created: now,
+        shifted: None,
+        finished: None,
+    }
 }
 
 impl Step<'_> {

@@ -9,4 +9,5 @@ mod properties;
 mod returns;
 mod scenarios;
 mod simulation;
+mod slot;
 mod workers;

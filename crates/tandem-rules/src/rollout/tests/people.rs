@@ -1,17 +1,15 @@
 //! What people do to a simulated installation, and what tests ask of it.
 
-use std::collections::BTreeMap;
-
 use tandem_types::assignment::Desired;
 use tandem_types::document::Cause;
 use tandem_types::environment::Sealed;
 use tandem_types::instance::InstanceState;
-use tandem_types::rollout::{Rollout, RolloutKind, RolloutState, StepRecord, Verdict};
-use tandem_types::{ReleaseNumber, RolloutNumber, Span};
+use tandem_types::rollout::{Rollout, RolloutKind, RolloutState, StepRecord};
+use tandem_types::{ReleaseNumber, RolloutNumber};
 
 use super::actors::Behavior;
 use super::simulation::{Simulation, process};
-use crate::rollout::{PREEMPTED, preempted_by_rollback};
+use crate::rollout::{PREEMPTED, preempted_by_rollback, queued};
 
 impl Simulation {
     // What people do.
@@ -25,40 +23,8 @@ impl Simulation {
         }
         let number = self.environment.next_rollout;
         self.environment.next_rollout = number.next();
-        let mut rollout = Rollout {
-            app: self.app.name.clone(),
-            environment: self.environment.name.clone(),
-            number,
-            kind,
-            cause: cause("rollout.start"),
-            source: None,
-            from: None,
-            to: None,
-            build: None,
-            state: RolloutState::Queued,
-            steps: vec![StepRecord {
-                state: RolloutState::Queued,
-                started: self.now,
-                finished: None,
-                note: String::new(),
-            }],
-            incoming: Vec::new(),
-            outgoing: Vec::new(),
-            smoke_job: None,
-            release_job: None,
-            epoch: None,
-            scale: BTreeMap::new(),
-            processes: Vec::new(),
-            balancers: Vec::new(),
-            soak: Span::seconds(0),
-            abort: None,
-            verdict: Verdict::Undecided,
-            problem: None,
-            warnings: Vec::new(),
-            created: self.now,
-            shifted: None,
-            finished: None,
-        };
+        let place = (self.app.name.clone(), self.environment.name.clone());
+        let mut rollout = queued(place, number, (kind, cause("rollout.start")), self.now);
         change(&mut rollout);
         self.rollouts.insert(number, rollout);
         number

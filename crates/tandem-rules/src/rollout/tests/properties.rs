@@ -128,7 +128,7 @@ fn world() -> Simulation {
 }
 
 proptest! {
-    #![proptest_config(Config { cases: 300, failure_persistence: None, ..Config::default() })]
+    #![proptest_config(Config { cases: 200, failure_persistence: None, ..Config::default() })]
 
     #[test]
     fn promises_hold_and_every_rollout_ends(acts in proptest::collection::vec(act(), 1..60)) {

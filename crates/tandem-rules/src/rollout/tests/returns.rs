@@ -3,7 +3,7 @@
 use tandem_types::assignment::Desired;
 use tandem_types::instance::InstanceState;
 use tandem_types::release::ReleaseStatus;
-use tandem_types::rollout::{RolloutState, Verdict};
+use tandem_types::rollout::{RolloutKind, RolloutState, Verdict};
 use tandem_types::{Epoch, ReleaseNumber, Span};
 
 use super::actors::{Balancer, Behavior};
@@ -35,6 +35,22 @@ fn a_rollback_to_a_warm_release_prepares_its_epoch_in_the_first_transaction() {
     Soaking
     Completed
     ");
+}
+
+#[test]
+fn a_rollback_to_a_release_that_was_warm_with_fewer_instances_flips_at_once_and_gets_the_rest_after() {
+    let mut world = Simulation::deployed(&[("web", 2)], 2);
+    world.scale("web", 3);
+    world.settle();
+    let rollback = world.rollback(1);
+    world.execute();
+    assert_eq!(world.state_of(rollback), RolloutState::Preparing);
+    world.tick_until(rollback, RolloutState::Completed);
+    assert_eq!(world.pool_releases(), [R1, R1]);
+    world.settle();
+    assert_eq!(world.pool_releases(), [R1, R1, R1]);
+    let last = world.rollouts.values().last().unwrap();
+    assert_eq!((last.kind, last.cause.reason.as_str()), (RolloutKind::Scale, "2 of 3 web instances serve"));
 }
 
 #[test]

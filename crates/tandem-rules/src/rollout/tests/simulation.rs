@@ -21,7 +21,7 @@ use super::actors::{Balancer, Behavior, Runner};
 use crate::draft::Change;
 use crate::rollout::{Built, Plan, built, plan};
 use crate::upkeep;
-use crate::world::{Received, World, later};
+use crate::world::{Received, Rival, World, later};
 
 /// A whole installation with one environment.
 #[derive(Debug, Clone)]
@@ -44,6 +44,8 @@ pub struct Simulation {
     /// Given to the next builds, in order.
     pub next_behaviors: Vec<Behavior>,
     pub spec: AppSpec,
+    /// Rollouts of other environments that hold the slot.
+    pub rivals: Vec<Rival>,
     /// Transactions so far.
     pub writes: usize,
     /// Every assigned release phase, by rollout.
@@ -107,6 +109,7 @@ impl Simulation {
             behaviors: BTreeMap::new(),
             next_behaviors: Vec::new(),
             spec: spec(processes),
+            rivals: Vec::new(),
             writes: 0,
             release_jobs: BTreeMap::new(),
         }
@@ -125,6 +128,7 @@ impl Simulation {
             environment: self.environment.clone(),
             installation: self.installation.clone(),
             rollouts: self.unfinished(),
+            last_rollout: self.rollouts.values().last().cloned().map(Arc::new),
             last_shift: self.rollouts.values().filter_map(|rollout| rollout.shifted).max(),
             releases: self.releases.clone(),
             builds: self.builds.clone(),
@@ -134,7 +138,7 @@ impl Simulation {
             observations: self.reports.clone(),
             routing: Arc::new(self.routing.clone()),
             balancers: self.statuses.clone(),
-            rivals: Vec::new(),
+            rivals: self.rivals.clone(),
             taken_domains: BTreeMap::new(),
             fence: Fence(1),
             observing_since: self.observing_since,
