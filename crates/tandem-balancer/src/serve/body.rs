@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::StatusCode;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tandem_kit::http::BoxError;
 
@@ -36,6 +37,7 @@ struct Return {
     connection: Connection,
     lease: Lease,
     progress: Option<Rc<Progress>>,
+    answered: StatusCode,
 }
 
 impl ResponseBody {
@@ -57,7 +59,7 @@ impl ResponseBody {
     ) -> (http::response::Parts, Self) {
         let Answer { response, connection, lease, progress } = answer;
         let (parts, incoming) = response.into_parts();
-        let back = Return { thread: Rc::clone(thread), connection, lease, progress };
+        let back = Return { thread: Rc::clone(thread), connection, lease, progress, answered: parts.status };
         let mut body = Self::new(Source::Instance(incoming, Some(back)), activity);
         body.give_back_at_end();
         (parts, body)
@@ -70,9 +72,9 @@ impl ResponseBody {
     fn give_back_at_end(&mut self) {
         if let Source::Instance(incoming, back) = &mut self.source
             && incoming.is_end_stream()
-            && let Some(Return { thread, connection, lease, progress }) = back.take()
+            && let Some(Return { thread, connection, lease, progress, answered }) = back.take()
         {
-            Pool::keep(&thread, connection, lease.instance(), progress);
+            Pool::keep(&thread, connection, lease.instance(), (progress, answered));
         }
     }
 

@@ -186,3 +186,31 @@ async fn a_kept_connection_is_closed_when_nobody_uses_it() {
     fetch(world.address, "/").await;
     eventually(|| closed.load(Ordering::SeqCst) == 1).await;
 }
+
+#[tokio::test]
+async fn a_connection_whose_upload_was_not_read_is_not_used_again() {
+    // Says that it keeps the connection, and closes it when the next request comes.
+    let app = App::raw(|mut stream| async move {
+        let head = read_until(&mut stream, "\r\n\r\n").await;
+        let status = if head.contains("/refuse") { "403 Forbidden" } else { "200 OK" };
+        let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 5\r\n\r\nhello");
+        let _ = stream.write_all(answer.as_bytes()).await;
+        let mut buffer = vec![0; 64 * 1024];
+        while let Ok(count @ 1..) = stream.read(&mut buffer).await {
+            if buffer[..count].windows(5).any(|text| text == b"POST ") {
+                return;
+            }
+        }
+    })
+    .await;
+    let world = World::serving(&[app.address]).await;
+    let mut client = Client::connect(world.address).await;
+    for _ in 0..50 {
+        let refused =
+            Request::post("/refuse").header(HOST, "shop.example").body(bodies::full("short")).unwrap();
+        assert_eq!(client.ask(refused).await.unwrap().status, 403);
+        let long =
+            Request::post("/").header(HOST, "shop.example").body(bodies::full(vec![0; 20_000])).unwrap();
+        assert_eq!(client.ask(long).await.unwrap().status, 200);
+    }
+}

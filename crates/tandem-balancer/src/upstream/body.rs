@@ -33,7 +33,7 @@ pub(crate) struct Progress {
     /// Whether any part of it was handed out.
     begun: Cell<bool>,
     ended: Cell<bool>,
-    /// Grows with each part.
+    /// Bytes handed out.
     moved: Cell<u64>,
     /// Grows whenever another attempt takes the body; the reader before it is cut off.
     reader: Cell<u32>,
@@ -109,12 +109,13 @@ impl Progress {
         self.begun.get()
     }
 
-    /// A number that grows with each part handed out.
+    /// Bytes handed out so far.
     pub(crate) fn moved(&self) -> u64 {
         self.moved.get()
     }
 
-    fn is_over(&self) -> bool {
+    /// Whether all of it was handed out, or broke off.
+    pub(crate) fn is_over(&self) -> bool {
         self.ended.get() || self.incoming.borrow().is_end_stream()
     }
 
@@ -133,7 +134,8 @@ impl Progress {
             Poll::Ready(part) => {
                 self.activity.body_moved();
                 self.begun.set(true);
-                self.moved.set(self.moved.get() + 1);
+                let data = part.as_ref().and_then(|part| part.as_ref().ok()).and_then(Frame::data_ref);
+                self.moved.set(self.moved.get() + data.map_or(0, Bytes::len) as u64);
                 self.ended.set(!matches!(part, Some(Ok(_))) || incoming.is_end_stream());
             }
         }

@@ -1,12 +1,15 @@
 //! One HTTP/1.1 connection to an instance.
 
 use std::io;
+use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, recv};
 use tokio::task::AbortHandle;
 
 use super::{RequestBody, Stream};
@@ -26,7 +29,18 @@ pub(crate) struct Connection {
     pub endpoint: Arc<Endpoint>,
     /// Whether it has carried a request before.
     pub reused: bool,
+    descriptor: RawFd,
     driver: Option<AbortHandle>,
+}
+
+impl Connection {
+    /// Asks the kernel whether the instance has closed the connection or said something unasked. The event may not have
+    /// been seen by this thread yet; for a request that must not be sent twice one more call is worth it.
+    pub(crate) fn is_quiet(&self) -> bool {
+        // While the sender is open the driver holds the socket, so the number means this very socket.
+        let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+        !self.sender.is_closed() && recv(self.descriptor, &mut [0], flags) == Err(Errno::EAGAIN)
+    }
 }
 
 impl Drop for Connection {
@@ -43,12 +57,13 @@ impl Drop for Connection {
 /// Refused, no such socket, or no answer within 5 s.
 pub(crate) async fn connect(thread: &Rc<Thread>, endpoint: &Arc<Endpoint>) -> io::Result<Connection> {
     let stream = tokio::time::timeout(CONNECT_LIMIT, Stream::connect(&endpoint.address)).await??;
+    let descriptor = stream.descriptor();
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
     let driver = thread.spawn("upstream-connection", async move {
         // Whoever waits for an answer is told of an error by hyper; an idle connection may end as it likes.
         let _ = connection.with_upgrades().await;
     });
-    Ok(Connection { sender, endpoint: Arc::clone(endpoint), reused: false, driver })
+    Ok(Connection { sender, endpoint: Arc::clone(endpoint), reused: false, descriptor, driver })
 }
 
 /// Whether a failed connection speaks against the instance rather than against this process (no files, no ports).

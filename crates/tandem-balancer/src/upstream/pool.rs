@@ -9,12 +9,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::StatusCode;
 use tandem_types::InstanceId;
 
 use super::{Connection, Progress};
 use crate::table::{Endpoint, Instance};
 use crate::thread::Thread;
 
+/// Longest body that an app reads or throws away in any case (gunicorn: 64 KiB).
+const SHORT_BODY: u64 = 16 * 1024;
 /// Most connections kept to one instance.
 const MOST_KEPT: usize = 128;
 /// How long a connection that is still busy with a request's body may go without moving it on, once the answer is
@@ -54,26 +57,30 @@ impl Pool {
         None
     }
 
-    /// Keeps a connection whose answer has been read. One that still sends the request's body (`progress`) is kept
-    /// once that is over.
+    /// Keeps a connection whose answer has been read, unless the app may have left the request's body unread: some say that
+    /// they keep such a connection and close it (gunicorn). One that still sends the body is left in peace until that is
+    /// over.
     pub(crate) fn keep(
         thread: &Rc<Thread>,
         mut connection: Connection,
         instance: &Arc<Instance>,
-        progress: Option<Rc<Progress>>,
+        (progress, answered): (Option<Rc<Progress>>, StatusCode),
     ) {
         if connection.sender.is_closed() {
             return;
         }
+        let read = progress.as_ref().is_none_or(|progress| is_read(progress, answered));
         connection.reused = true;
         if connection.sender.is_ready() {
-            thread.pool.insert(thread.now(), connection, instance);
+            if read {
+                thread.pool.insert(thread.now(), connection, instance);
+            }
             return;
         }
         let (thread, instance) = (Rc::clone(thread), Arc::clone(instance));
         let context = Rc::clone(&thread);
         context.spawn("upstream-finish", async move {
-            if until_ready(&mut connection, progress.as_deref()).await {
+            if until_ready(&mut connection, progress.as_deref()).await && read {
                 thread.pool.insert(thread.now(), connection, &instance);
             }
         });
@@ -110,6 +117,14 @@ impl Pool {
     pub(crate) fn clear(&self) {
         self.kept.borrow_mut().clear();
     }
+}
+
+/// Whether the app has surely read a body before it answered: a short one, all handed out, and no refusal.
+fn is_read(progress: &Progress, answered: StatusCode) -> bool {
+    progress.is_over()
+        && progress.moved() <= SHORT_BODY
+        && !answered.is_client_error()
+        && !answered.is_server_error()
 }
 
 fn is_usable(connection: &Connection, endpoint: &Arc<Endpoint>) -> bool {

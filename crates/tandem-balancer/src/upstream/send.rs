@@ -141,7 +141,12 @@ async fn attempt(
     activity: &Activity,
     (outgoing, fresh): (Box<Outgoing>, bool),
 ) -> Result<Answer, Miss> {
-    let mut connection = match reach(thread, lease.instance(), fresh).await {
+    let choice = match (fresh, outgoing.parts.method.is_idempotent()) {
+        (true, _) => Choice::New,
+        (false, true) => Choice::Kept,
+        (false, false) => Choice::Quiet,
+    };
+    let mut connection = match reach(thread, lease.instance(), choice).await {
         Some(connection) => connection,
         None => return Err(Miss::Unsent { outgoing, reused: false }),
     };
@@ -166,12 +171,26 @@ async fn attempt(
     }
 }
 
-/// A connection to an instance: a kept one, or a new one. None: it cannot be reached.
-async fn reach(thread: &Rc<Thread>, instance: &Arc<Instance>, fresh: bool) -> Option<Connection> {
+/// Which connection will do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Choice {
+    /// A new one only.
+    New,
+    /// A kept one too.
+    Kept,
+    /// A kept one too, if it was just seen to be open.
+    Quiet,
+}
+
+/// A connection to an instance. None: it cannot be reached.
+async fn reach(thread: &Rc<Thread>, instance: &Arc<Instance>, choice: Choice) -> Option<Connection> {
     let endpoint: Arc<Endpoint> = instance.endpoint().as_ref().map(Arc::clone)?;
-    let kept = if fresh { None } else { thread.pool.take(&endpoint, thread.now()) };
-    if kept.is_some() {
-        return kept;
+    while choice != Choice::New
+        && let Some(kept) = thread.pool.take(&endpoint, thread.now())
+    {
+        if choice == Choice::Kept || kept.is_quiet() {
+            return Some(kept);
+        }
     }
     match connect(thread, &endpoint).await {
         Ok(connection) => Some(connection),

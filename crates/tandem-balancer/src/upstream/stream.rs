@@ -5,6 +5,7 @@
 //! swallowed, and so is everything after it: the reading side tells how it ended, with the answer or without.
 
 use std::io::{self, IoSlice};
+use std::os::fd::{AsRawFd as _, RawFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -38,6 +39,14 @@ impl Stream {
             Address::Unix(path) => Socket::Unix(UnixStream::connect(path).await?),
         };
         Ok(Self { socket, deaf: false })
+    }
+
+    /// The number of the descriptor, good while the stream lives.
+    pub(crate) fn descriptor(&self) -> RawFd {
+        match &self.socket {
+            Socket::Tcp(stream) => stream.as_raw_fd(),
+            Socket::Unix(stream) => stream.as_raw_fd(),
+        }
     }
 
     fn writer(&mut self) -> Pin<&mut (dyn AsyncWrite + Unpin)> {
