@@ -61,7 +61,11 @@ impl Following {
     async fn next(&mut self) -> Option<LogLine> {
         loop {
             if self.logs.is_empty() && self.is_over() {
-                return None;
+                // A short job may have begun and ended since its log was looked for.
+                self.discover().await;
+                if self.logs.is_empty() {
+                    return None;
+                }
             }
             tokio::select! {
                 line = self.logs.next(), if !self.logs.is_empty() => if line.is_some() { return line },
