@@ -66,21 +66,21 @@ impl Lines {
     }
 }
 
-/// What people call a step.
+/// What a step is called: the word that `--json` and the journal use too.
 pub(crate) fn name_of(step: RolloutState) -> &'static str {
     match step {
-        RolloutState::Queued => "queue",
-        RolloutState::Building => "build",
-        RolloutState::Staging => "stage",
-        RolloutState::Smoking => "smoke check",
-        RolloutState::Releasing => "release phase",
-        RolloutState::Starting => "start",
-        RolloutState::Preparing => "prepare balancers",
-        RolloutState::Committing => "shift traffic",
-        RolloutState::Draining => "drain",
-        RolloutState::Soaking => "soak",
-        RolloutState::Reverting => "shift traffic back",
-        RolloutState::Cleaning => "clean up",
+        RolloutState::Queued => "queued",
+        RolloutState::Building => "building",
+        RolloutState::Staging => "staging",
+        RolloutState::Smoking => "smoking",
+        RolloutState::Releasing => "releasing",
+        RolloutState::Starting => "starting",
+        RolloutState::Preparing => "preparing",
+        RolloutState::Committing => "committing",
+        RolloutState::Draining => "draining",
+        RolloutState::Soaking => "soaking",
+        RolloutState::Reverting => "reverting",
+        RolloutState::Cleaning => "cleaning",
         RolloutState::Completed => "completed",
         RolloutState::Reverted => "reverted",
         RolloutState::Failed => "failed",
