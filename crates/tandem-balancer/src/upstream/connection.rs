@@ -71,3 +71,32 @@ pub(crate) fn is_its_fault(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionRefused, ConnectionReset, NotFound, TimedOut};
     matches!(error.kind(), ConnectionRefused | ConnectionReset | NotFound | TimedOut)
 }
+
+#[cfg(test)]
+mod tests {
+    use tandem_kit::drain;
+    use tandem_kit::tasks::Tasks;
+    use tandem_types::InstanceId;
+    use tandem_types::instance::Address;
+    use tokio::task::LocalSet;
+
+    use super::*;
+    use crate::serve::Limits;
+    use crate::shared::Shared;
+
+    #[tokio::test]
+    async fn a_closed_connection_is_seen_before_its_driver_has_seen_it() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = Address::Tcp(listener.local_addr().unwrap());
+        let endpoint = Arc::new(Endpoint { id: InstanceId(1), address });
+        let tasks = Tasks::new(drain::channel().1);
+        let shared = Arc::new(Shared::new(1, 1, Duration::ZERO));
+        let thread = Thread::new(shared, Limits::default(), tasks, (0, 1));
+        let local = LocalSet::new();
+        let connection = local.run_until(async { connect(&thread, &endpoint).await.unwrap() }).await;
+        assert!(connection.is_quiet());
+        drop(listener.accept().unwrap());
+        // Nothing is awaited in between: no event can have come through.
+        assert!(!connection.is_quiet());
+    }
+}
