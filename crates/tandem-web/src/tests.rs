@@ -1,1 +1,0 @@
-//! Requests through the router with nothing below it but real parts in a temporary folder.
