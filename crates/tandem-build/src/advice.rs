@@ -76,6 +76,9 @@ pub(crate) fn for_dependencies(lines: &[String]) -> Advice {
     {
         "the package index cannot be reached from the server; if there is a proxy, set HTTPS_PROXY for Tandem"
             .to_owned()
+    } else if says(lines, &["incompatible with the project's Python requirement", "Requires-Python"]) {
+        "a dependency needs another Python; install that on the server and name it in .python-version"
+            .to_owned()
     } else if says(lines, &["No solution found", "unsatisfiable"]) {
         "the requirements contradict each other, or do not fit this Python; the lines above say which"
             .to_owned()

@@ -16,7 +16,7 @@ use tandem_types::instance::Isolation;
 use tandem_types::{AppName, BuildNumber, Digest, Span, Timestamp};
 
 use crate::error::io_error;
-use crate::python::{self, Python, Stamp};
+use crate::python::{self, Python, Stamp, Wanted};
 use crate::workshop::{self, Workshop};
 use crate::{Error, Events, dependencies, static_files, tools};
 
@@ -171,7 +171,7 @@ impl Builder {
     }
 
     /// The interpreter for a wanted version.
-    async fn python(&self, wanted: Option<&str>) -> Result<Python, Error> {
+    async fn python(&self, wanted: Wanted) -> Result<Python, Error> {
         let path = python::find(wanted)?;
         let stamp = Stamp::of(&path).map_err(io_error("look at", &path))?;
         if let Some(python) = known(&self.inner.pythons, &stamp) {

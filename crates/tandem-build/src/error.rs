@@ -181,6 +181,17 @@ impl Error {
                 let advice = advice::for_static(lines);
                 refused(advice.code, advice.title).detail(tail(lines)).hint(advice.hint)
             }
+            Self::Store(error) | Self::Export(export::Error::Store { source: error, .. })
+                if error.is_missing() =>
+            {
+                Problem::new(
+                    409,
+                    "source_missing",
+                    "parts of the source or of the build's caches are not on the server",
+                )
+                .detail(error.to_string())
+                .hint("type `tandem deploy` again: what is missing is sent and made anew")
+            }
             Self::TimedOut { what, limit, lines } => {
                 refused("build_timeout", format!("{what} did not end within the build's {limit}"))
                     .detail(tail(lines))

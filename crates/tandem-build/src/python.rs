@@ -18,6 +18,27 @@ const FOLDERS: [&str; 2] = ["/usr/bin", "/usr/local/bin"];
 const IDENTIFY: &str = "import sys; v = sys.version_info; \
     print(sys.implementation.name, '%d.%d.%d' % v[:3], v.releaselevel, sys.implementation.cache_tag)";
 
+/// The version of Python that a source asks for: the minor number of Python 3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Wanted {
+    /// Any: the system's own.
+    #[default]
+    Any,
+    /// This one, by `.python-version`.
+    Exactly(u32),
+    /// This or a later one, by `requires-python`.
+    AtLeast(u32),
+}
+
+impl std::fmt::Display for Wanted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Any => Ok(()),
+            Self::Exactly(minor) | Self::AtLeast(minor) => write!(f, "3.{minor}"),
+        }
+    }
+}
+
 /// An interpreter and what identifies it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Python {
@@ -61,14 +82,14 @@ impl Stamp {
     }
 }
 
-/// Finds the interpreter for a wanted version (`3.12`, `3.12.4`, or nothing in particular).
+/// Finds the interpreter for a wanted version.
 ///
 /// # Errors
 /// There is none that apps could use.
-pub(crate) fn find(wanted: Option<&str>) -> Result<PathBuf, Error> {
+pub(crate) fn find(wanted: Wanted) -> Result<PathBuf, Error> {
     let there = interpreters(&FOLDERS.map(Path::new));
     choose(wanted, &there, default_interpreter()).ok_or_else(|| Error::PythonMissing {
-        wanted: wanted.unwrap_or_default().to_owned(),
+        wanted: wanted.to_string(),
         found: there.iter().map(|(_, path)| path.display().to_string()).collect(),
     })
 }
@@ -120,16 +141,24 @@ fn default_interpreter() -> Option<PathBuf> {
     FOLDERS.iter().find_map(|folder| fs::canonicalize(Path::new(folder).join("python3")).ok())
 }
 
-fn choose(wanted: Option<&str>, there: &[(u32, PathBuf)], default: Option<PathBuf>) -> Option<PathBuf> {
-    let path = match wanted.and_then(minor_of) {
-        Some(minor) => there.iter().find(|(there, _)| *there == minor)?,
-        None => there.iter().find(|(_, path)| Some(path) == default.as_ref()).or_else(|| there.first())?,
+/// Of several that fit, the system's own, else the earliest: it is nearest to what the source was written for.
+fn choose(wanted: Wanted, there: &[(u32, PathBuf)], default: Option<PathBuf>) -> Option<PathBuf> {
+    let fits = |minor: u32| match wanted {
+        Wanted::Any => true,
+        Wanted::Exactly(wanted) => minor == wanted,
+        Wanted::AtLeast(least) => minor >= least,
     };
-    Some(path.1.clone())
+    let mut fitting = there.iter().filter(|(minor, _)| fits(*minor));
+    let own = fitting.clone().find(|(_, path)| Some(path) == default.as_ref());
+    let path = match wanted {
+        Wanted::AtLeast(_) => own.or_else(|| fitting.next_back()),
+        _ => own.or_else(|| fitting.next()),
+    };
+    path.map(|(_, path)| path.clone())
 }
 
 /// `12` of `3.12`, `3.12.4` or `cpython-3.12`.
-fn minor_of(wanted: &str) -> Option<u32> {
+pub(crate) fn minor_of(wanted: &str) -> Option<u32> {
     let version = wanted.trim().trim_start_matches("cpython").trim_start_matches(['-', '@', '=', '~']);
     version.trim_start_matches("python").strip_prefix("3.")?.split('.').next()?.parse().ok()
 }
@@ -151,11 +180,18 @@ mod tests {
             [(13, PathBuf::from("/usr/local/bin/python3.13")), (11, PathBuf::from("/usr/bin/python3.11"))];
         let system = || Some(PathBuf::from("/usr/bin/python3.11"));
         let chosen = |wanted| choose(wanted, &there, system()).map(|path| path.display().to_string());
-        assert_eq!(chosen(None).as_deref(), Some("/usr/bin/python3.11"));
-        assert_eq!(chosen(Some("3.13")).as_deref(), Some("/usr/local/bin/python3.13"));
-        assert_eq!(chosen(Some("3.13.1\n")).as_deref(), Some("/usr/local/bin/python3.13"));
-        assert_eq!(chosen(Some("3.12")), None);
-        assert_eq!(choose(None, &there, None), Some(there[0].1.clone()));
+        assert_eq!(chosen(Wanted::Any).as_deref(), Some("/usr/bin/python3.11"));
+        assert_eq!(chosen(Wanted::Exactly(13)).as_deref(), Some("/usr/local/bin/python3.13"));
+        assert_eq!(chosen(Wanted::Exactly(12)), None);
+        assert_eq!(chosen(Wanted::AtLeast(10)).as_deref(), Some("/usr/bin/python3.11"));
+        assert_eq!(chosen(Wanted::AtLeast(12)).as_deref(), Some("/usr/local/bin/python3.13"));
+        assert_eq!(chosen(Wanted::AtLeast(14)), None);
+        assert_eq!(choose(Wanted::Any, &there, None), Some(there[0].1.clone()));
+        for (text, minor) in
+            [("3.13.1\n", Some(13)), ("cpython-3.12", Some(12)), (">=3.10", None), ("2.7", None)]
+        {
+            assert_eq!(minor_of(text), minor, "{text}");
+        }
     }
 
     #[test]
@@ -171,7 +207,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_interpreter_tells_what_it_is() {
-        let python = identify(&find(None).unwrap()).await.unwrap();
+        let python = identify(&find(Wanted::Any).unwrap()).await.unwrap();
         assert!(python.version.starts_with("CPython 3."), "{python:?}");
         assert!(python.tag.starts_with("cpython-3"), "{python:?}");
         assert!(python.recorded().ends_with(python.path_text()));

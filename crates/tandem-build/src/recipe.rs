@@ -12,6 +12,7 @@ use tandem_types::defaults;
 use crate::Error;
 use crate::app_file::{self, APP_FILE, AppFile, PROCFILE, ProcessEntry, Procfile};
 use crate::django::{self, Django};
+use crate::python::{self, Wanted};
 use crate::requirements::{self, Packages, Requirements};
 use crate::source::Source;
 
@@ -38,7 +39,7 @@ pub(crate) struct Recipe {
     /// The Django project.
     pub(crate) django: Option<Django>,
     /// Version of Python that the source asks for.
-    pub(crate) python: Option<String>,
+    pub(crate) python: Wanted,
     /// What people should know.
     pub(crate) warnings: Vec<String>,
 }
@@ -69,7 +70,7 @@ impl Recipe {
         };
         let spec = parts.spec()?;
         let warnings = requirements.as_ref().and_then(unpinned_warning).into_iter().collect();
-        let python = source.text(".python-version")?.and_then(|text| first_version(&text));
+        let python = wanted_python(source, requirements.as_ref())?;
         let static_declared = file.static_folders.is_some();
         Ok(Self { spec, static_declared, requirements, django, python, warnings })
     }
@@ -226,8 +227,14 @@ fn unpinned_warning(requirements: &Requirements) -> Option<String> {
     ))
 }
 
-/// The first version in a `.python-version`.
-fn first_version(text: &str) -> Option<String> {
-    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    lines.next().map(str::to_owned)
+/// The first version in `.python-version`, else the least that `requires-python` allows.
+fn wanted_python(source: &Source, requirements: Option<&Requirements>) -> Result<Wanted, Error> {
+    if let Some(text) = source.text(".python-version")? {
+        let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        if let Some(minor) = lines.next().and_then(python::minor_of) {
+            return Ok(Wanted::Exactly(minor));
+        }
+    }
+    let least = requirements.and_then(|requirements| requirements.least_python);
+    Ok(least.map_or(Wanted::Any, Wanted::AtLeast))
 }

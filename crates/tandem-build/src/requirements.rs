@@ -29,6 +29,8 @@ pub(crate) struct Requirements {
     pub(crate) inputs: BTreeMap<String, Digest>,
     /// The parts of `pyproject.toml` that decide what gets installed, as JSON.
     pub(crate) project: String,
+    /// Minor number of the least Python 3 that `requires-python` allows, where that is simply said.
+    pub(crate) least_python: Option<u32>,
     /// Requirements that another day may resolve otherwise.
     pub(crate) unpinned: Vec<String>,
 }
@@ -115,8 +117,10 @@ fn locked(source: &Source, project: &Table, lock: &str) -> Result<Requirements, 
             }
         }
     }
+    let least_python = least_python(project);
     let project = relevant(project);
-    Ok(Requirements { declared: Declared::Lock, packages, inputs, project, unpinned: Vec::new() })
+    let declared = Declared::Lock;
+    Ok(Requirements { declared, packages, inputs, project, least_python, unpinned: Vec::new() })
 }
 
 fn from_project(source: &Source, project: &Table) -> Result<Requirements, Error> {
@@ -134,8 +138,9 @@ fn from_project(source: &Source, project: &Table) -> Result<Requirements, Error>
         let paths = sources.values().filter_map(|origin| origin.get("path")?.as_str());
         paths.for_each(|path| add_input(source, path, &mut inputs));
     }
+    let least_python = least_python(project);
     let project = relevant(project);
-    Ok(Requirements { declared: Declared::Project, packages, inputs, project, unpinned })
+    Ok(Requirements { declared: Declared::Project, packages, inputs, project, least_python, unpinned })
 }
 
 fn uv_sources(project: &Table) -> Option<&Table> {
@@ -148,6 +153,7 @@ fn from_requirements(source: &Source) -> Result<Requirements, Error> {
         packages: Packages::default(),
         inputs: BTreeMap::new(),
         project: String::new(),
+        least_python: None,
         unpinned: Vec::new(),
     };
     let mut reader = Reader { source, found, waiting: vec!["requirements.txt".to_owned()] };
@@ -270,6 +276,13 @@ fn relevant(project: &Table) -> String {
         project.get("tool").and_then(|tool| tool.get("uv")).map(|uv| ("tool.uv".to_owned(), json(uv))),
     );
     serde_json::Value::Object(kept).to_string()
+}
+
+/// `12` of `>=3.12,<4`.
+fn least_python(project: &Table) -> Option<u32> {
+    let bounds = project.get("project")?.get("requires-python")?.as_str()?;
+    let least = bounds.split(',').find_map(|bound| bound.trim().strip_prefix(">="))?;
+    least.trim().strip_prefix("3.")?.split('.').next()?.parse().ok()
 }
 
 fn parse_toml(path: &str, text: &str) -> Result<Table, Error> {

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use tandem_blobs::{BlobStore, TreeSummary, export, ingest, ingest_folder};
+use tandem_blobs::{BlobStore, TreeSummary, ingest, ingest_folder};
 use tandem_sandbox::{Mount, Network};
 use tandem_types::Digest;
 
@@ -109,24 +109,14 @@ pub(crate) fn roots(build_folder: &std::path::Path) -> Vec<Digest> {
     }
 }
 
-/// Lays the app out (source and bytecode) for [`run`].
-pub(crate) fn lay_out(shop: &Workshop, store: &BlobStore, app: &Digest) -> Result<(), Error> {
-    let folder = shop.work("app");
-    if folder.exists() {
-        std::fs::remove_dir_all(&folder).map_err(crate::error::io_error("remove", &folder))?;
-    }
-    let options = export::Options { owner: shop.owner(), interpreter: None };
-    export::export(store, app, &folder, options)?;
-    shop.put_tool("collect.py", COLLECT)
-}
-
-/// Collects, without network and without config values.
+/// Collects in the app that was laid out (source and bytecode), without network and without config values.
 pub(crate) async fn run(
     shop: &Workshop,
     venv: &std::path::Path,
     environment: &BTreeMap<String, String>,
     events: Events<'_>,
 ) -> Result<(), Error> {
+    shop.put_tool("collect.py", COLLECT)?;
     let mut environment = environment.clone();
     environment.insert("PYTHON".to_owned(), format!("{VENV}/bin/python"));
     environment.insert("PYTHONDONTWRITEBYTECODE".to_owned(), "1".to_owned());

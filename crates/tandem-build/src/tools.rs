@@ -64,7 +64,7 @@ pub async fn ensure_uv(data: &DataDir, clock: &Clock, events: Events<'_>) -> Res
 }
 
 async fn install(data: &DataDir) -> Result<PathBuf, Error> {
-    let interpreter = python::find(None)?;
+    let interpreter = python::find(python::Wanted::Any)?;
     let tools = data.tools();
     files::ensure_dir(&tools, 0o700)?;
     let environment = tools.join("uv-environment");

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use nix::fcntl::OFlag;
+use tandem_blobs::{BlobStore, export};
 use tandem_kit::clock::{Clock, Moment};
 use tandem_kit::files;
 use tandem_kit::paths::DataDir;
@@ -19,7 +20,7 @@ use tandem_sandbox::run::{self, Outcome};
 use tandem_sandbox::{Limits, Mount, Network, Spec, User, Weight};
 use tandem_types::event::Event;
 use tandem_types::instance::Isolation;
-use tandem_types::{AppName, Span};
+use tandem_types::{AppName, Digest, Span};
 
 use crate::error::{LINES_SHOWN, io_error};
 use crate::recipe::APP;
@@ -189,13 +190,20 @@ impl Workshop {
         vec![Mount::writable(self.work("app"), APP), Mount::writable(self.work("tools"), TOOLS)]
     }
 
+    /// Lays a tree out as `work/app`, in place of what is there, and makes `work/tools` beside it.
+    pub(crate) fn lay_out(&self, store: &BlobStore, tree: &Digest) -> Result<(), Error> {
+        let folder = self.work("app");
+        if folder.exists() {
+            fs::remove_dir_all(&folder).map_err(io_error("remove", &folder))?;
+        }
+        self.owned_folder(&self.work("tools"))?;
+        let options = export::Options { owner: self.owner(), interpreter: None };
+        Ok(export::export(store, tree, &folder, options)?)
+    }
+
     /// Puts a script of Tandem's where commands find it.
     pub(crate) fn put_tool(&self, name: &str, content: &[u8]) -> Result<(), Error> {
-        let tools = self.work("tools");
-        if !tools.exists() {
-            self.owned_folder(&tools)?;
-        }
-        files::write_atomic_unsynced(&tools.join(name), content, 0o644)?;
+        files::write_atomic_unsynced(&self.work("tools").join(name), content, 0o644)?;
         Ok(())
     }
 

@@ -19,7 +19,7 @@ use crate::static_files::{self, Collected};
 use crate::workshop::Workshop;
 use crate::{Error, Events, bytecode, digest};
 
-/// Uncommitted files that a warning names.
+/// Files that warnings name.
 const NAMES_SHOWN: usize = 3;
 
 /// What the steps come to.
@@ -83,7 +83,7 @@ impl<'a> Steps<'a> {
 
     /// The interpreter: a must where there are dependencies, else used to compile where it is there.
     async fn python(&self, source: &Source, recipe: &Recipe) -> Result<Option<Python>, Error> {
-        let found = self.builder.python(recipe.python.as_deref()).await;
+        let found = self.builder.python(recipe.python).await;
         if recipe.requirements.is_some() {
             return found.map(Some);
         }
@@ -108,7 +108,7 @@ impl<'a> Steps<'a> {
             part.end(format!("{}, cached", count(installed.packages, "package", "packages")));
             return Ok(installed);
         }
-        self.blocking(move |shop, store| static_files::lay_out(shop, store, &tree)).await?;
+        self.blocking(move |shop, store| shop.lay_out(store, &tree)).await?;
         dependencies::install(&shop, &inputs, self.events).await?;
         dependencies::compile(&shop, python, self.events).await?;
         let interpreter = python.clone();
@@ -150,8 +150,8 @@ impl<'a> Steps<'a> {
             count(summary.compiled as u64, "file", "files"),
             summary.kept
         ));
-        for file in refused {
-            self.warn(Some(format!("{file}: this file does not compile")));
+        for warning in refusals(refused) {
+            self.warn(Some(warning));
         }
         Ok(app)
     }
@@ -180,8 +180,7 @@ impl<'a> Steps<'a> {
         let (app, interpreter, tree) = (app.clone(), python.clone(), installed.tree);
         let venv = self
             .blocking(move |shop, store| {
-                let root = app.put(store)?;
-                static_files::lay_out(shop, store, &root)?;
+                shop.lay_out(store, &app.put(store)?)?;
                 dependencies::folder(shop, store, &interpreter, &tree)
             })
             .await?;
@@ -285,6 +284,17 @@ impl StaticInputs {
             environment: &self.environment,
         }
     }
+}
+
+/// Templates of Python files do not compile, and some sources have hundreds of them.
+fn refusals(mut files: Vec<String>) -> Vec<String> {
+    let others = files.split_off(files.len().min(NAMES_SHOWN)).len();
+    let mut warnings: Vec<String> =
+        files.iter().map(|file| format!("{file}: this file does not compile")).collect();
+    if others > 0 {
+        warnings.push(format!("{} not compile", count(others as u64, "other file does", "other files do")));
+    }
+    warnings
 }
 
 fn dependencies_part(installed: &Installed) -> Subtree {

@@ -107,6 +107,18 @@ fn folders_to_mount_on_are_named() {
 }
 
 #[test]
+fn the_wanted_python_is_read_from_where_tools_write_it() {
+    let wanted = |files: &[(&str, &str)]| {
+        let procfile = ("Procfile", "web: x\n");
+        read(&[&[procfile], files].concat()).unwrap().python
+    };
+    let project = ("pyproject.toml", "[project]\nname = \"x\"\nrequires-python = \">=3.10\"\n");
+    assert_eq!(wanted(&[project]), Wanted::AtLeast(10));
+    assert_eq!(wanted(&[project, (".python-version", "# ours\n3.12.4\n")]), Wanted::Exactly(12));
+    assert_eq!(wanted(&[(".python-version", "pypy\n")]), Wanted::Any);
+}
+
+#[test]
 fn loose_requirements_are_warned_of() {
     let loose = ("requirements.txt", "django\ngunicorn>=20\ncelery==5\n");
     let warnings = read(&[MANAGE, WSGI, loose]).unwrap().warnings;

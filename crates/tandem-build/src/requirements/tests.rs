@@ -73,6 +73,8 @@ fn a_project_without_a_lock_tells_what_is_not_pinned() {
     assert!(requirements.packages.has("zope-interface"));
     assert_eq!(requirements.unpinned, ["django>=5.2"]);
     assert_eq!(read_of(&[("pyproject.toml", "[tool.ruff]\n")]).unwrap(), None);
+    let with_python = PROJECT.replace("version =", "requires-python = \">=3.12.1, <4\"\nversion =");
+    assert_eq!(found(&[("pyproject.toml", &with_python)]).least_python, Some(12));
 }
 
 #[test]

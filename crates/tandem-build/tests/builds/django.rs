@@ -23,6 +23,7 @@ STORAGES = {"staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.Manif
 fn write_project(bench: &Bench) {
     let manage = "import os, sys\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', 'shop.settings')\n\
         from django.core.management import execute_from_command_line\nexecute_from_command_line(sys.argv)\n";
+    let style = format!("body {{ color: green }}\n{}", "/* a line that packs well */\n".repeat(100));
     for (path, text) in [
         ("manage.py", manage),
         ("shop/__init__.py", ""),
@@ -33,7 +34,7 @@ fn write_project(bench: &Bench) {
             "shop/wsgi.py",
             "from django.core.wsgi import get_wsgi_application\napplication = get_wsgi_application()\n",
         ),
-        ("assets/shop.css", "body { color: green }\n"),
+        ("assets/shop.css", style.as_str()),
         (
             "requirements.txt",
             "django==5.2.8\nasgiref==3.10.0\nsqlparse==0.5.3\ngunicorn==23.0.0\npackaging==25.0\n",
@@ -79,9 +80,7 @@ async fn the_same_source_makes_the_same_build_and_a_changed_line_does_only_what_
     let warned = bench.build().await.unwrap().warnings;
     assert!(warned[1].starts_with("shop/views.py:1: ") && warned[2].starts_with("DEBUG is on"), "{warned:?}");
 
-    bench.write("shop/settings.py", SETTINGS);
-    bench.write("shop/views.py", "TEXT = 'one'\n");
-    bench.write("assets/shop.css", "body { color: green }\n");
+    write_project(&bench);
     let other = Bench::new().await;
     write_project(&other);
     let (again, elsewhere) = (bench.build().await.unwrap(), other.build().await.unwrap());
@@ -110,7 +109,9 @@ fn check_first(bench: &Bench, build: &Build) {
     let python = Entry::Link { target: interpreter_path(build).unwrap().to_owned() };
     assert_eq!(at("dependencies", "bin/python"), Some(python));
     let statics = static_trees(build, &bench.store).unwrap()["/static/"];
-    assert!(matches!(bench.store.lookup(&statics, "shop.css").unwrap(), Some(Entry::File { .. })));
+    for name in ["shop.css", "shop.css.gz", "staticfiles.json"] {
+        assert!(matches!(bench.store.lookup(&statics, name).unwrap(), Some(Entry::File { .. })), "{name}");
+    }
     for part in &build.subtrees {
         let summary = bench.store.summary(&part.tree).unwrap();
         assert_eq!((part.files, part.bytes), (summary.files, summary.bytes), "{}", part.name);
