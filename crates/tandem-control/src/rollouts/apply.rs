@@ -3,6 +3,8 @@
 use tandem_rules::Change;
 use tandem_rules::world::World;
 use tandem_store::Transaction;
+use tandem_types::InstanceId;
+use tandem_types::assignment::Desired;
 use tandem_types::document::{Cause, Lease};
 use tandem_types::rollout::{Rollout, RolloutState};
 
@@ -48,7 +50,7 @@ pub(super) fn rollout(changes: &[Change]) -> Option<&Rollout> {
 
 fn reason(place: &Place, world: &World, changes: &[Change]) -> Cause {
     let Some(after) = rollout(changes) else {
-        return cause(ACTOR, "environment.upkeep", "", place);
+        return cause(ACTOR, "environment.upkeep", upkeep(world, changes), place);
     };
     let before = world.rollout(after.number).map(|before| before.state);
     let text = match before.filter(|before| *before != after.state) {
@@ -56,6 +58,28 @@ fn reason(place: &Place, world: &World, changes: &[Change]) -> Cause {
         None => format!("{}: {}", after.number, name(after.state)),
     };
     cause(ACTOR, "rollout.step", text, place)
+}
+
+/// What becomes of instances without a rollout.
+fn upkeep(world: &World, changes: &[Change]) -> String {
+    let mut parts = Vec::new();
+    for change in changes {
+        let Change::Assignment(host, after) = change else { continue };
+        let before = world.assignments.get(host).map_or(&[][..], |before| &before.instances);
+        let was = |id: InstanceId| before.iter().find(|instance| instance.id == id);
+        for instance in &after.instances {
+            let verb = match (was(instance.id).map(|old| old.desired), instance.desired) {
+                (None, _) => "starts",
+                (Some(old), Desired::Stop) if old != Desired::Stop => "stops",
+                (Some(Desired::Run), Desired::Warm) => "parks",
+                _ => continue,
+            };
+            parts.push(format!("{verb} {}", instance.id));
+        }
+        let gone = before.iter().filter(|old| !after.instances.iter().any(|new| new.id == old.id));
+        parts.extend(gone.map(|instance| format!("forgets {}", instance.id)));
+    }
+    parts.join(", ")
 }
 
 /// A state in the words of the wire.

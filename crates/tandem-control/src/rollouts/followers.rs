@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 use tandem_kit::api::{Client, Server};
 use tandem_kit::tasks::{self, Owned};
 use tandem_types::JobId;
-use tandem_types::event::{Event, LogLine};
+use tandem_types::event::{Event, LogLine, Stream};
 use tandem_types::instance::Address;
 
 use crate::event_log::EventLog;
@@ -67,7 +67,10 @@ async fn follow(job: Job) {
     let path = format!("/v1/jobs/{}/logs?lines={MOST_LINES}&follow=true", job.id);
     let mut told = job.log.lines_from(job.source);
     loop {
-        let lines = client.lines::<LogLine>(&path);
+        // The step tells how the command began and ended; the runner's own remarks of it would say it twice.
+        let remark =
+            |line: &Result<LogLine, _>| line.as_ref().is_ok_and(|line| line.stream == Stream::Tandem);
+        let lines = client.lines::<LogLine>(&path).filter(move |line| std::future::ready(!remark(line)));
         if pass_on(lines.skip(told), &job, &mut told).await {
             return;
         }

@@ -178,13 +178,15 @@ pub(super) fn run_logs(path: &Path) -> Owned<()> {
         while let Ok((mut stream, _)) = listener.accept().await {
             let mut request = [0_u8; 4096];
             let _read = stream.read(&mut request).await;
-            let line = |text: &str| {
+            let line = |stream: &str, text: &str| {
                 format!(
                     "{{\"time\":\"2026-11-21T12:00:00Z\",\"release\":\"r1\",\"process\":\"release\",\"index\":1,\
-                     \"stream\":\"stdout\",\"text\":\"{text}\"}}\n"
+                     \"stream\":\"{stream}\",\"text\":\"{text}\"}}\n"
                 )
             };
-            let body = line("Applying guestbook.0001_initial") + &line("OK");
+            let remarks = (line("tandem", "started"), line("tandem", "ended: exit code 0"));
+            let output = line("stdout", "Applying guestbook.0001_initial") + &line("stderr", "OK");
+            let body = remarks.0 + &output + &remarks.1;
             let head = "HTTP/1.1 200 OK\r\ncontent-type: application/x-ndjson\r\nconnection: close\r\n";
             let answer = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
             let _written = stream.write_all(answer.as_bytes()).await;
