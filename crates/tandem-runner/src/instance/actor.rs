@@ -87,7 +87,7 @@ impl Actor {
     /// Tells the board how it is; a state that is good needs no explanation.
     pub(super) fn report(&mut self, state: InstanceState) {
         if state != self.line.state {
-            tracing::info!(instance = %self.id(), release = %self.line.release, state = ?state, "instance {} is {state:?}", self.id());
+            self.log(state);
         }
         self.line.state = state;
         if matches!(state, InstanceState::Ready | InstanceState::Stopped) {
@@ -97,6 +97,17 @@ impl Actor {
         self.line.restarts = self.record.restarts;
         self.line.last_exit.clone_from(&self.record.last_exit);
         self.context.board.put_instance(&self.line);
+    }
+
+    fn log(&self, state: InstanceState) {
+        let (id, release) = (self.id(), self.line.release);
+        let detail = self.line.detail.as_deref().unwrap_or_default();
+        match state {
+            InstanceState::Crashed | InstanceState::Unhealthy => {
+                tracing::warn!(instance = %id, release = %release, "instance {id} is {state:?}: {detail}");
+            }
+            _ => tracing::info!(instance = %id, release = %release, "instance {id} is {state:?}"),
+        }
     }
 
     /// As [`Actor::report`], saying why.

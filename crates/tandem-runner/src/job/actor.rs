@@ -105,14 +105,16 @@ impl Actor {
             Ok(None) => {}
             Err(error) => return Phase::Done(JobState::Unknown { reason: chain(&error) }),
         }
+        // A machine that went down may have lost every file but the marker.
+        let marked = self.folder.join(outcome::MARKER).exists();
         if !spec::is_in(&self.folder) {
-            return Phase::Launch;
+            return if marked { self.lost() } else { Phase::Launch };
         }
         match adopt(&self.folder).await {
             Ok(Adopted::Live(shim)) => Phase::Running(shim),
             Ok(Adopted::Ended(record)) => Phase::Done(self.judge(record)),
-            Ok(Adopted::Gone { ran: false }) => Phase::Launch,
-            Ok(Adopted::Gone { ran: true }) => self.lost(),
+            Ok(Adopted::Gone { ran }) if ran || marked => self.lost(),
+            Ok(Adopted::Gone { .. }) => Phase::Launch,
             Err(error) => self.ask_again(chain(&error)).await,
         }
     }
@@ -155,7 +157,6 @@ impl Actor {
         match ended {
             Ok(record) => {
                 let state = self.judge(record);
-                self.keep(&state);
                 if let Err(error) = shim.dismiss().await {
                     self.warn("could not dismiss the shim", &error);
                 }
@@ -186,8 +187,11 @@ impl Actor {
         if record.timed_out { JobState::TimedOut } else { JobState::Ended { exit: record.exit } }
     }
 
-    /// The outcome is told even where it cannot be written down: the exit record says the same.
-    pub(super) fn keep(&self, state: &JobState) {
+    /// Writes an outcome down that no exit record tells. It is told even where that fails.
+    fn keep(&self, state: &JobState) {
+        if matches!(state, JobState::Ended { .. } | JobState::TimedOut) {
+            return;
+        }
         if let Err(error) = outcome::write(&self.folder, state) {
             self.warn("could not write down how it came out", &error);
         }

@@ -1,7 +1,8 @@
-//! What is written beside a job: what it is (`job.json`) and how it came out (`outcome.json`).
+//! What is written beside a job: what it is (`job.json`) and, where its shim left no exit record, how it came out
+//! (`outcome.json`).
 //!
 //! The outcome is on the disk before it is told, so that a job that was told to have never run does not run after all
-//! when the runner comes back.
+//! when the runner comes back. What the job is need not be: the marker and the assignment say enough.
 
 use std::path::Path;
 
@@ -29,7 +30,8 @@ pub(crate) fn read_intent(folder: &Path) -> Result<Option<JobIntent>, files::Err
 /// The disk refuses.
 pub(super) fn write_intent(folder: &Path, intent: &JobIntent) -> Result<(), files::Error> {
     files::ensure_dir(folder, 0o700)?;
-    files::write_json(&folder.join(INTENT), intent, 0o600)
+    let text = serde_json::to_vec(intent).expect("an intent is plain JSON");
+    files::write_atomic_unsynced(&folder.join(INTENT), &text, 0o600)
 }
 
 /// Reads how the job came out; none where that is not known yet.

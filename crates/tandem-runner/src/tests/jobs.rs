@@ -114,6 +114,19 @@ async fn a_release_phase_of_which_nobody_knows_the_end_is_unknown_and_never_runs
 }
 
 #[tokio::test]
+async fn a_marker_is_enough_to_keep_a_release_phase_from_running() {
+    let mut scene = Scene::new().await;
+    let folder = scene.data.runner().join("jobs/j1");
+    tandem_kit::files::ensure_dir(&folder, 0o700).expect("there is room");
+    std::fs::File::create(folder.join("started")).expect("there is room");
+    let release = job(1, JobKind::Release, "echo ran >> /data/ran");
+    scene.server.put(&Assignment { jobs: vec![release], ..scene.assignment(&[]) });
+    scene.start();
+    assert!(matches!(scene.job_end(1).await, JobState::Unknown { .. }));
+    assert_eq!(scene.lines("ran"), 0);
+}
+
+#[tokio::test]
 async fn a_smoke_check_of_which_nobody_knows_the_end_runs_again() {
     let scene = cut_off(JobKind::Smoke).await;
     scene.eventually("a second start", || scene.lines("ran") == 2).await;
