@@ -52,7 +52,7 @@ pub(crate) fn current_folder() -> Result<PathBuf, Failure> {
 /// The folder that holds the app: this one, or the nearest above it with a `tandem.toml`, up to the root of the
 /// git work tree and never beyond it: what lies outside belongs to somebody else.
 pub(crate) fn app_folder(start: &Path) -> PathBuf {
-    if MARKS.iter().any(|mark| start.join(mark).exists()) || !in_git(start) {
+    if is_app(start) || !in_git(start) {
         return start.to_owned();
     }
     let mut folder = start;
@@ -65,6 +65,11 @@ pub(crate) fn app_folder(start: &Path) -> PathBuf {
             _ => return start.to_owned(),
         }
     }
+}
+
+/// Whether a folder holds an app: something in it says how to run it.
+pub(crate) fn is_app(folder: &Path) -> bool {
+    MARKS.iter().any(|mark| folder.join(mark).exists())
 }
 
 fn in_git(folder: &Path) -> bool {

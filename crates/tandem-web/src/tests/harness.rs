@@ -8,7 +8,7 @@ use http::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tandem_blobs::BlobStore;
 use tandem_build::BuilderConfig;
-use tandem_control::{Control, ControlConfig, Handle, SourceBuilder};
+use tandem_control::{Control, ControlConfig, SourceBuilder};
 use tandem_kit::api::{Client, Server};
 use tandem_kit::clock::Clock;
 use tandem_kit::drain::{self, Trigger};
@@ -29,7 +29,6 @@ pub(super) const LIMIT: Duration = Duration::from_secs(20);
 
 /// A running API.
 pub(super) struct Api {
-    pub(super) control: Handle,
     pub(super) client: Client,
     pub(super) tcp: SocketAddr,
     data: DataDir,
@@ -68,9 +67,9 @@ impl Api {
         let unix = bodies::bind_unix(&data.api_socket(), 0o600).await.expect("a socket");
         let tcp = bodies::bind_tcp("127.0.0.1:0".parse().expect("an address")).await.expect("a port");
         let address = tcp.local_addr().expect("an address");
-        serve(&router(Site { control: control.clone(), store, blobs, drain }), unix, Some(tcp), &tasks);
+        serve(&router(Site { control, store, blobs, drain }), unix, Some(tcp), &tasks);
         let client = Client::new(Server::Unix(data.api_socket()));
-        Self { control, client, tcp: address, data, tasks, trigger, _folder: folder }
+        Self { client, tcp: address, data, tasks, trigger, _folder: folder }
     }
 
     /// A client over TCP with a token.

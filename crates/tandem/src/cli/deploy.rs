@@ -70,11 +70,15 @@ fn folder(path: Option<PathBuf>) -> Result<PathBuf, Failure> {
     let absolute = folder.canonicalize();
     let shown = folder.display();
     let absolute = absolute.map_err(|e| Failure::chain(&format!("open the folder {shown}"), &e))?;
-    if absolute.is_dir() {
-        return Ok(absolute);
+    if !absolute.is_dir() {
+        return Err(Failure::new(format!("{shown} is not a folder"))
+            .hint("name the folder of the app: `tandem deploy PATH`"));
     }
-    Err(Failure::new(format!("{shown} is not a folder"))
-        .hint("name the folder of the app: `tandem deploy PATH`"))
+    // The server would say the same, but only after a whole home folder was sent to it.
+    if !place::is_app(&absolute) {
+        return Err(tandem_build::Error::NoRecipe.to_problem().into());
+    }
+    Ok(absolute)
 }
 
 fn app(session: &Session, folder: &Path) -> Result<AppName, Failure> {

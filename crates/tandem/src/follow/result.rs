@@ -3,7 +3,7 @@
 use tandem_types::api::{AppSummary, RolloutResult};
 use tandem_types::rollout::{Rollout, RolloutState, Verdict};
 
-use super::Followed;
+use super::{Followed, name_of};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::milliseconds;
@@ -47,6 +47,12 @@ pub(super) fn tell(session: &Session, result: &RolloutResult) -> Result<Exit, Fa
         session.output.value(result)?;
     } else if !has_failed(result.state) {
         session.output.line(success_line(result))?;
+        if !result.state.is_final() {
+            let (state, rollout) = (name_of(result.state), result.rollout);
+            session
+                .output
+                .note(format!("{state} goes on; `tandem rollout watch {rollout}` shows the verdict"));
+        }
     }
     told(result)
 }
