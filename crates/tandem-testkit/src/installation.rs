@@ -16,6 +16,7 @@ use tandem_kit::paths::DataDir;
 use tandem_types::api::Ready;
 use tempfile::TempDir;
 
+use crate::app_folder::repository;
 use crate::leftovers::Traces;
 use crate::program::{Outcome, Program, Running};
 use crate::site::Site;
@@ -56,6 +57,7 @@ impl Installation {
     pub fn start(binary: &str) -> Self {
         let setting = Setting { binary: binary.into(), parent: None, group: None };
         let mut installation = Self::prepare(setting);
+        installation.take_tools();
         installation.start_again();
         installation
     }
@@ -214,7 +216,26 @@ impl Installation {
             self.wait_for_end();
         }
         self.expect_nothing_left();
+        self.keep_tools();
         self.finished = true;
+    }
+
+    /// Takes the uv that an earlier scenario had to install: once a run is enough for 20 MB.
+    fn take_tools(&self) {
+        let tools = self.data.tools();
+        if kept_uv().exists() {
+            tandem_kit::files::ensure_dir(&tools, 0o700).expect("the data folder takes folders");
+            fs::copy(kept_uv(), tools.join("uv")).expect("the data folder takes files");
+        }
+    }
+
+    fn keep_tools(&self) {
+        let own = self.data.tools().join("uv");
+        if own.exists() && !kept_uv().exists() {
+            let aside = kept_uv().with_extension(std::process::id().to_string());
+            fs::create_dir_all(aside.parent().expect("it lies in a folder")).expect("target takes folders");
+            fs::copy(own, &aside).and_then(|_| fs::rename(&aside, kept_uv())).expect("target takes files");
+        }
     }
 
     /// Proves that nothing of it runs or lies about, but its data.
@@ -245,6 +266,10 @@ impl Drop for Installation {
             assert!(self.finished, "a scenario ends with Installation::finish");
         }
     }
+}
+
+fn kept_uv() -> PathBuf {
+    repository().join("target/testkit/uv")
 }
 
 #[expect(clippy::print_stderr, reason = "a failed scenario shows why; the test runner keeps it apart")]

@@ -67,5 +67,5 @@ fn a_release_phase_that_takes_too_long_is_ended() {
     let command = "command = \"echo released >> /data/releases\"";
     let slow = "command = \"echo begun; sleep 600\"\ntimeout = \"1s\"";
     let outcome = failed_deploy(&[("tandem.toml", command, slow)]);
-    expect_words(&outcome, &["1s", "begun"]);
+    expect_words(&outcome, &["ran out of its time", "begun", "timeout"]);
 }
