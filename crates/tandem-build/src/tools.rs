@@ -7,6 +7,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tandem_kit::clock::Clock;
 use tandem_kit::paths::DataDir;
@@ -22,6 +23,8 @@ use crate::{Error, Events, python};
 const REQUIREMENT: &str = "uv>=0.5,<1";
 /// A download of 20 MB over a slow line.
 const INSTALL_TIME: Span = Span::minutes(5);
+/// Between two looks at a lock that another process holds.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// Settings of pip that an administrator may have made for this machine.
 const PIP_SETTINGS: [&str; 7] = [
     "PIP_CERT",
@@ -53,6 +56,11 @@ pub async fn ensure_uv(data: &DataDir, clock: &Clock, events: Events<'_>) -> Res
         return Ok(uv);
     }
     let started = clock.monotonic();
+    files::ensure_dir(&data.tools(), 0o700)?;
+    let _lock = lock(data, clock).await?;
+    if let Some(uv) = find_uv(data) {
+        return Ok(uv);
+    }
     let part = |duration_ms, note: &str| {
         events(Event::Part { name: "uv".to_owned(), duration_ms, note: note.to_owned() });
     };
@@ -63,10 +71,25 @@ pub async fn ensure_uv(data: &DataDir, clock: &Clock, events: Events<'_>) -> Res
     Ok(uv)
 }
 
+/// Two apps may be built for the first time at once: the second waits and finds uv installed.
+async fn lock(data: &DataDir, clock: &Clock) -> Result<files::LockGuard, Error> {
+    let path = data.tools().join(".lock");
+    let started = clock.monotonic();
+    loop {
+        if let Some(lock) = files::lock_exclusive(&path)? {
+            return Ok(lock);
+        }
+        if clock.monotonic().elapsed_since(started) > INSTALL_TIME.as_duration() {
+            let busy = std::io::Error::from(std::io::ErrorKind::TimedOut);
+            return Err(io_error("wait for another installation of uv, which locks", &path)(busy));
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
 async fn install(data: &DataDir) -> Result<PathBuf, Error> {
     let interpreter = python::find(python::Wanted::Any)?;
     let tools = data.tools();
-    files::ensure_dir(&tools, 0o700)?;
     let environment = tools.join("uv-environment");
     let missing = |detail: String| Error::UvMissing { detail, line: line_to_type(&interpreter, &tools) };
     if environment.exists() {
