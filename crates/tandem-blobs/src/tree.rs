@@ -118,11 +118,28 @@ mod tests {
         assert_eq!(String::from_utf8(bytes.clone()).unwrap(), String::from_utf8(sorted).unwrap());
         assert_eq!(decode(&bytes).unwrap(), sample());
         assert!(bytes.starts_with(TREE_PREFIX));
-        // Stored on disks and sent between versions: this digest must never change.
-        assert_eq!(
-            digest_of(&encode(&Tree::default())).to_string(),
-            blake3::hash(b"{\"entries\":{}}").to_hex().as_str()
+    }
+
+    #[test]
+    fn the_first_version_of_the_format_stays_readable() {
+        // Written down by hand; stores and hosts are full of exactly this.
+        let digest = "c90df69b6ae1a5be4bb5a0b2a4a4b6a5f3f2a9d4c5b6a7988990a1b2c3d4e5f6";
+        let golden = format!(
+            "{{\"entries\":{{\"a\":{{\"digest\":\"{digest}\",\"size\":1,\"type\":\"file\"}},\
+             \"b\":{{\"digest\":\"{digest}\",\"executable\":true,\"size\":2,\"type\":\"file\"}},\
+             \"c\":{{\"digest\":\"{digest}\",\"type\":\"folder\"}},\
+             \"d\":{{\"target\":\"a\",\"type\":\"link\"}}}}}}"
         );
+        let digest = digest.parse().unwrap();
+        let entries = [
+            ("a".to_owned(), Entry::File { digest, size: 1, executable: false }),
+            ("b".to_owned(), Entry::File { digest, size: 2, executable: true }),
+            ("c".to_owned(), Entry::Folder { digest }),
+            ("d".to_owned(), Entry::Link { target: "a".to_owned() }),
+        ];
+        let tree = Tree { entries: entries.into_iter().collect() };
+        assert_eq!(decode(golden.as_bytes()).unwrap(), tree);
+        assert_eq!(String::from_utf8(encode(&tree)).unwrap(), golden);
     }
 
     /// Sorts keys by way of an independent structure.
