@@ -20,8 +20,8 @@ use crate::session::Session;
 pub(crate) enum Verb {
     /// Set values; a running app gets them in a new release
     #[command(after_help = "\
-Values on the command line can be seen in the shell's history and by other users of this machine while the command
-runs; `NAME=-` reads one value from standard input instead.
+Values on the command line stay in the shell's history and are seen by other users of this machine
+while the command runs; `NAME=-` reads one value from standard input instead.
 
 Examples:
   tandem config set DEBUG=0 LANGUAGE=en

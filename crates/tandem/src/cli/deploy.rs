@@ -17,13 +17,13 @@ use crate::source;
 /// Arguments of `deploy`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Sends the folder as it is: uncommitted changes too (they are named in the build), ignored files not (`[source]
-include` in tandem.toml brings those that are needed). It returns when the traffic has moved; the release that
-served before stays warm, so that `tandem rollback` is instant.
+Sends the folder as it is: uncommitted changes too (they are named in the build), ignored files
+not (`[source] include` in tandem.toml brings those that are needed). It returns when the traffic
+has moved; the release that served before stays warm, so that `tandem rollback` is instant.
 
-Ctrl-C only ends this command with exit code 1: the rollout goes on, and `tandem rollout watch` shows it again.
-With --json, the last and only line on standard output is an object with `app`, `environment`, `rollout`, `release`,
-`build`, `state`, `verdict`, `duration_ms` and `addresses`.
+Ctrl-C only ends this command, with exit code 1: the rollout goes on, and `tandem rollout watch`
+shows it again. With --json, the one line on standard output is an object with `app`,
+`environment`, `rollout`, `release`, `build`, `state`, `verdict`, `duration_ms`, `addresses`.
 
 Examples:
   tandem deploy                              the app in this folder

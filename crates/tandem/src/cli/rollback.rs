@@ -13,9 +13,9 @@ use super::rollout::Start;
 /// Arguments of `rollback`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Without a number it goes back to the release that served before the current one. While that one is still warm
-(30 minutes) this is one change of the routing table; later its instances are started first. Its config comes
-back with it; the database is left as it is.
+Without a number it goes back to the release that served before the current one. While that one is
+still warm (30 minutes) this is one change of the routing table; later its instances are started
+first. Its config comes back with it; the database is left as it is.
 
 Examples:
   tandem rollback                      back to the previous release

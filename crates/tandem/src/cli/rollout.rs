@@ -36,7 +36,8 @@ Example:
     },
     /// Stop a rollout: the release that served before serves on
     #[command(after_help = "\
-Before the traffic moved, the new instances are stopped and nothing else changes. After it, use `tandem rollback`.
+Before the traffic moved, the new instances are stopped and nothing else changes; after it, the
+traffic goes back. A rollout that has ended is taken back by `tandem rollback`.
 
 Examples:
   tandem rollout abort                    the one under way

@@ -17,8 +17,8 @@ use super::rollout::Start;
 /// Arguments of `scale`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The numbers hold until they are changed here again, over deploys; `instances` in tandem.toml is only for the first
-deploy. Only the difference is started or stopped.
+The numbers hold over deploys until they are changed here again; `instances` in tandem.toml is only
+for the first deploy. Only the difference is started or stopped.
 
 Examples:
   tandem scale                      show the numbers

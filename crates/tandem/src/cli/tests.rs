@@ -4,6 +4,9 @@ use clap::{CommandFactory, Parser};
 
 use super::{Cli, Command};
 
+/// Help is wrapped here, also on a wider terminal.
+const WIDTH: usize = 100;
+
 fn parse(line: &str) -> Result<Cli, clap::Error> {
     Cli::try_parse_from(line.split(' '))
 }
@@ -33,6 +36,8 @@ fn every_visible_verb_has_one_line_and_examples() {
             }
             let after = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(after.contains("Example"), "{name} has no examples");
+            let long = after.lines().find(|line| line.chars().count() > WIDTH);
+            assert_eq!(long, None, "{name} is wrapped in an ugly way");
         }
     }
     check(&Cli::command());

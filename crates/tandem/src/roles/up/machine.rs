@@ -1,5 +1,7 @@
 //! What `tandem up` wants of the machine: descriptors, threads, a name.
 
+use std::net::{SocketAddr, TcpListener};
+
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tandem_kit::files;
 use tandem_kit::paths::DataDir;
@@ -33,6 +35,11 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .map_err(|e| Failure::chain("start the event loop", &e))
 }
 
+/// Whether the machine has this address at all: many have IPv6 switched off, and nobody asked for it then.
+pub(super) fn has_address(address: &SocketAddr) -> bool {
+    TcpListener::bind((address.ip(), 0)).is_ok()
+}
+
 /// The name of this host: what the machine was called when the data folder was first used. It is kept, since what
 /// should run here is written down under it, and machines get other names.
 pub(crate) fn host_name(data: &DataDir) -> Result<HostName, Failure> {
@@ -61,6 +68,12 @@ fn name_from(machine: &str) -> HostName {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_of_another_machine_is_not_ours() {
+        assert!(has_address(&"127.0.0.1:8080".parse().expect("an address")));
+        assert!(!has_address(&"192.0.2.1:8080".parse().expect("an address")));
+    }
 
     #[test]
     fn any_machine_name_becomes_a_host_name() {

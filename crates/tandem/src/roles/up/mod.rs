@@ -34,15 +34,17 @@ const DEFAULT_HTTP: [&str; 2] = ["127.0.0.1:8080", "[::1]:8080"];
 /// Arguments of `up`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Everything Tandem writes lies in the data folder (/var/lib/tandem for root, else ~/.local/share/tandem; --data or
-TANDEM_DATA names another one). Stay in the foreground is all it does; for a service, let systemd start it.
+Everything Tandem writes lies in the data folder: /var/lib/tandem for root, else
+~/.local/share/tandem; --data or TANDEM_DATA names another one. It stays in the foreground; for a
+service, let systemd start it (with KillMode=process, so that a restart leaves the apps alone).
 
 How it ends:
-  Ctrl-C           stops apps, balancer and server; once more leaves at once
-  SIGTERM          ends the server alone: apps and balancer go on, the next `tandem up` takes them over
-  tandem down      stops everything, from any terminal
+  Ctrl-C         stops apps, balancer and server; Ctrl-C again leaves at once
+  SIGTERM        ends the server alone: apps and balancer go on, and the next start adopts them
+  tandem down    stops everything, from any terminal
 
-With root and bubblewrap each app runs in a sandbox of its own; without, as plain processes, which it says loudly.
+With root and bubblewrap each app runs in a sandbox of its own. Without them apps are plain
+processes of one user, and it says so loudly.
 
 Examples:
   tandem up
@@ -66,7 +68,8 @@ impl Args {
         if !self.http.is_empty() {
             return self.http.clone();
         }
-        DEFAULT_HTTP.iter().map(|text| text.parse().expect("a constant address")).collect()
+        let addresses = DEFAULT_HTTP.iter().map(|text| text.parse().expect("a constant address"));
+        addresses.filter(machine::has_address).collect()
     }
 }
 
