@@ -11,7 +11,8 @@ use crate::session::Session;
 /// Arguments of `ps`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Roles: `serving` gets traffic, `warm` waits for a rollback, `running` has no traffic by nature (workers).
+Roles: `serving` gets traffic, `warm` waits for a rollback, `running` has no traffic by nature
+(workers).
 
 Examples:
   tandem ps
