@@ -109,7 +109,7 @@ struct Inner {
     directory: PathBuf,
     /// What was written since the last sync.
     unsynced: Unsynced,
-    /// Trees below which everything was seen to be here. Cleared when something is removed.
+    /// Trees below which everything was seen to be here. Cleared when something was removed or is found missing.
     complete: Mutex<HashSet<Digest>>,
     /// Held for writing while a sweep removes.
     removal: RwLock<()>,
@@ -256,7 +256,11 @@ impl BlobStore {
     /// Which of these blobs are here by themselves, in the order given. Says nothing of what is below a tree.
     #[must_use]
     pub fn has(&self, digests: &[Digest]) -> Vec<bool> {
-        digests.iter().map(|digest| self.touch(digest)).collect()
+        let has: Vec<bool> = digests.iter().map(|digest| self.touch(digest)).collect();
+        if has.contains(&false) {
+            self.lock(&self.inner.complete).clear();
+        }
+        has
     }
 
     /// Makes everything written so far durable.
@@ -283,7 +287,10 @@ impl BlobStore {
         let path = self.path(digest);
         match File::open(&path) {
             Ok(file) => Ok(file),
-            Err(source) if source.kind() == io::ErrorKind::NotFound => Err(Error::Missing(*digest)),
+            Err(source) if source.kind() == io::ErrorKind::NotFound => {
+                self.lock(&self.inner.complete).clear();
+                Err(Error::Missing(*digest))
+            }
             Err(source) => Err(Error::Io { action: "open", path, source }),
         }
     }

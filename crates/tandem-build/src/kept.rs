@@ -34,3 +34,28 @@ pub(crate) fn write<T: Serialize>(path: &Path, version: u32, value: &T) {
         tracing::warn!(%error, path = %path.display(), "a build cache could not be written");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    type Names = BTreeMap<String, u32>;
+
+    #[test]
+    fn what_is_damaged_or_of_another_version_is_as_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cache.json");
+        assert_eq!(read::<Names>(&path, 1), Names::new());
+        let names = Names::from([("a".to_owned(), 1)]);
+        write(&path, 1, &names);
+        assert_eq!(read::<Names>(&path, 1), names);
+        assert_eq!(read::<Names>(&path, 2), Names::new());
+        let whole = std::fs::read(&path).unwrap();
+        for damaged in [&whole[..whole.len() / 2], b"", b"[]", b"{\"version\":1,\"a\":\"text\"}"] {
+            files::write_atomic(&path, damaged, 0o600).unwrap();
+            assert_eq!(read::<Names>(&path, 1), Names::new());
+        }
+    }
+}

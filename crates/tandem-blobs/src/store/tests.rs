@@ -143,6 +143,17 @@ fn a_tree_counts_as_missing_until_everything_below_it_is_here() {
 }
 
 #[test]
+fn a_file_that_vanished_is_looked_for_again_once_somebody_missed_it() {
+    let bench = bench();
+    let root = put_folder(&bench.store, &[("a", b"a")]);
+    assert!(bench.store.is_complete(&root).unwrap());
+    let file = tree::digest_of(b"a");
+    fs::remove_file(bench.store.path(&file)).unwrap();
+    assert_eq!(bench.store.has(&[file]), [false]);
+    assert!(!bench.store.is_complete(&root).unwrap());
+}
+
+#[test]
 fn a_summary_counts_what_is_there_twice_twice() {
     let bench = bench();
     let child = put_folder(&bench.store, &[("a", b"aa"), ("b", b"bbb")]);

@@ -13,7 +13,7 @@ use tandem_kit::paths::DataDir;
 use tandem_sandbox::isolation;
 use tandem_types::build::{Build, SourceInfo};
 use tandem_types::event::Event;
-use tandem_types::{BuildNumber, defaults};
+use tandem_types::{BuildNumber, Span, defaults};
 
 /// A builder, its folders and what it told.
 pub(crate) struct Bench {
@@ -59,6 +59,10 @@ impl Bench {
 
     /// Builds what is in the source folder now; events of earlier builds are forgotten.
     pub(crate) async fn build(&self) -> Result<Build, Error> {
+        self.build_within(defaults::BUILD_TIMEOUT).await
+    }
+
+    pub(crate) async fn build_within(&self, timeout: Span) -> Result<Build, Error> {
         let tree = ingest_folder(&self.source(), &self.store, &Rules::default())
             .expect("the source can be kept")
             .digest;
@@ -68,7 +72,7 @@ impl Bench {
             tree,
             source: SourceInfo { uncommitted: vec!["a.py".to_owned()], ..SourceInfo::default() },
             uid: defaults::FIRST_UID,
-            timeout: defaults::BUILD_TIMEOUT,
+            timeout,
         };
         self.events.lock().expect("no thread panics with events").clear();
         let built = self

@@ -42,21 +42,32 @@ async fn a_lock_file_is_obeyed_and_one_that_is_out_of_date_is_refused() {
     assert!(problem.hint.contains("uv lock"), "{problem:?}");
 }
 
+/// A dependency whose build runs this Python; nothing of the index is needed.
+fn write_dependency(bench: &Bench, build: &str) {
+    let project = "[project]\nname = \"broken\"\nversion = \"1\"\n\
+        [build-system]\nrequires = []\nbuild-backend = \"backend\"\nbackend-path = [\".\"]\n";
+    bench.write("Procfile", "web: python -m http.server\n");
+    bench.write("requirements.txt", "./broken\n");
+    bench.write("broken/pyproject.toml", project);
+    bench.write("broken/backend.py", &format!("def build_wheel(*arguments):\n    {build}\n"));
+}
+
 #[tokio::test]
 async fn a_dependency_that_does_not_build_is_told_with_its_last_lines() {
     let bench = Bench::new().await;
-    bench.write("Procfile", "web: python -m http.server\n");
-    bench.write("requirements.txt", "./broken\n");
-    bench.write(
-        "broken/pyproject.toml",
-        "[project]\nname = \"broken\"\nversion = \"1\"\n[build-system]\nrequires = []\nbuild-backend = \"backend\"\nbackend-path = [\".\"]\n",
-    );
-    bench.write(
-        "broken/backend.py",
-        "def build_wheel(*arguments):\n    print('x.c:1:10: fatal error: Python.h: No such file or directory')\n    raise SystemExit(1)\n",
-    );
+    let complaint = "x.c:1:10: fatal error: Python.h: No such file or directory";
+    write_dependency(&bench, &format!("print('{complaint}'); raise SystemExit(1)"));
     let problem = bench.build().await.unwrap_err().to_problem();
     assert_eq!(problem.code, "dependency_failed", "{problem:?}");
-    assert!(problem.detail.contains("Python.h: No such file"), "{problem:?}");
+    assert!(problem.detail.contains(complaint), "{problem:?}");
     assert!(problem.hint.ends_with("apt-get install python3-dev"), "{problem:?}");
+}
+
+#[tokio::test]
+async fn a_build_that_hangs_is_ended_and_told() {
+    let bench = Bench::new().await;
+    write_dependency(&bench, "import time; time.sleep(600)");
+    let problem = bench.build_within(Span::seconds(5)).await.unwrap_err().to_problem();
+    assert_eq!(problem.code, "build_timeout", "{problem:?}");
+    assert!(problem.title.contains("within the build's 5s"), "{problem:?}");
 }
