@@ -4,4 +4,5 @@
 
 mod bench;
 mod django;
+mod locked;
 mod refusals;

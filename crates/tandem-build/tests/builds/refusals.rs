@@ -1,46 +1,8 @@
 //! Sources that do not become builds, and what people are told.
 
-use tandem_build::tools;
-use tandem_kit::clock::Clock;
-use tandem_kit::paths::DataDir;
-use tandem_sandbox::tool::Tool;
 use tandem_types::Span;
 
 use crate::bench::Bench;
-
-const PROJECT: &str = "[project]\nname = \"shop\"\nversion = \"1\"\nrequires-python = \">=3.9\"\ndependencies = [\"idna==3.11\"]\n";
-
-/// What the author does before a deploy.
-async fn lock(bench: &Bench) {
-    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("shared-uv");
-    let uv =
-        tools::ensure_uv(&DataDir::open(&folder).expect("it was opened before"), &Clock::system(), &|_| {})
-            .await
-            .expect("uv was installed before");
-    let call =
-        Tool::new(uv).args(["lock", "--no-cache", "--python", "/usr/bin/python3"]).folder(bench.source());
-    call.run_ok(Span::minutes(2)).await.expect("the project can be locked");
-}
-
-#[tokio::test]
-async fn a_lock_file_is_obeyed_and_one_that_is_out_of_date_is_refused() {
-    let bench = Bench::new().await;
-    bench.write("Procfile", "web: python -c 'import idna'\n");
-    bench.write("pyproject.toml", PROJECT);
-    lock(&bench).await;
-    let build = bench.build().await.unwrap();
-    assert_eq!(bench.note("dependencies"), "1 package");
-    assert_eq!(build.spec.path, ["/app/.venv/bin"]);
-
-    bench.write("pyproject.toml", &format!("{PROJECT}\n[tool.ruff]\nline-length = 100\n"));
-    bench.build().await.unwrap();
-    assert_eq!(bench.note("dependencies"), "1 package, cached");
-
-    bench.write("pyproject.toml", &PROJECT.replace("idna==3.11", "idna==3.10"));
-    let problem = bench.build().await.unwrap_err().to_problem();
-    assert_eq!(problem.code, "lock_stale", "{problem:?}");
-    assert!(problem.hint.contains("uv lock"), "{problem:?}");
-}
 
 /// A dependency whose build runs this Python; nothing of the index is needed.
 fn write_dependency(bench: &Bench, build: &str) {
