@@ -113,7 +113,7 @@ pub enum Weight {
     /// As everybody.
     #[default]
     Normal,
-    /// The least there is: warm instances. Still runs and answers probes.
+    /// A twentieth of that: warm instances. Still runs and answers probes.
     Lowest,
 }
 

@@ -55,6 +55,7 @@ pub(crate) fn arguments(spec: &Spec, programs: &Programs) -> Result<Sandboxed, E
     line.scratch();
     line.all(["--dir", "/home", "--bind"]).path(&spec.home).all([HOME]);
     for mount in &spec.mounts {
+        line.parents(&mount.target);
         line.all([if mount.read_only { "--ro-bind" } else { "--bind" }]);
         line.path(&mount.source).path(&mount.target);
     }
@@ -90,6 +91,16 @@ impl Line {
         self.arguments.push(file.as_raw_fd().to_string().into());
         self.inherited.push(file);
         Ok(self)
+    }
+
+    /// The folders above a mount point. bubblewrap would make missing ones too, but closed to everybody but root.
+    fn parents(&mut self, target: &Path) {
+        let mut parents: Vec<_> =
+            target.ancestors().skip(1).filter(|folder| *folder != Path::new("/")).collect();
+        parents.reverse();
+        for folder in parents {
+            self.all(["--perms", "0755", "--dir"]).path(folder);
+        }
     }
 
     fn namespaces(&mut self, spec: &Spec) {

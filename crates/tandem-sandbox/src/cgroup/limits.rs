@@ -64,13 +64,14 @@ fn quota(cpus: f64) -> u64 {
     (cpus.clamp(0.01, 10_000.0) * CPU_PERIOD_US as f64) as u64
 }
 
-/// The kernel's defaults, and the least it takes.
+/// The kernel's defaults, and a twentieth of them. Not the least it takes: an instance that is starved on a busy machine
+/// fails its probes, and one that holds its database's lock meanwhile stops those that serve.
 pub(super) fn weight(weight: Weight, unified: bool) -> Setting {
     let (file, value) = match (unified, weight) {
         (true, Weight::Normal) => ("cpu.weight", 100),
-        (true, Weight::Lowest) => ("cpu.weight", 1),
+        (true, Weight::Lowest) => ("cpu.weight", 5),
         (false, Weight::Normal) => ("cpu.shares", 1024),
-        (false, Weight::Lowest) => ("cpu.shares", 2),
+        (false, Weight::Lowest) => ("cpu.shares", 51),
     };
     Setting { controller: Controller::Cpu, file, value: value.to_string(), optional: false }
 }
@@ -103,7 +104,7 @@ mod tests {
                 "memory.swap.max=0",
                 "cpu.max=150000 100000",
                 "pids.max=64",
-                "cpu.weight=1"
+                "cpu.weight=5"
             ]
         );
         assert_eq!(
@@ -114,7 +115,7 @@ mod tests {
                 "cpu.cfs_period_us=100000",
                 "cpu.cfs_quota_us=150000",
                 "pids.max=64",
-                "cpu.shares=2"
+                "cpu.shares=51"
             ]
         );
     }

@@ -136,6 +136,21 @@ async fn a_missing_mount_point_in_a_read_only_tree_is_told_before_anything_runs(
 }
 
 #[tokio::test]
+async fn folders_above_a_mount_point_are_open_to_the_app() {
+    if !can_isolate() {
+        return;
+    }
+    let place = Place::new();
+    let mut spec = place.spec("cat /srv/shop/media/note && stat -c %a /srv /srv/shop");
+    let source = place.path().join("media");
+    std::fs::create_dir(&source).unwrap();
+    tandem_kit::files::write_atomic(&source.join("note"), b"here\n", 0o644).unwrap();
+    spec.mounts.push(Mount::read_only(source, "/srv/shop/media"));
+    let outcome = run_spec(spec).await;
+    assert_eq!(outcome.last_lines, ["here", "755", "755"], "{outcome:?}");
+}
+
+#[tokio::test]
 async fn nothing_is_open_but_the_standard_streams() {
     if !can_isolate() {
         return;
