@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use tandem_rules::table;
 use tandem_types::api::{AppSummary, CreateApp, EnvironmentSummary};
 use tandem_types::app::App;
 use tandem_types::assignment::Desired;
@@ -11,6 +12,7 @@ use tandem_types::environment::Environment;
 use tandem_types::instance::{Address, InstanceState};
 use tandem_types::problem::Problem;
 use tandem_types::release::Release;
+use tandem_types::routing::RoutingDocument;
 use tandem_types::{AppName, ProcessType, Timestamp, defaults, keys};
 
 use crate::handle::Handle;
@@ -114,7 +116,8 @@ pub(crate) fn wanted(mirror: &Mirror, environment: &Environment) -> BTreeMap<Pro
     build.spec.processes.iter().map(count).collect()
 }
 
-/// `http://guestbook.localhost:8080`: domains that the environment owns, with the ports of live balancers.
+/// `http://guestbook.localhost:8080`: domains that lead to the environment now, with the ports of live balancers. None
+/// where it takes no requests: an app of workers only, or one that has never served.
 fn addresses(mirror: &Mirror, environment: &Environment, now: Timestamp) -> Vec<String> {
     let balancers = world::balancers(mirror);
     let live = balancers.values().filter(|report| report.is_fresh(defaults::BALANCER_LIVE, now));
@@ -127,8 +130,11 @@ fn addresses(mirror: &Mirror, environment: &Environment, now: Timestamp) -> Vec<
         80 => format!("http://{domain}"),
         port => format!("http://{domain}:{port}"),
     };
-    let domains = environment.domains.iter();
-    domains.flat_map(|domain| ports.iter().map(move |port| url(domain, port))).collect()
+    let Some(routing) = mirror.value::<RoutingDocument>(keys::ROUTING_TABLE) else { return Vec::new() };
+    let routes = routing.serving.routes.iter();
+    let own = routes.filter(|route| table::belongs(route, &environment.app, &environment.name));
+    let domains: BTreeSet<_> = own.map(|route| &route.domain).collect();
+    domains.into_iter().flat_map(|domain| ports.iter().map(move |port| url(domain, port))).collect()
 }
 
 /// Whether anything of the environment should run.

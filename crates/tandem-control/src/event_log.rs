@@ -66,18 +66,26 @@ impl EventLogs {
         Self { root, clock, open: Arc::default() }
     }
 
-    /// The log of a rollout, from memory or from its file; empty where neither is. A torn last line, as a crash
-    /// leaves it, is cut off.
+    /// The log of a rollout that was asked for at `created`, from memory or from its file; empty where neither is. A
+    /// torn last line, as a crash leaves it, is cut off.
+    ///
+    /// A log that began before `created` is another's: numbers start anew when an app is destroyed and deployed
+    /// again. It is thrown away.
     ///
     /// # Errors
-    /// Fails when the file is there but cannot be read.
-    pub fn log(&self, key: &Key) -> Result<EventLog, Error> {
+    /// Fails when the file is there but cannot be read, or is another's and cannot be removed.
+    pub fn log(&self, key: &Key, created: Timestamp) -> Result<EventLog, Error> {
         let mut open = self.open.lock().expect("no holder of this lock panics");
-        if let Some(log) = open.get(key) {
+        if let Some(log) = open.get(key).filter(|log| !log.began_before(created)) {
             return Ok(log.clone());
         }
+        open.remove(key);
         let path = self.path(key);
-        let events = read(&path)?;
+        let mut events = read(&path)?;
+        if events.first().is_some_and(|first| first.time < created) {
+            remove_file(&path)?;
+            events.clear();
+        }
         let log = EventLog::new(path, self.clock.clone(), events);
         if !log.is_finished() {
             open.insert(key.clone(), log.clone());
@@ -96,15 +104,41 @@ impl EventLogs {
     /// Fails when the file is there but cannot be removed.
     pub fn remove(&self, key: &Key) -> Result<(), Error> {
         self.close(key);
-        let path = self.path(key);
-        match std::fs::remove_file(&path) {
-            Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => Err(Error::Write { path, cause }),
-            _ => Ok(()),
+        remove_file(&self.path(key))
+    }
+
+    /// Removes every log of an environment that began before `since`, of which no document need be left.
+    ///
+    /// # Errors
+    /// Fails when the folder cannot be listed, or a file can neither be read nor removed.
+    pub fn remove_older(
+        &self,
+        app: &AppName,
+        environment: &EnvironmentName,
+        since: Timestamp,
+    ) -> Result<(), Error> {
+        let folder = self.folder(app, environment);
+        let mut open = self.open.lock().expect("no holder of this lock panics");
+        open.retain(|key, log| (&key.0, &key.1) != (app, environment) || !log.began_before(since));
+        let files = match std::fs::read_dir(&folder) {
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            files => files.and_then(Iterator::collect::<Result<Vec<_>, _>>),
+        };
+        for file in files.map_err(|cause| Error::Read { path: folder, cause })? {
+            let path = file.path();
+            if read(&path)?.first().is_none_or(|first| first.time < since) {
+                remove_file(&path)?;
+            }
         }
+        Ok(())
+    }
+
+    fn folder(&self, app: &AppName, environment: &EnvironmentName) -> PathBuf {
+        self.root.join(format!("{app}.{environment}"))
     }
 
     fn path(&self, (app, environment, rollout): &Key) -> PathBuf {
-        self.root.join(format!("{app}.{environment}")).join(format!("{}.ndjson", rollout.0))
+        self.folder(app, environment).join(format!("{}.ndjson", rollout.0))
     }
 }
 
@@ -208,6 +242,11 @@ impl EventLog {
         })
     }
 
+    fn began_before(&self, time: Timestamp) -> bool {
+        let state = self.shared.state.lock().expect("no holder of this lock panics");
+        state.events.first().is_some_and(|first| first.time < time)
+    }
+
     /// Whether the last event is `Finished`.
     #[must_use]
     pub fn is_finished(&self) -> bool {
@@ -271,6 +310,15 @@ impl State {
     }
 }
 
+fn remove_file(path: &Path) -> Result<(), Error> {
+    match std::fs::remove_file(path) {
+        Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::Write { path: path.to_owned(), cause })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The events of a file, and the file cut back to them.
 fn read(path: &Path) -> Result<Vec<Arc<RolloutEvent>>, Error> {
     let refuse = |cause| Error::Read { path: path.to_owned(), cause };
@@ -295,77 +343,4 @@ fn read(path: &Path) -> Result<Vec<Arc<RolloutEvent>>, Error> {
 }
 
 #[cfg(test)]
-mod tests {
-    use futures_util::StreamExt;
-    use tandem_types::rollout::{RolloutState, Verdict};
-
-    use super::*;
-
-    fn key() -> Key {
-        ("shop".parse().expect("a name"), EnvironmentName::production(), RolloutNumber(3))
-    }
-
-    fn line(text: &str) -> Event {
-        Event::Line { source: "build".to_owned(), text: text.to_owned() }
-    }
-
-    fn finished() -> Event {
-        Event::Finished { state: RolloutState::Completed, verdict: Verdict::Pass, problem: None }
-    }
-
-    fn logs(folder: &tempfile::TempDir) -> EventLogs {
-        EventLogs::new(folder.path().join("rollouts"), Clock::system())
-    }
-
-    async fn texts(log: &EventLog, after: u64, follow: bool) -> Vec<String> {
-        let text = |event: Arc<RolloutEvent>| match &event.event {
-            Event::Line { text, .. } | Event::Warning { text } => text.clone(),
-            other => format!("{other:?}").split_whitespace().next().unwrap_or_default().to_owned(),
-        };
-        log.stream(after, follow).map(text).collect().await
-    }
-
-    #[tokio::test]
-    async fn a_follower_gets_what_was_and_what_comes_until_the_end() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let log = logs(&folder).log(&key()).expect("a log");
-        log.append(line("one")).expect("appended");
-        let follower = log.clone();
-        let (seen, ()) = tokio::join!(texts(&follower, 0, true), async {
-            tokio::task::yield_now().await;
-            log.append(line("two")).expect("appended");
-            log.append(finished()).expect("appended");
-            log.append(line("too late")).expect("passed over");
-        });
-        assert_eq!(seen, ["one", "two", "Finished"]);
-        assert_eq!(texts(&log, 1, true).await, ["two", "Finished"]);
-        assert_eq!(texts(&log, 9, false).await, Vec::<String>::new());
-    }
-
-    #[tokio::test]
-    async fn a_log_is_read_again_after_a_crash_without_its_torn_line() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let log = logs(&folder).log(&key()).expect("a log");
-        log.append(line("one")).expect("appended");
-        let path = log.shared.path.clone();
-        drop(log);
-        let mut file = std::fs::File::options().append(true).open(&path).expect("the file");
-        file.write_all(b"{\"sequence\":2,\"ti").expect("half a line");
-        let log = logs(&folder).log(&key()).expect("the same log");
-        log.append(line("two")).expect("appended");
-        assert_eq!(texts(&logs(&folder).log(&key()).expect("again"), 0, false).await, ["one", "two"]);
-    }
-
-    #[tokio::test]
-    async fn a_flood_of_output_is_bounded_and_told_once() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let log = logs(&folder).log(&key()).expect("a log");
-        for _ in 0..LINES_MOST + 5 {
-            log.append(line("x")).expect("appended");
-        }
-        log.append(finished()).expect("appended");
-        let seen = texts(&log, LINES_MOST - 1, true).await;
-        assert_eq!(seen.len(), 3, "{seen:?}");
-        assert!(seen[1].contains("the rest is not kept"));
-    }
-}
+mod tests;

@@ -71,7 +71,7 @@ impl Handle {
         let rollout = self.find_rollout(at)?.value;
         let key = (rollout.app.clone(), rollout.environment.clone(), rollout.number);
         let refuse = |error| problem::internal("read the story of the rollout", &error);
-        let log = self.shared.logs.log(&key).map_err(refuse)?;
+        let log = self.shared.logs.log(&key, rollout.created).map_err(refuse)?;
         // A crash between the last write and its story leaves the end untold.
         if rollout.state.is_final() {
             log.catch_up(&rollout).map_err(refuse)?;

@@ -8,7 +8,7 @@ use tandem_types::assignment::Assignment;
 use tandem_types::document::Cause;
 use tandem_types::problem::Problem;
 use tandem_types::routing::{RoutingDocument, Table};
-use tandem_types::{AppName, Epoch, defaults, keys};
+use tandem_types::{AppName, EnvironmentName, Epoch, defaults, keys};
 
 use super::is_running;
 use crate::handle::Handle;
@@ -48,10 +48,11 @@ impl Handle {
             return Err(Problem::new(409, "app_running", title)
                 .hint(format!("tandem app destroy {name} --confirm {name}")));
         }
-        let cause = Cause { subject: name.to_string(), ..cause(actor, "app.destroy", "", &place) };
-        let epoch = self.unroute(name, &place, &cause).await?;
+        let by = |verb: &str| Cause { subject: name.to_string(), ..cause(actor, verb, "", &place) };
+        // Every transaction has its line in the journal, so the two steps have names of their own.
+        let epoch = self.unroute(name, &place, &by("app.unroute")).await?;
         self.wait_unrouted(epoch).await;
-        self.delete_documents(name, &place, &cause).await
+        self.delete_documents(name, &place, &by("app.destroy")).await
     }
 
     /// Takes the app out of the serving table, once no other epoch is prepared.
@@ -106,12 +107,17 @@ impl Handle {
 
     async fn delete_documents(&self, app: &AppName, place: &Place, cause: &Cause) -> Result<(), Problem> {
         for _ in 0..MOST_ATTEMPTS {
-            let keys = self.shared.look(|mirror| owned_keys(mirror, app));
+            let (keys, environments) = self.shared.look(|mirror| {
+                let environments = mirror.environments().filter(|environment| environment.app == *app);
+                let environments: Vec<_> = environments.map(|environment| environment.name.clone()).collect();
+                (owned_keys(mirror, app), environments)
+            });
             let transaction = keys
                 .into_iter()
                 .fold(Transaction::new(cause.clone()), |all, (key, expect)| all.delete(key, expect));
             match self.shared.commit(transaction).await {
                 Ok(_) => {
+                    self.forget_stories(app, &environments);
                     self.shared.builder.forget(app.clone()).await;
                     return Ok(());
                 }
@@ -120,6 +126,16 @@ impl Handle {
             }
         }
         Err(busy(place))
+    }
+
+    /// Removes the event logs of the app. Not those of a namesake that somebody deploys at this very moment.
+    fn forget_stories(&self, app: &AppName, environments: &[EnvironmentName]) {
+        let gone = self.shared.now();
+        for environment in environments {
+            if let Err(error) = self.shared.logs.remove_older(app, environment, gone) {
+                tracing::warn!("failed to {error}; the next rollout of that number removes it");
+            }
+        }
     }
 }
 

@@ -142,7 +142,8 @@ impl Engine {
         let place = place_of(rollout);
         let uid = gathered.world.environment.uid;
         let order = BuildOrder { app: place.app.clone(), number, source, uid };
-        match self.shared.logs.log(&(place.app.clone(), place.environment.clone(), rollout.number)) {
+        let key = (place.app.clone(), place.environment.clone(), rollout.number);
+        match self.shared.logs.log(&key, rollout.created) {
             Ok(log) => self.builds.ensure(&(place, rollout.number), order, log),
             Err(error) => tracing::error!("failed to {error}"),
         }
@@ -170,7 +171,7 @@ impl Engine {
     async fn tell(&self, rollout: &Rollout) {
         let place = place_of(rollout);
         let key = (place.app.clone(), place.environment.clone(), rollout.number);
-        let log = match self.shared.logs.log(&key) {
+        let log = match self.shared.logs.log(&key, rollout.created) {
             Ok(log) => log,
             Err(error) => return tracing::error!("failed to {error}"),
         };
@@ -201,7 +202,7 @@ impl Engine {
         let Some(other) = other else { return };
         let event = Event::Waiting { rollout: other.number, actor: other.cause.actor.clone() };
         let key = (rollout.app.clone(), rollout.environment.clone(), rollout.number);
-        let told = self.shared.logs.log(&key).and_then(|log| log.append_once(event));
+        let told = self.shared.logs.log(&key, rollout.created).and_then(|log| log.append_once(event));
         if let Err(error) = told {
             tracing::warn!("failed to {error}");
         }

@@ -2,12 +2,18 @@
 
 use std::sync::Arc;
 
+use tandem_store::JournalQuery;
 use tandem_types::api::{CreateApp, Reason};
 use tandem_types::build::Subtree;
+use tandem_types::document::JournalEntry;
+use tandem_types::event::Event;
+use tandem_types::problem::Problem;
+use tandem_types::rollout::RolloutState;
 use tandem_types::routing::RoutingDocument;
 use tandem_types::tree::Tree;
 use tandem_types::{AppName, keys};
 
+use super::builds::spec;
 use super::site::Site;
 use crate::housekeeping::{Housekeeping, live_roots};
 
@@ -38,10 +44,47 @@ async fn destroying_a_running_app_needs_a_confirmation_and_leaves_nothing_in_the
     assert_eq!(left, []);
     let routing = site.handle.shared.value::<RoutingDocument>(keys::ROUTING_TABLE).expect("a table");
     assert_eq!(routing.serving.routes, []);
+    let subject = Some("guestbook".to_owned());
+    let journal = site.store.journal(JournalQuery { subject, ..JournalQuery::default() }).await;
+    let destroyed = |entry: &&JournalEntry| entry.cause.action == "app.destroy";
+    assert_eq!(journal.expect("a journal").iter().filter(destroyed).count(), 1);
+    let stories = std::fs::read_dir(site.data.rollouts().join("guestbook.production")).expect("stories");
+    assert_eq!(stories.count(), 0);
     let first_uid = 70_000;
     site.deploy().await;
     let environment = site.handle.environment(&site.place).expect("an environment");
     assert_eq!(environment.uid, first_uid + 1, "user ids are never given twice");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deploy_after_a_destroy_tells_its_own_story_even_where_an_old_one_was_left() {
+    let site = Site::start().await;
+    let failed = Problem::new(422, "no_recipe", "no recipe");
+    *site.builder.problem.lock().expect("lock") = Some(failed);
+    site.deploy().await;
+    let story = site.data.rollouts().join("guestbook.production").join("1.ndjson");
+    let old = std::fs::read(&story).expect("a story");
+    site.handle.destroy_app("unix:ana", &site.place.app, true).await.expect("destroyed");
+    assert!(!story.exists());
+    tandem_kit::files::write_atomic(&story, &old, 0o600).expect("left behind");
+    *site.builder.problem.lock().expect("lock") = None;
+    let rollout = site.deploy().await;
+    assert_eq!((rollout.number.0, rollout.state), (1, RolloutState::Completed));
+    let end = site.events(rollout.number).await.pop();
+    assert!(matches!(end, Some(Event::Finished { state: RolloutState::Completed, .. })), "{end:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_app_of_workers_only_has_no_address() {
+    let site = Site::start().await;
+    let rollout = site.deploy().await;
+    let told = |number| site.handle.rollout_result(&site.at(number)).expect("a result").addresses;
+    assert_eq!(told(rollout.number), ["http://guestbook.localhost:8080"]);
+    *site.builder.spec.lock().expect("lock") = spec(&[("worker", 1)]);
+    let rollout = site.deploy().await;
+    assert_eq!(rollout.state, RolloutState::Completed);
+    assert_eq!(told(rollout.number), Vec::<String>::new());
+    assert_eq!(site.handle.app(&site.place.app).expect("an app").environments[0].addresses, [""; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
