@@ -38,6 +38,8 @@ pub const KEEP_RELEASES: usize = 5;
 pub const LEASE: Span = Span::seconds(30);
 /// Memory limit of an instance when none is declared.
 pub const MEMORY_BYTES: u64 = 512 * 1024 * 1024;
+/// Most instances of one process type: more on the machines that Tandem is for is a slip of the finger.
+pub const MOST_INSTANCES: u32 = 100;
 /// Limit of processes and threads of an instance.
 pub const PIDS: u32 = 512;
 /// First wait before a crashed instance is started again; doubles up to [`RESTART_MOST`].

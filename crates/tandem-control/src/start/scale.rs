@@ -6,15 +6,12 @@ use std::sync::Arc;
 use tandem_types::build::Build;
 use tandem_types::problem::Problem;
 use tandem_types::release::Release;
-use tandem_types::{ProcessType, keys};
+use tandem_types::{ProcessType, defaults, keys};
 
 use super::Ask;
 use crate::handle::Handle;
 use crate::place::Place;
 use crate::problem;
-
-/// Instances of one type; more on the machines that Tandem is for is a slip of the finger.
-const MOST_INSTANCES: u32 = 200;
 
 impl Handle {
     pub(super) fn ask_scale(
@@ -35,9 +32,9 @@ impl Handle {
                 return Err(Problem::new(422, "singleton", title)
                     .hint(format!("set `singleton = false` in [processes.{process}] of tandem.toml")));
             }
-            if *count > MOST_INSTANCES {
-                let title =
-                    format!("{count} instances of {process} are more than the {MOST_INSTANCES} allowed");
+            if *count > defaults::MOST_INSTANCES {
+                let most = defaults::MOST_INSTANCES;
+                let title = format!("{count} instances of {process} are more than the {most} allowed");
                 return Err(Problem::new(422, "too_many_instances", title));
             }
         }
