@@ -35,15 +35,16 @@ pub struct Service<'a> {
 /// URL prefix → root tree, by build. See [`crate::world::World::static_trees`].
 pub type StaticTrees = BTreeMap<BuildNumber, Arc<BTreeMap<String, Digest>>>;
 
-/// The domains of an environment: those of its app file in lower case, or `<app>.localhost`
-/// (`<env>.<app>.localhost` where the environment is not production).
+/// The domains of an environment. Production has those of its app file, in lower case, or `<app>.localhost` where it
+/// names none; every other environment has `<env>.<app>.localhost` (decision 007).
 #[must_use]
 pub fn domains(app: &AppName, environment: &EnvironmentName, spec: &AppSpec) -> Vec<String> {
+    if *environment != EnvironmentName::production() {
+        return vec![format!("{environment}.{app}.localhost")];
+    }
     let mut domains: Vec<_> = spec.domains.iter().map(|domain| domain.to_ascii_lowercase()).collect();
-    if domains.is_empty() && *environment == EnvironmentName::production() {
+    if domains.is_empty() {
         domains.push(format!("{app}.localhost"));
-    } else if domains.is_empty() {
-        domains.push(format!("{environment}.{app}.localhost"));
     }
     let mut seen = std::collections::BTreeSet::new();
     domains.retain(|domain| seen.insert(domain.clone()));

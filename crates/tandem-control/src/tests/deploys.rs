@@ -217,5 +217,18 @@ async fn a_domain_that_another_app_owns_fails_the_deploy_and_names_the_owner() {
     let rollout = site.deploy().await;
     let problem = rollout.problem.expect("a problem");
     assert_eq!((rollout.state, problem.code.as_str()), (RolloutState::Failed, "domain_taken"));
-    assert_eq!(problem.title, "the domain books.example belongs to guestbook (production)");
+    assert_eq!(problem.title, "the domain books.example belongs to guestbook/production");
+    assert_eq!(problem.hint, "change `domains` in tandem.toml and deploy again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn staging_of_an_app_with_domains_gets_an_address_of_its_own() {
+    let mut site = Site::start().await;
+    site.builder.spec.lock().expect("lock").domains = vec!["books.example".to_owned()];
+    site.deploy().await;
+    site.place.environment = "staging".parse().expect("a name");
+    let rollout = site.deploy().await;
+    assert_eq!(rollout.state, RolloutState::Completed);
+    let addresses = site.handle.rollout_result(&site.at(rollout.number)).expect("a result").addresses;
+    assert_eq!(addresses, ["http://staging.guestbook.localhost:8080"]);
 }

@@ -90,7 +90,8 @@ async fn a_rollback_brings_the_config_back_and_says_so() {
         site.handle.change_config("unix:ana", &site.place, set("COLOR", "blue")).await.expect("set");
     site.ended(changed.rollout.expect("a rollout")).await;
     let rollback = site.rollback(None).await.expect("rolled back");
-    assert_eq!(rollback.warnings, ["config of r1 comes back: COLOR changed since"]);
+    let text = "config of r1 comes back: COLOR differs from r2; the next deploy brings the newer COLOR";
+    assert_eq!(rollback.warnings, [text]);
     let listing = site.handle.config("unix:ana", &site.place, false).await.expect("a list");
     assert_eq!(listing.pending, ["COLOR"]);
 }

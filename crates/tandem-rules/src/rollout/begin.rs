@@ -179,15 +179,23 @@ impl Step<'_> {
         found.len()
     }
 
-    /// A rollback brings its config back too; people should know which values that changes.
+    /// A rollback brings its config back too; people should know which values that changes, and that the next release
+    /// changes them again.
     fn warn_of_older_config(&mut self) {
         let (Some(from), Some(to)) = (self.rollout.from, self.rollout.to) else { return };
         let (Some(from), Some(to)) = (self.draft.release(from), self.draft.release(to)) else { return };
         let names = crate::config::differences(&to.config, &from.config);
-        if !names.is_empty() {
-            let text = format!("config of {} comes back: {} changed since", to.number, names.join(", "));
-            self.warn(text);
+        if names.is_empty() {
+            return;
         }
+        let next = crate::config::differences(&to.config, &self.draft.environment.config);
+        let verb = if names.len() == 1 { "differs" } else { "differ" };
+        let mut text =
+            format!("config of {} comes back: {} {verb} from {}", to.number, names.join(", "), from.number);
+        if !next.is_empty() {
+            text += &format!("; the next deploy brings the newer {}", next.join(", "));
+        }
+        self.warn(text);
     }
 
     // Places to fill.

@@ -103,10 +103,11 @@ impl Step<'_> {
     pub(super) fn go_back(&mut self, problem: Problem) -> Flow {
         self.rollout.verdict = Verdict::Fail;
         let automatic = self.rollout.kind != RolloutKind::Rollback && self.can_go_back();
-        self.rollout.problem = Some(problem);
         if automatic {
+            self.rollout.problem = Some(self.say_what_stays_set(problem));
             return Flow::Next(RolloutState::Reverting);
         }
+        self.rollout.problem = Some(problem);
         self.rollout.shifted.get_or_insert(self.draft.now);
         for id in self.outgoing_web() {
             self.draft.set_desired(id, Desired::Warm);

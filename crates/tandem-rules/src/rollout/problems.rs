@@ -4,7 +4,8 @@ use tandem_types::app::ProcessSpec;
 use tandem_types::assignment::{AssignedInstance, JobKind};
 use tandem_types::build::Build;
 use tandem_types::document::Cause;
-use tandem_types::instance::{InstanceObservation, JobState};
+use tandem_types::environment::Config;
+use tandem_types::instance::{Exit, InstanceObservation, InstanceState, JobState};
 use tandem_types::problem::Problem;
 use tandem_types::rollout::Rollout;
 use tandem_types::{
@@ -13,6 +14,8 @@ use tandem_types::{
 
 use crate::world::Owner;
 
+/// What a shell ends with when it does not find a program (POSIX, 2.8.2).
+const NOT_FOUND: i32 = 127;
 /// Code of the problem of a rollout that somebody aborted.
 pub(super) const ABORTED: &str = "aborted";
 
@@ -24,10 +27,47 @@ pub(super) fn aborted(number: RolloutNumber, cause: &Cause) -> Problem {
     Problem::new(409, ABORTED, format!("{number} was aborted by {}{reason}", cause.actor))
 }
 
-pub(super) fn domain_taken(domain: &str, owner: &Owner) -> Problem {
+/// The domain is one that the app file names, or, where it was not `declared`, one that follows from the app's name.
+pub(super) fn domain_taken(domain: &str, declared: bool, owner: &Owner) -> Problem {
     let Owner { app, environment } = owner;
-    Problem::new(409, "domain_taken", format!("the domain {domain} belongs to {app} ({environment})"))
-        .hint(format!("change `domains` in tandem.toml, or type: tandem app destroy {app}"))
+    let hint = if declared {
+        "change `domains` in tandem.toml and deploy again".to_owned()
+    } else {
+        format!("change `domains` in the tandem.toml of {app} and deploy {app} first")
+    };
+    Problem::new(409, "domain_taken", format!("the domain {domain} belongs to {app}/{environment}"))
+        .hint(hint)
+}
+
+/// Adds to a failed change of config what becomes of the values in question.
+pub(super) fn config_stays(
+    rollout: &Rollout,
+    names: &[String],
+    config: &Config,
+    problem: Problem,
+) -> Problem {
+    let (set, unset): (Vec<_>, Vec<_>) =
+        names.iter().map(String::as_str).partition(|name| config.values.contains_key(*name));
+    let target = target(rollout);
+    let mut hints = Vec::new();
+    if !set.is_empty() {
+        let verb = if set.len() == 1 { "stays set and comes" } else { "stay set and come" };
+        hints.push(format!(
+            "{} {verb} with the next release: `tandem config unset {} {target}`, or set anew",
+            set.join(", "),
+            set.join(" ")
+        ));
+    }
+    if !unset.is_empty() {
+        let verb = if unset.len() == 1 { "stays unset" } else { "stay unset" };
+        hints.push(format!(
+            "{} {verb} in the next release: `tandem config set {}=… {target}` brings it back",
+            unset.join(", "),
+            unset[0]
+        ));
+    }
+    hints.extend(Some(problem.hint.clone()).filter(|hint| !hint.is_empty()));
+    problem.hint(hints.join("; "))
 }
 
 pub(super) fn build_gone(release: ReleaseNumber) -> Problem {
@@ -131,30 +171,64 @@ pub(super) fn never_healthy(
     instance: &AssignedInstance,
     observed: Option<&InstanceObservation>,
 ) -> Problem {
-    let AssignedInstance { process, index, release, spec, .. } = instance;
-    let budget = defaults::READINESS_BUDGET;
-    let why = match why(observed) {
-        Some(why) => format!(": {why}"),
-        None => ": its runner has not reported".to_owned(),
-    };
-    let title = match observed.filter(|i| i.restarts > 0) {
-        Some(seen) => {
-            format!("{process}.{index} of {release} ended {} times at its start{why}", seen.restarts + 1)
+    let AssignedInstance { process, index, release, .. } = instance;
+    let what = match observed {
+        Some(seen) if seen.state == InstanceState::Crashed => ended_at_start(seen),
+        _ => {
+            let why = why(observed).unwrap_or_else(|| "its runner has not reported".to_owned());
+            format!("did not become healthy within {}: {why}", defaults::READINESS_BUDGET)
         }
-        None => format!("{process}.{index} of {release} did not become healthy within {budget}{why}"),
     };
-    Problem::new(422, "never_healthy", title).detail(log_tail(observed)).hint(format!(
-        "tandem logs {} --release {release}{}",
-        target(rollout),
-        health_hint(instance, spec)
-    ))
+    Problem::new(422, "never_healthy", format!("{process}.{index} of {release} {what}"))
+        .detail(log_tail(observed))
+        .hint(start_hint(rollout, instance, observed))
 }
 
-fn health_hint(instance: &AssignedInstance, spec: &ProcessSpec) -> String {
-    if instance.process.is_web() {
-        format!(" (probed: {}; it must listen on 127.0.0.1:$PORT)", spec.health)
-    } else {
-        String::new()
+/// The runner's own words say when it starts the instance again, which a rollout that ends here makes untrue.
+fn ended_at_start(seen: &InstanceObservation) -> String {
+    let times = match seen.restarts {
+        0 => "once".to_owned(),
+        restarts => format!("{} times", restarts + 1),
+    };
+    let how = match &seen.last_exit {
+        Some(exit @ Exit { out_of_memory: false, code: Some(_), .. }) => format!(", last with {exit}"),
+        Some(exit) => format!(", last {exit}"),
+        None => seen.detail.as_ref().map_or(String::new(), |why| format!(": {why}")),
+    };
+    format!("ended {times} at its start{how}")
+}
+
+/// Where to look, and what to change where the end tells it.
+fn start_hint(
+    rollout: &Rollout,
+    instance: &AssignedInstance,
+    observed: Option<&InstanceObservation>,
+) -> String {
+    let AssignedInstance { process, release, spec, .. } = instance;
+    let logs = format!("tandem logs {} --release {release}", target(rollout));
+    let ended = observed.filter(|seen| seen.state == InstanceState::Crashed);
+    match ended.and_then(|seen| seen.last_exit.as_ref()) {
+        Some(exit) if exit.out_of_memory => {
+            let limit = memory(spec);
+            format!("raise `memory` in [processes.{process}] of tandem.toml, which is {limit} now; {logs}")
+        }
+        Some(Exit { code: Some(NOT_FOUND), .. }) => {
+            let command = &spec.command;
+            format!("a program of the command of {process} was not found: {command}; {logs}")
+        }
+        _ if process.is_web() => {
+            format!("{logs} (probed: {}; it must listen on 127.0.0.1:$PORT)", spec.health)
+        }
+        _ => logs,
+    }
+}
+
+/// The memory limit as the app file writes it.
+fn memory(spec: &ProcessSpec) -> String {
+    const MIB: u64 = 1024 * 1024;
+    match spec.memory_bytes {
+        bytes if bytes % MIB == 0 => format!("{}MiB", bytes / MIB),
+        bytes => format!("{bytes} bytes"),
     }
 }
 
@@ -175,7 +249,9 @@ pub(super) fn died(
 fn why(observed: Option<&InstanceObservation>) -> Option<String> {
     let observed = observed?;
     let exit = observed.last_exit.as_ref().map(ToString::to_string);
-    Some(observed.detail.clone().or(exit).unwrap_or_else(|| "not ready".to_owned()))
+    let detail = observed.detail.clone();
+    let said = if observed.state == InstanceState::Crashed { exit.or(detail) } else { detail.or(exit) };
+    Some(said.unwrap_or_else(|| "not ready".to_owned()))
 }
 
 fn log_tail(observed: Option<&InstanceObservation>) -> String {

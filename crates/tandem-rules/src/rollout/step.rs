@@ -59,7 +59,8 @@ pub fn before_shift(state: RolloutState) -> bool {
 pub fn domain_taken(world: &World, spec: &AppSpec) -> Option<Problem> {
     let domains = table::domains(&world.app.name, &world.environment.name, spec);
     let (domain, owner) = table::conflict(&domains, &world.taken_domains)?;
-    Some(problems::domain_taken(&domain, owner))
+    let declared = spec.domains.iter().any(|own| own.eq_ignore_ascii_case(&domain));
+    Some(problems::domain_taken(&domain, declared, owner))
 }
 
 impl<'w> Step<'w> {
@@ -119,11 +120,11 @@ impl<'w> Step<'w> {
             return None;
         }
         if before_shift(self.rollout.state) {
-            self.rollout.problem = Some(self.aborted(&cause));
+            self.rollout.problem = Some(self.say_what_stays_set(self.aborted(&cause)));
             return Some(Flow::Next(RolloutState::Cleaning));
         }
         if self.can_go_back() {
-            self.rollout.problem = Some(self.aborted(&cause));
+            self.rollout.problem = Some(self.say_what_stays_set(self.aborted(&cause)));
             return Some(Flow::Next(RolloutState::Reverting));
         }
         self.warn(
@@ -176,7 +177,7 @@ impl<'w> Step<'w> {
 
     /// Ends it before the traffic moved.
     pub(super) fn give_up(&mut self, problem: Problem) {
-        self.rollout.problem = Some(self.say_who_serves(problem));
+        self.rollout.problem = Some(self.say_what_stays_set(self.say_who_serves(problem)));
         self.rollout.verdict = Verdict::Fail;
         self.enter(RolloutState::Cleaning);
     }
@@ -187,6 +188,18 @@ impl<'w> Step<'w> {
             problem.title = format!("{}; {current} still serves", problem.title);
         }
         problem
+    }
+
+    /// A change of config that fails takes its release back, and not the values: the next release would bring them
+    /// again. Whoever set them has to know.
+    pub(super) fn say_what_stays_set(&self, problem: Problem) -> Problem {
+        if self.rollout.kind != RolloutKind::Config {
+            return problem;
+        }
+        let from = self.rollout.from.and_then(|number| self.draft.release(number));
+        let config = &self.draft.environment.config;
+        let names = from.map_or_else(Vec::new, |from| crate::config::differences(&from.config, config));
+        problems::config_stays(&self.rollout, &names, config, problem)
     }
 
     /// Tells people something, once.

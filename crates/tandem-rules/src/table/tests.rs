@@ -64,6 +64,14 @@ fn an_app_without_domains_is_found_under_its_name() {
 }
 
 #[test]
+fn declared_domains_belong_to_production_only() {
+    let spec = AppSpec { domains: vec!["Shop.example".to_owned()], ..AppSpec::default() };
+    let staging = "staging".parse().unwrap();
+    assert_eq!(domains(&app("shop"), &EnvironmentName::production(), &spec), ["shop.example"]);
+    assert_eq!(domains(&app("shop"), &staging, &spec), ["staging.shop.localhost"]);
+}
+
+#[test]
 fn the_same_service_gives_the_same_routes_in_whatever_order_it_is_told() {
     let build = build(1, &["B.example", "a.example", "b.example"]);
     let routes = service(&build, &[3, 1, 2], &[]);

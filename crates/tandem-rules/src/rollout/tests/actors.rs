@@ -19,6 +19,10 @@ pub struct Behavior {
     pub crashes: bool,
     /// Instances of other types end at once.
     pub worker_crashes: bool,
+    /// Exit code of instances that end at once; none: 1.
+    pub crash_exit: Option<i32>,
+    /// Instances that end at once are killed for their memory limit.
+    pub out_of_memory: bool,
     /// Exit code of the release phase.
     pub release_exit: i32,
     /// Nobody knows how the release phase ended.
@@ -33,6 +37,7 @@ pub struct Real {
     pub assigned: AssignedInstance,
     pub state: InstanceState,
     pub restarts: u32,
+    pub exit: Option<Exit>,
     /// Steps until the next change of its state.
     pub delay: u32,
 }
@@ -75,10 +80,11 @@ impl Runner {
                 assigned: assigned.clone(),
                 state: InstanceState::Waiting,
                 restarts: 0,
+                exit: None,
                 delay,
             });
             real.assigned = assigned.clone();
-            step_instance(real, behavior(assigned.build), delay);
+            step_instance(real, behavior(assigned.build), (delay, now));
         }
         for job in &assignment.jobs {
             let behavior = behavior(job.build);
@@ -119,7 +125,7 @@ impl Runner {
     }
 }
 
-fn step_instance(real: &mut Real, behavior: Behavior, delay: u32) {
+fn step_instance(real: &mut Real, behavior: Behavior, (delay, now): (u32, Timestamp)) {
     if real.delay > 0 {
         real.delay -= 1;
         return;
@@ -134,12 +140,15 @@ fn step_instance(real: &mut Real, behavior: Behavior, delay: u32) {
         (Desired::Stop, _) => InstanceState::Stopping,
         (_, InstanceState::Waiting) => InstanceState::Starting,
         (_, InstanceState::Starting) if ends => {
-            real.restarts += 1;
+            real.exit = Some(end_of_start(behavior, now));
             InstanceState::Crashed
         }
         (_, InstanceState::Starting) if behavior.never_healthy && web => InstanceState::Starting,
         (_, InstanceState::Starting) => InstanceState::Ready,
-        (_, InstanceState::Crashed) => InstanceState::Starting,
+        (_, InstanceState::Crashed) => {
+            real.restarts += 1;
+            InstanceState::Starting
+        }
         (_, InstanceState::Unhealthy) => InstanceState::Ready,
         (_, state) => state,
     };
@@ -153,6 +162,13 @@ fn end_of(kind: JobKind, behavior: Behavior, now: Timestamp) -> JobState {
         JobKind::Release => JobState::Ended { exit: exit(behavior.release_exit, now) },
         JobKind::Smoke => JobState::Ended { exit: exit(behavior.smoke_exit, now) },
     }
+}
+
+fn end_of_start(behavior: Behavior, now: Timestamp) -> Exit {
+    if behavior.out_of_memory {
+        return Exit { code: None, signal: Some(9), out_of_memory: true, at: now };
+    }
+    exit(behavior.crash_exit.unwrap_or(1), now)
 }
 
 fn exit(code: i32, at: Timestamp) -> Exit {
@@ -174,7 +190,7 @@ fn observation(real: &Real, assignment: Option<&Assignment>) -> InstanceObservat
         pid: None,
         started: None,
         restarts: real.restarts,
-        last_exit: None,
+        last_exit: real.exit.clone(),
         detail: failing.then(|| "connection refused".to_owned()),
         log_tail: if failing { vec!["last line of the app".to_owned()] } else { Vec::new() },
     }

@@ -95,7 +95,34 @@ fn an_app_that_ends_at_once_fails_long_before_its_budget() {
     assert!(world.now.duration_since(asked).as_secs() < 40, "it took {}", world.now.duration_since(asked));
     world.settle();
     let problem = world.rollouts[&rollout].problem.clone().unwrap();
-    assert_eq!(problem.title, "web.1 of r2 ended 3 times at its start: connection refused; r1 still serves");
+    assert_eq!(
+        problem.title,
+        "web.1 of r2 ended 3 times at its start, last with exit code 1; r1 still serves"
+    );
+}
+
+#[test]
+fn an_end_that_tells_its_reason_is_met_with_what_to_change() {
+    let bad = Behavior { crashes: true, ..Behavior::default() };
+    for (behavior, how, hint) in [
+        (
+            Behavior { out_of_memory: true, ..bad },
+            "last killed: out of memory",
+            "raise `memory` in [processes.web] of tandem.toml, which is 512MiB now; ",
+        ),
+        (
+            Behavior { crash_exit: Some(127), ..bad },
+            "last with exit code 127",
+            "a program of the command of web was not found: run; ",
+        ),
+    ] {
+        let mut world = Simulation::new(&[("web", 1)]);
+        let rollout = world.deploy(behavior);
+        world.settle();
+        let problem = world.rollouts[&rollout].problem.clone().unwrap();
+        assert_eq!(problem.title, format!("web.1 of r1 ended 3 times at its start, {how}"));
+        assert_eq!(problem.hint, format!("{hint}tandem logs --app guestbook --release r1"));
+    }
 }
 
 #[test]
@@ -184,5 +211,22 @@ fn a_config_change_makes_a_release_of_the_same_build_without_a_release_phase() {
     assert_eq!(world.state_of(rollout), RolloutState::Completed);
     let back = world.rollback(1);
     world.settle();
-    assert_eq!(world.rollouts[&back].warnings, ["config of r1 comes back: COLOR changed since"]);
+    assert_eq!(
+        world.rollouts[&back].warnings,
+        ["config of r1 comes back: COLOR differs from r2; the next deploy brings the newer COLOR"]
+    );
+}
+
+#[test]
+fn a_change_of_config_that_fails_says_that_the_value_stays() {
+    let mut world = Simulation::deployed(&[("web", 1)], 1);
+    let build = world.releases[&R1].build;
+    world.behaviors.insert(build, Behavior { never_healthy: true, ..Behavior::default() });
+    let rollout = world.set_config("COLOR", "blue");
+    world.settle();
+    assert_eq!((world.state_of(rollout), world.environment.current), (RolloutState::Failed, Some(R1)));
+    let hint = &world.rollouts[&rollout].problem.as_ref().unwrap().hint;
+    let begin = "COLOR stays set and comes with the next release: `tandem config unset COLOR --app guestbook`, \
+                 or set anew; tandem logs";
+    assert!(hint.starts_with(begin), "{hint}");
 }
