@@ -66,6 +66,8 @@ impl Program {
                 fcntl(file, FcntlArg::F_SETFD(FdFlag::empty()))?;
             }
             set_defaults()?;
+            // Tandem's own allocator turns huge pages off for its process, and exec would hand that on.
+            let _ = nix::sys::prctl::set_thp_disable(false);
             nix::unistd::setsid()?;
             match tie {
                 Tie::DiesWithParent => die_with(parent),

@@ -171,10 +171,7 @@ impl Shim {
             }
             Ok(Request::Stop { signal, timeout_ms }) => {
                 if self.end.is_none() {
-                    self.log.line(
-                        Stream::Tandem,
-                        &format!("stopping: signal {signal}, killed after {timeout_ms} ms"),
-                    );
+                    self.log.line(Stream::Tandem, &stopping(signal, timeout_ms));
                     self.supervisor.stop(signal, Duration::from_millis(timeout_ms));
                 }
                 Answer::Ok
@@ -297,6 +294,18 @@ fn leave_the_terminal() {
         let _ = nix::unistd::dup2_stdin(&null);
         let _ = nix::unistd::dup2_stdout(&null);
         let _ = nix::unistd::dup2_stderr(&null);
+    }
+}
+
+/// The remark in an instance's log when it is asked to end: `stopping: sent SIGTERM, has 10 s`.
+fn stopping(signal: i32, timeout_ms: u64) -> String {
+    let name = Signal::try_from(signal).map_or_else(|_| format!("signal {signal}"), |name| name.to_string());
+    match timeout_ms {
+        0 => format!("stopping: sent {name}, has no time"),
+        _ if timeout_ms.is_multiple_of(1_000) => {
+            format!("stopping: sent {name}, has {} s", timeout_ms / 1_000)
+        }
+        _ => format!("stopping: sent {name}, has {timeout_ms} ms"),
     }
 }
 
