@@ -62,7 +62,6 @@ enum Miss {
     /// It left; it comes back where it may be sent again.
     Lost {
         outgoing: Option<Box<Outgoing>>,
-        reused: bool,
     },
     Late,
 }
@@ -82,7 +81,8 @@ pub(crate) async fn send(
     let (mut fresh, mut replayed) = (false, false);
     loop {
         let Some(lease) = choose(thread, route.members(), &tried) else {
-            return Err(Failure::Unreached(outgoing));
+            // What was sent once may have been acted on, whatever became of its second try.
+            return Err(if replayed { Failure::Broken } else { Failure::Unreached(outgoing) });
         };
         let id = lease.instance().id();
         match attempt(thread, lease, activity, (outgoing, fresh)).await {
@@ -93,10 +93,11 @@ pub(crate) async fn send(
                     tried.push(id);
                 }
             }
-            Err(Miss::Lost { outgoing: Some(unanswered), reused }) if !replayed => {
+            Err(Miss::Lost { outgoing: Some(unanswered) }) if !replayed => {
                 outgoing = unanswered;
                 replayed = true;
-                if !reused && route.members().len() > tried.len() + 1 {
+                // An instance that is being killed may still take a connection: its second try goes elsewhere.
+                if route.members().len() > tried.len() + 1 {
                     tried.push(id);
                 }
             }
@@ -163,7 +164,7 @@ async fn attempt(
                 None => {
                     let error = error.into_error();
                     tracing::debug!("an instance broke off: {error}");
-                    Miss::Lost { outgoing: again.filter(|again| again.reclaim()), reused }
+                    Miss::Lost { outgoing: again.filter(|again| again.reclaim()) }
                 }
             })
         }
