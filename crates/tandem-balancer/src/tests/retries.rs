@@ -1,7 +1,7 @@
 //! Which requests are sent again, and which must not be.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use http::header::HOST;
 use http::{Method, Request};
@@ -59,6 +59,39 @@ async fn a_post_that_may_have_been_acted_on_is_not_sent_twice() {
     assert_eq!(client.ask(post("")).await.unwrap().status, 200);
     assert_eq!(client.ask(post("")).await.unwrap().status, 502);
     assert_eq!(seen.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_get_that_a_dying_instance_lost_is_answered_by_another() {
+    let dying = Arc::new(AtomicBool::new(false));
+    let is_dying = Arc::clone(&dying);
+    // Healthy to its probes to the end; once it dies it still takes connections, and breaks each off.
+    let app = App::raw(move |mut stream| {
+        let is_dying = Arc::clone(&is_dying);
+        async move {
+            loop {
+                let head = read_until(&mut stream, "\r\n\r\n").await;
+                if head.is_empty() || (is_dying.load(Ordering::SeqCst) && !head.contains("/healthz")) {
+                    return;
+                }
+                stream.write_all(HELLO).await.unwrap();
+            }
+        }
+    })
+    .await;
+    let other = App::saying("hello").await;
+    for _ in 0..20 {
+        dying.store(false, Ordering::SeqCst);
+        let world = World::serving(&[app.address, other.address]).await;
+        let mut client = Client::connect(world.address).await;
+        for _ in 0..10 {
+            client.ask(get("/")).await.unwrap();
+        }
+        dying.store(true, Ordering::SeqCst);
+        for _ in 0..10 {
+            assert_eq!(client.ask(get("/")).await.unwrap().text(), "hello");
+        }
+    }
 }
 
 #[tokio::test]
