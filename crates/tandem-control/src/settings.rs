@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use tandem_rules::config::differences;
 use tandem_store::{Error, Transaction};
+use tandem_types::RolloutNumber;
 use tandem_types::api::{ConfigChange, ConfigChanged, ConfigListing, ConfigValue};
 use tandem_types::environment::{Config, Environment, Sealed};
 use tandem_types::keys;
 use tandem_types::problem::Problem;
 use tandem_types::release::Release;
 use tandem_types::rollout::RolloutKind;
-use tandem_types::{ReleaseNumber, RolloutNumber};
 
 use crate::handle::Handle;
-use crate::mirror::Versioned;
+use crate::mirror::{Mirror, Versioned};
 use crate::place::Place;
 use crate::problem;
 use crate::shared::{MOST_ATTEMPTS, cause};
@@ -42,7 +42,7 @@ impl Handle {
             Ok(ConfigValue { name: name.clone(), digest: sealed.digest.clone(), value })
         };
         let values = environment.config.values.iter().map(listed).collect::<Result<_, Problem>>()?;
-        Ok(ConfigListing { values, pending: self.pending(place, &environment) })
+        Ok(ConfigListing { values, pending: self.shared.look(|mirror| pending(mirror, &environment)) })
     }
 
     /// Changes config. Where a release runs and something differs, a rollout brings it to the instances, unless
@@ -122,15 +122,6 @@ impl Handle {
         Ok((config, changed))
     }
 
-    /// Names that differ between the next release and the one that serves.
-    fn pending(&self, place: &Place, environment: &Environment) -> Vec<String> {
-        let release = |number: ReleaseNumber| {
-            self.shared.value::<Release>(&keys::release(&place.app, &place.environment, number))
-        };
-        let serving = environment.current.and_then(release);
-        serving.map_or_else(Vec::new, |release| differences(&release.config, &environment.config))
-    }
-
     pub(crate) fn open_value(&self, name: &str, sealed: &Sealed) -> Result<String, Problem> {
         let opened = self.shared.keyring.open_value(sealed);
         opened.map_err(|error| {
@@ -138,6 +129,14 @@ impl Handle {
                 .hint("restore keys/secrets.key of the data folder from a backup, or set the value again")
         })
     }
+}
+
+/// Names that differ between the next release and the one that serves.
+pub(crate) fn pending(mirror: &Mirror, environment: &Environment) -> Vec<String> {
+    let release =
+        |number| mirror.value::<Release>(&keys::release(&environment.app, &environment.name, number));
+    let serving = environment.current.and_then(release);
+    serving.map_or_else(Vec::new, |release| differences(&release.config, &environment.config))
 }
 
 /// What the journal says: names and digests, never values.

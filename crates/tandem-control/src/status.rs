@@ -1,17 +1,20 @@
 //! `status`: how everything stands, and what a person should look at.
 
-use tandem_rules::world::Received;
-use tandem_types::api::{AppSummary, BalancerState, HostStatus, Status};
-use tandem_types::instance::{HostObservation, InstanceState, Isolation};
+use std::collections::BTreeMap;
+
+use tandem_rules::world::{Received, later};
+use tandem_types::api::{AppSummary, BalancerState, HostStatus, ProcessLine, Status};
+use tandem_types::environment::Environment;
+use tandem_types::instance::{Exit, HostObservation, InstanceState, Isolation};
 use tandem_types::problem::Problem;
-use tandem_types::rollout::Rollout;
+use tandem_types::rollout::{Rollout, RolloutKind};
 use tandem_types::routing::{BalancerStatus, RoutingDocument};
-use tandem_types::{BalancerId, Epoch, HostName, Timestamp, defaults, keys};
+use tandem_types::{BalancerId, Epoch, HostName, InstanceId, Timestamp, defaults, keys};
 
 use crate::handle::Handle;
 use crate::mirror::Mirror;
 use crate::place::Place;
-use crate::{apps, problem, ps, world};
+use crate::{apps, problem, ps, settings, world};
 
 impl Handle {
     /// How everything stands, with what a person should look at, most urgent first.
@@ -28,7 +31,7 @@ impl Handle {
             let routing = mirror.value::<RoutingDocument>(keys::ROUTING_TABLE);
             let epoch = routing.map_or(Epoch(0), |routing| routing.serving.epoch);
             let apps = apps::summaries(mirror, now);
-            let problems = problems(mirror, (&hosts, &balancers, &apps), epoch);
+            let problems = problems(mirror, (&hosts, &balancers, &apps), (epoch, now));
             (hosts, balancers, apps, epoch, problems)
         });
         let (version, started) = (self.shared.version.clone(), self.shared.started);
@@ -68,7 +71,7 @@ fn balancers(mirror: &Mirror, now: Timestamp) -> Vec<BalancerState> {
 fn problems(
     mirror: &Mirror,
     (hosts, balancers, apps): (&[HostStatus], &[BalancerState], &[AppSummary]),
-    epoch: Epoch,
+    (epoch, now): (Epoch, Timestamp),
 ) -> Vec<String> {
     let mut problems = Vec::new();
     if balancers.iter().all(|balancer| !balancer.live) {
@@ -89,7 +92,7 @@ fn problems(
         problems.push(format!("the runner of {} does not report", host.name));
     }
     for app in apps {
-        problems.extend(app_problems(mirror, app));
+        problems.extend(app_problems(mirror, app, now));
     }
     for host in hosts.iter().filter(|host| host.isolation == Some(Isolation::Plain)) {
         let name = &host.name;
@@ -100,9 +103,11 @@ fn problems(
     problems
 }
 
-/// Instances that should be ready and are not, and rollouts that wait for something.
-fn app_problems(mirror: &Mirror, app: &AppSummary) -> Vec<String> {
+/// Instances that should be ready and are not or not for long, rollouts that wait for something, and config that does
+/// not run.
+fn app_problems(mirror: &Mirror, app: &AppSummary, now: Timestamp) -> Vec<String> {
     let mut problems = Vec::new();
+    let exits = last_exits(mirror);
     for environment in mirror.environments().filter(|environment| environment.app == app.name) {
         let place = Place { app: app.name.clone(), environment: environment.name.clone() };
         for line in ps::lines(mirror, &environment) {
@@ -111,13 +116,67 @@ fn app_problems(mirror: &Mirror, app: &AppSummary) -> Vec<String> {
                 let why = line.detail.map(|why| format!(": {why}")).unwrap_or_default();
                 let state = if line.state == InstanceState::Crashed { "crashed" } else { "is unhealthy" };
                 problems.push(format!("{} of {place} ({}) {state}{why}", line.name, line.release));
+            } else if matches!(line.role.as_str(), "serving" | "running" | "starting")
+                && environment.current == Some(line.release)
+            {
+                problems.extend(started_again(&place, &line, exits.get(&line.id), now));
             }
         }
         let prefix = keys::rollouts(&place.app, &place.environment);
-        let waiting = mirror.unfinished(&prefix).map(|stored| stored.value);
-        problems.extend(waiting.flat_map(|rollout| warnings(&place, &rollout)));
+        let rollouts: Vec<_> = mirror.unfinished(&prefix).map(|stored| stored.value).collect();
+        problems.extend(rollouts.iter().flat_map(|rollout| warnings(&place, rollout)));
+        let brings_config = |kind| matches!(kind, RolloutKind::Deploy | RolloutKind::Config);
+        if !rollouts.iter().any(|rollout| brings_config(rollout.kind)) {
+            problems.extend(pending_config(mirror, &place, &environment));
+        }
     }
     problems
+}
+
+/// An instance that ends again and again is well between two ends; whoever looks just then has to hear of it too.
+fn started_again(
+    place: &Place,
+    line: &ProcessLine,
+    last_exit: Option<&Exit>,
+    now: Timestamp,
+) -> Option<String> {
+    let last = line.started.max(last_exit.map(|exit| exit.at))?;
+    let lately = later(last, defaults::RESTART_FORGIVEN) > now;
+    if line.restarts == 0 || !lately {
+        return None;
+    }
+    let times = match line.restarts {
+        1 => "once".to_owned(),
+        times => format!("{times} times"),
+    };
+    let why = last_exit.map_or(String::new(), |exit| format!(" after {}", reason(exit)));
+    let (name, release, last) = (&line.name, line.release, last.strftime("%H:%M:%S UTC"));
+    Some(format!("{name} of {place} ({release}) ended and was started again {times}, last at {last}{why}"))
+}
+
+/// Fits behind "after".
+fn reason(exit: &Exit) -> String {
+    match exit {
+        Exit { out_of_memory: true, .. } => "running out of memory".to_owned(),
+        Exit { signal: Some(signal), code: None, .. } => format!("signal {signal}"),
+        exit => exit.to_string(),
+    }
+}
+
+fn last_exits(mirror: &Mirror) -> BTreeMap<InstanceId, Exit> {
+    let reports = world::hosts(mirror);
+    let instances = reports.values().flat_map(|report| &report.value.instances);
+    instances.filter_map(|seen| Some((seen.id, seen.last_exit.clone()?))).collect()
+}
+
+fn pending_config(mirror: &Mirror, place: &Place, environment: &Environment) -> Option<String> {
+    let (names, current) = (settings::pending(mirror, environment), environment.current?);
+    let (list, arguments) = (names.join(", "), place.arguments());
+    let text = format!(
+        "config of {place} differs from what {current} runs with: {list}; the next release brings it \
+         (`tandem deploy {arguments}`, or see `tandem config list {arguments}`)"
+    );
+    Some(text).filter(|_| !names.is_empty())
 }
 
 fn warnings(place: &Place, rollout: &Rollout) -> Vec<String> {

@@ -29,6 +29,8 @@ pub(super) struct Host {
     pub(super) release_ends: BTreeMap<BuildNumber, JobState>,
     /// Builds whose instances never come out of starting.
     pub(super) stuck: BTreeSet<BuildNumber>,
+    /// When `web.1` was started again, for the second time; none: never.
+    pub(super) restarted: Option<Timestamp>,
     /// Release phases whose command ran.
     pub(super) ran: Vec<JobId>,
     jobs: BTreeMap<JobId, JobState>,
@@ -96,6 +98,8 @@ impl Host {
         };
         self.states.insert(instance.id, state);
         let failing = state != InstanceState::Ready;
+        let restarted = self.restarted.filter(|_| instance.process.is_web() && instance.index == 1);
+        let again = restarted.map_or(0, |_| 2);
         InstanceObservation {
             id: instance.id,
             app: assignment.app.clone(),
@@ -106,9 +110,9 @@ impl Host {
             state,
             address: None,
             pid: None,
-            started: None,
-            restarts: if ends { 5 } else { 0 },
-            last_exit: None,
+            started: restarted,
+            restarts: if ends { 5 } else { again },
+            last_exit: restarted.map(|at| Exit { code: Some(1), signal: None, out_of_memory: false, at }),
             detail: failing.then(|| "exit code 3".to_owned()),
             log_tail: if failing { vec!["ModuleNotFoundError: no module".to_owned()] } else { Vec::new() },
         }

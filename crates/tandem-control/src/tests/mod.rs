@@ -9,3 +9,4 @@ mod killed_store;
 mod secrecy;
 mod settings;
 mod site;
+mod status;
