@@ -7,7 +7,7 @@ use crate::measure::{own_children_seconds, used};
 use crate::poller::Poller;
 use crate::script_side::ScriptSide;
 use crate::tables::{seconds, section, spread, table};
-use crate::tandem_side::{Cost, TandemSide};
+use crate::tandem_side::TandemSide;
 use crate::wire::Relay;
 use crate::{Plan, say};
 
@@ -16,15 +16,17 @@ const QUIET: Duration = Duration::from_secs(3);
 /// Deploys whose bytes on the wire are counted.
 const WIRE_DEPLOYS: usize = 3;
 
-/// One operation as the visitor and the machine saw it.
+/// One side's operations as the visitor and the machine saw them.
 #[derive(Debug, Default)]
 struct Row {
     first_new: Vec<Duration>,
     stall: Vec<f64>,
+    longest: Vec<f64>,
     own: Vec<f64>,
     build: Vec<f64>,
     rest: Vec<f64>,
     disk: Vec<f64>,
+    log: Vec<f64>,
     polls: usize,
     failed: usize,
 }
@@ -52,16 +54,17 @@ fn one_by_tandem(side: &TandemSide, ground: &Ground, (round, row): (usize, &mut 
     let heading = format!("Round {round} by tandem");
     side.folder.greet(&heading);
     let poller = side.poller();
-    let (disk, look) = (ground.used_bytes(), side.look(ground));
-    watch(&poller, &heading, row, || {
-        side.deploy();
-        Ok(())
-    })?;
-    let Cost { own, build, rest } = look.until(&side.look(ground));
-    row.own.push(own);
-    row.build.push(build);
-    row.rest.extend(rest);
+    let quiet = side.look(ground);
+    poller.pass(QUIET);
+    let (disk, log, before) = (ground.used_bytes(), side.log_bytes(), side.look(ground));
+    let took = watch(&poller, &heading, row, || side.deploy())?;
+    let cost = before.until(&side.look(ground));
+    let cost = cost.less(quiet.until(&before), took.as_secs_f64() / QUIET.as_secs_f64());
+    row.own.push(cost.own);
+    row.build.push(cost.build);
+    row.rest.extend(cost.rest);
     row.disk.extend(grown(disk, ground.used_bytes()));
+    row.log.extend(grown(Some(log), Some(side.log_bytes())));
     Ok(())
 }
 
@@ -69,38 +72,40 @@ fn one_by_script(side: &ScriptSide, ground: &Ground, (round, row): (usize, &mut 
     let heading = format!("Round {round} by {}", side.name);
     side.folder.greet(&heading);
     let poller = side.poller();
-    let (disk, command, workers) = (ground.used_bytes(), own_children_seconds(), side.workers());
-    watch(&poller, &heading, row, || {
-        side.deploy();
-        Ok(())
-    })?;
+    let quiet = side.workers();
+    poller.pass(QUIET);
+    let (disk, command, before) = (ground.used_bytes(), own_children_seconds(), side.workers());
+    let took = watch(&poller, &heading, row, || side.deploy())?;
+    let polls = used(&quiet, &before) * took.as_secs_f64() / QUIET.as_secs_f64();
     row.build.push(own_children_seconds() - command);
-    row.rest.push(used(&workers, &side.workers()));
+    row.rest.push((used(&before, &side.workers()) - polls).max(0.0));
     row.disk.extend(grown(disk, ground.used_bytes()));
     Ok(())
 }
 
-/// Lets `operation` happen between two quiet times and writes down what a visitor saw.
+/// Lets `operation` happen, and a quiet time after it, and writes down what a visitor saw. Before it, the visitor must
+/// have had a quiet time too. Returns how long both took.
 fn watch(
     poller: &Poller,
     heading: &str,
     row: &mut Row,
-    operation: impl FnOnce() -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
-    poller.pass(QUIET);
+    operation: impl FnOnce(),
+) -> anyhow::Result<Duration> {
     let begin = poller.now();
-    operation()?;
+    operation();
     let seen = poller.wait_for(heading, begin)?;
     poller.pass(QUIET);
     let end = poller.now();
     row.first_new.push(seen - begin);
-    // The worst of the whole operation beside the worst of the quiet time before it: a busy machine shows in both.
-    let (busy, quiet) = (poller.worst((begin, end)), poller.worst((Duration::ZERO, begin)));
+    // As much time around the flip as there was quiet before: a busy machine shows in both.
+    let flip = (seen.saturating_sub(QUIET / 2), seen + QUIET / 2);
+    let (busy, quiet) = (poller.worst(flip), poller.worst((begin.saturating_sub(QUIET), begin)));
     row.stall.push(busy.saturating_sub(quiet).as_secs_f64());
+    row.longest.push(poller.worst((begin, end)).as_secs_f64());
     let (polls, failed) = poller.failures((Duration::ZERO, end));
     row.polls += polls;
     row.failed += failed;
-    Ok(())
+    Ok(end - begin)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a disk of some gigabytes")]
@@ -125,13 +130,14 @@ fn tell(plan: &Plan, rows: &[Row; 3], wire: &[f64]) -> String {
     let text = format!(
         "{} times in turn, `GREETING` in `entries/views.py` changed. A visitor asks for the page each 10 ms on fresh \
          connections. *First new*: from the start of the command to the end of the first answer with the new \
-         text. *Stall*: the longest wait of the visitor during the operation less the longest in the quiet {} s \
-         before it. *Tandem*: server, runner, balancer, shims and the typed command. *Build or script*: uv, byte \
-         compiler, `collectstatic`; for the scripts the whole script, `migrate` included. *Boots and the rest*: the \
-         new instances, pages served meanwhile, and for Tandem the smoke check and the release phase. *Disk*: growth \
-         of a file system that nobody else writes to. *Wire*: whole conversation of client and server, both ways. The \
-         scripts stop the old workers before the new ones have loaded the app (HUP), directly behind gunicorn (2 workers \
-         × 4 threads), without a balancer.",
+         text. *Stall*: the longest wait of the visitor in the {} s around that answer less the longest in as much \
+         quiet time before the command; *longest wait*: in the whole operation. *Tandem*: server, runner, balancer, shims and the typed command. *Build or script*: uv, byte \
+         compiler, `collectstatic` (in ticks of 10 ms); for the scripts the whole script, `migrate` included. *Boots and \
+         the rest*: the new instances, and for Tandem the smoke check and the release phase. The visitor's pages are \
+         taken off by what they cost in the quiet time. *Disk*: growth of a file system that nobody else writes to; \
+         *of which log*: the store's write-ahead log, which grows to some megabytes and is then written over. \
+         *Wire*: whole conversation of client and server, both ways. The scripts send HUP, which stops the old workers \
+         before the new ones have loaded the app; gunicorn (2 workers × 4 threads) answers directly, without a balancer.",
         plan.deploys,
         QUIET.as_secs()
     );
@@ -144,10 +150,12 @@ fn tell(plan: &Plan, rows: &[Row; 3], wire: &[f64]) -> String {
     let rows = [
         row("first new, s", each(|row| spread(&seconds(&row.first_new), 2))),
         row("stall, s", each(|row| spread(&row.stall, 2))),
+        row("longest wait, s", each(|row| spread(&row.longest, 2))),
         row("CPU s: Tandem", each(|row| spread(&row.own, 2))),
         row("CPU s: build or script", each(|row| spread(&row.build, 2))),
         row("CPU s: boots and the rest", each(|row| spread(&row.rest, 2))),
         row("disk, kB", each(|row| spread(&row.disk, 0))),
+        row("of which log, kB", [spread(&rows[0].log, 0), "–".to_owned(), "–".to_owned()]),
         row("wire, kB", [spread(wire, 1), "–".to_owned(), "–".to_owned()]),
         row("polls, failed", each(|row| format!("{}, {}", row.polls, row.failed))),
     ];

@@ -1,6 +1,7 @@
 //! The guestbook on Tandem, with what it costs.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -38,14 +39,14 @@ pub(crate) struct Look {
     group: Option<f64>,
 }
 
-/// CPU seconds between two looks.
+/// CPU seconds of an operation.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cost {
     /// Server, runner, balancer, shims and the command that was typed.
     pub(crate) own: f64,
     /// Children of the build: uv, the byte compiler, `collectstatic`.
     pub(crate) build: f64,
-    /// The rest: boots of the new instances, smoke check, release phase, pages served meanwhile.
+    /// The rest: boots of the new instances, smoke check, release phase.
     pub(crate) rest: Option<f64>,
 }
 
@@ -125,6 +126,13 @@ impl TandemSide {
         }
     }
 
+    /// Bytes of the store's write-ahead log on disk: it grows to some megabytes and is written over from then on.
+    pub(crate) fn log_bytes(&self) -> u64 {
+        let mut path = self.installation.data().database().into_os_string();
+        path.push("-wal");
+        std::fs::metadata(path).map(|metadata| metadata.blocks() * 512).unwrap_or_default()
+    }
+
     /// Process id of a role.
     pub(crate) fn role(&self, role: &str) -> Option<Pid> {
         let found = self.tandem_processes().into_iter().find(|process| word(process, 1) == role);
@@ -145,6 +153,18 @@ impl TandemSide {
     fn binary(&self) -> anyhow::Result<PathBuf> {
         let up = self.role("up").context("tandem up runs")?;
         std::fs::read_link(format!("/proc/{up}/exe")).context("find the binary that runs")
+    }
+}
+
+impl Cost {
+    /// Without what as much quiet time costs: `share` of the cost of a quiet time.
+    pub(crate) fn less(self, quiet: Self, share: f64) -> Self {
+        let less = |busy: f64, quiet: f64| (busy - quiet * share).max(0.0);
+        Self {
+            own: less(self.own, quiet.own),
+            build: less(self.build, quiet.build),
+            rest: self.rest.zip(quiet.rest).map(|(busy, quiet)| less(busy, quiet)),
+        }
     }
 }
 
