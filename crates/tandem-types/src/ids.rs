@@ -19,7 +19,8 @@ pub struct ParseError {
 
 impl fmt::Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} is not a {}: expected {}", self.given, self.what, self.expected)
+        let article = if self.what.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+        write!(f, "{:?} is not {article} {}: expected {}", self.given, self.what, self.expected)
     }
 }
 
@@ -301,6 +302,14 @@ mod tests {
         for wrong in ["", "A", "1a", "a_b", "a/b", "..", "a-", "-a", &"a".repeat(41)] {
             assert!(wrong.parse::<AppName>().is_err(), "{wrong:?} was taken for a name");
         }
+    }
+
+    #[test]
+    fn refusals_are_english() {
+        let app = "A".parse::<AppName>().expect_err("a capital letter").to_string();
+        assert!(app.starts_with("\"A\" is not an app name: "), "{app}");
+        let release = "A".parse::<ReleaseNumber>().expect_err("no number").to_string();
+        assert!(release.starts_with("\"A\" is not a release number: "), "{release}");
     }
 
     #[test]
