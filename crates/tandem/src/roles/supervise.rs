@@ -7,6 +7,7 @@
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
+use tandem_balancer::Process;
 use tandem_kit::api::Server;
 use tandem_kit::paths::DataDir;
 use tandem_kit::tasks::{self, Owned};
@@ -57,7 +58,9 @@ pub(super) async fn prepare(
             wanted.http = running.addresses();
         }
         None => {
+            let last = Process::last(&data.balancer()).map_or_else(Vec::new, |process| process.http);
             end_other(data).await;
+            wanted.http = with_known_ports(wanted.http, &last);
             wanted.http.iter().try_for_each(|address| ensure_free(*address))?;
         }
     }
@@ -115,6 +118,15 @@ async fn end_other(data: &DataDir) {
     }
 }
 
+/// Where port 0 leaves the choice, the port of the last balancer, if it is free: people and bookmarks know it by now.
+fn with_known_ports(wanted: Vec<SocketAddr>, last: &[SocketAddr]) -> Vec<SocketAddr> {
+    let known = |address: SocketAddr| {
+        let known = last.iter().find(|known| address.port() == 0 && known.ip() == address.ip());
+        known.filter(|known| TcpListener::bind(known).is_ok()).copied().unwrap_or(address)
+    };
+    wanted.into_iter().map(known).collect()
+}
+
 /// Finds out here whether the port can be had: an error of this process is seen, one of the balancer's is in its log.
 fn ensure_free(address: SocketAddr) -> Result<(), Failure> {
     let Err(error) = TcpListener::bind(address) else { return Ok(()) };
@@ -127,7 +139,15 @@ fn ensure_free(address: SocketAddr) -> Result<(), Failure> {
             Failure::new(format!("the balancer cannot listen on {address}: ports below 1024 need root"))
                 .hint("start `tandem up` as root, or name a port from 1024 on with --http")
         }
-        _ => Failure::chain(&format!("listen on {address}"), &error),
+        std::io::ErrorKind::AddrNotAvailable => {
+            Failure::new(format!("the balancer cannot listen on {address}: this machine has no such address"))
+                .hint(format!(
+                    "`--http 0.0.0.0:{port}` listens on all of its addresses, `--http 127.0.0.1:{port}` only for itself",
+                    port = address.port()
+                ))
+        }
+        _ => Failure::chain(&format!("listen on {address}"), &error)
+            .hint("name another address with `--http IP:PORT`"),
     })
 }
 

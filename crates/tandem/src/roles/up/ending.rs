@@ -97,6 +97,10 @@ pub(super) async fn carry_out(end: End, parts: Parts, mut signals: Signals) -> R
 }
 
 async fn end_parts(end: End, parts: Parts) -> Result<Exit, Failure> {
+    // While the lock is held: the next `tandem up` may write the same words.
+    if let (Some(written), End::Stop | End::Leave) = (&parts.ready, &end) {
+        written.remove();
+    }
     match end {
         End::Stop => {
             tracing::info!("stopping the apps; Ctrl-C again leaves at once");

@@ -10,7 +10,7 @@ mod ready;
 pub(super) mod runner;
 mod server;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use tandem_kit::api::{Client, Server as Address};
@@ -53,14 +53,27 @@ Examples:
 pub(crate) struct Args {
     /// Where the balancer serves HTTP; port 0 picks a free one; may be given several times [default: 127.0.0.1:8080 and
     /// [::1]:8080]
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
     http: Vec<SocketAddr>,
     /// Where the API serves TCP, with tokens; port 0 picks a free one
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7070")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7070", value_parser = address)]
     api: SocketAddr,
     /// Write the addresses to this file as JSON once everything answers
     #[arg(long, value_name = "PATH")]
     ready_file: Option<PathBuf>,
+}
+
+/// An address with its port; people who name only one of the two are told the whole.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        let port = text.rsplit_once(':').map_or(text, |(_, port)| port);
+        let whole = match (port.parse::<u16>(), text.parse::<IpAddr>()) {
+            (_, Ok(address)) => SocketAddr::new(address, 8080),
+            (Ok(port), Err(_)) => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port),
+            (Err(_), Err(_)) => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 8080),
+        };
+        format!("expected an IP address and a port: write {whole}")
+    })
 }
 
 impl Args {
@@ -80,6 +93,8 @@ struct Parts {
     server: Server,
     runner: Runner,
     balancer: Supervisor,
+    /// The file that says where it answers.
+    ready: Option<ready::Written>,
     _lock: LockGuard,
 }
 
@@ -102,15 +117,20 @@ pub(crate) fn run(args: Args, global: Global, output: Output) -> Result<Exit, Fa
 async fn up(args: Args, global: Global, output: Output) -> Result<Exit, Failure> {
     let mut signals = ending::Signals::listen()?;
     let folder = global.data.clone().unwrap_or_else(paths::default_data_dir);
-    let data =
-        DataDir::open(&folder).map_err(|error| Failure::new(format!("failed to {}", chain_of(&error))))?;
-    let parts = start(&args, &folder, data).await?;
+    let data = DataDir::open(&folder).map_err(|error| {
+        Failure::new(format!("failed to {}", chain_of(&error)))
+            .hint("name a folder that this user may write to with --data or TANDEM_DATA")
+    })?;
+    let mut parts = start(&args, &folder, data).await?;
     let told = tokio::select! {
-        ready = ready::wait(&parts) => ready.and_then(|ready| ready::tell(&ready, &args, &output)),
+        ready = ready::wait(&parts) => ready.and_then(|ready| ready::tell(ready, &args, &output)),
         end = ending::wait(&mut signals, &parts) => return ending::carry_out(end, parts, signals).await,
     };
     let end = match told {
-        Ok(()) => ending::wait(&mut signals, &parts).await,
+        Ok(written) => {
+            parts.ready = written;
+            ending::wait(&mut signals, &parts).await
+        }
         Err(failure) => ending::End::Failed(failure),
     };
     ending::carry_out(end, parts, signals).await
@@ -130,5 +150,26 @@ async fn start(args: &Args, folder: &std::path::Path, data: DataDir) -> Result<P
             return Err(failure);
         }
     };
-    Ok(Parts { data, client, server, runner, balancer: balancer.start(), _lock: lock })
+    Ok(Parts { data, client, server, runner, balancer: balancer.start(), ready: None, _lock: lock })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_an_address_is_answered_with_a_whole_one() {
+        for (text, whole) in [
+            ("8080", "127.0.0.1:8080"),
+            (":80", "127.0.0.1:80"),
+            ("localhost:90", "127.0.0.1:90"),
+            ("0.0.0.0", "0.0.0.0:8080"),
+            ("::", "[::]:8080"),
+            ("nowhere", "127.0.0.1:8080"),
+        ] {
+            let refused = address(text).expect_err("it is not whole");
+            assert!(refused.ends_with(&format!("write {whole}")), "{text}: {refused}");
+        }
+        assert!(address("127.0.0.1:0").is_ok());
+    }
 }

@@ -1,6 +1,7 @@
 //! The moment at which everything answers, and how it is told: a line on standard output and a file.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tandem_kit::files;
@@ -57,13 +58,58 @@ fn missing(status: Option<Status>) -> String {
 }
 
 /// Tells the addresses. The line on standard output is for people and for scripts that read one line.
-pub(super) fn tell(ready: &Ready, args: &Args, output: &Output) -> Result<(), Failure> {
+pub(super) fn tell(ready: Ready, args: &Args, output: &Output) -> Result<Option<Written>, Failure> {
     if let Some(file) = &args.ready_file {
-        files::write_json(file, ready, 0o644).map_err(|e| Failure::chain("write the ready file", &e))?;
+        files::write_json(file, &ready, 0o644).map_err(|e| Failure::chain("write the ready file", &e))?;
     }
     if output.json {
-        return output.value(ready);
+        output.value(&ready)?;
+    } else {
+        output.note(format!("API: {} (token), {} (this machine)", ready.api, ready.socket));
+        output.line(format!("ready: http://{}", ready.http))?;
     }
-    output.note(format!("API: {} (token), {} (this machine)", ready.api, ready.socket));
-    output.line(format!("ready: http://{}", ready.http))
+    Ok(args.ready_file.clone().map(|file| Written { file, ready }))
+}
+
+/// A ready file of ours.
+pub(super) struct Written {
+    file: PathBuf,
+    ready: Ready,
+}
+
+impl Written {
+    /// Takes it away, since nothing answers there any more; one that somebody else wrote meanwhile stays.
+    pub(super) fn remove(&self) {
+        let found = files::read_json::<Ready>(&self.file);
+        if !found.is_ok_and(|found| found.as_ref() == Some(&self.ready)) {
+            return;
+        }
+        if let Err(error) = std::fs::remove_file(&self.file) {
+            tracing::warn!("failed to remove the ready file {}: {error}", self.file.display());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_ready_file_of_ours_is_taken_away() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("ready.json");
+        let at = |port: u16| Ready {
+            http: ([127, 0, 0, 1], port).into(),
+            api: ([127, 0, 0, 1], 7070).into(),
+            socket: "/run/api.sock".into(),
+        };
+        let written = Written { file: file.clone(), ready: at(1) };
+        written.remove();
+        files::write_json(&file, &at(2), 0o644).expect("it is written");
+        written.remove();
+        assert!(file.exists(), "it is another's");
+        files::write_json(&file, &at(1), 0o644).expect("it is written");
+        written.remove();
+        assert!(!file.exists());
+    }
 }

@@ -125,7 +125,11 @@ fn explain(error: &BindError, api: SocketAddr) -> Failure {
         return Failure::new(format!("the API cannot listen on {api}: the port is in use"))
             .hint("name another one with `--api 127.0.0.1:PORT`, or let port 0 pick one");
     }
-    Failure::new(format!("failed to {}", chain_of(error)))
+    let failure = Failure::new(format!("failed to {}", chain_of(error)));
+    match error {
+        BindError::Tcp { .. } => failure.hint("name an address of this machine with `--api 127.0.0.1:PORT`"),
+        BindError::Unix { .. } => failure,
+    }
 }
 
 fn opened<T, E: std::error::Error + 'static>(doing: &str, result: Result<T, E>) -> Result<T, Failure> {
