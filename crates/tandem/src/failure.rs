@@ -7,11 +7,12 @@
 use std::error::Error;
 use std::io;
 
+use serde::Serialize;
 use tandem_kit::api;
 use tandem_types::problem::Problem;
 
 use crate::exit::Exit;
-use crate::output::Style;
+use crate::output::{Style, visible, visible_lines};
 
 /// Why a command failed.
 #[derive(Debug)]
@@ -35,19 +36,43 @@ pub(crate) struct Told {
     pub(crate) hint: String,
     /// The exit code.
     pub(crate) exit: Exit,
+    /// Stable code in snake case, for `--json`.
+    pub(crate) code: String,
+    /// HTTP status of the answer; 0 where no server answered.
+    pub(crate) status: u16,
+}
+
+/// What `--json` prints of a failure: the same five fields as [`Problem`], none left out.
+#[derive(Debug, Serialize)]
+pub(crate) struct Answer<'a> {
+    problem: AnsweredProblem<'a>,
+}
+
+#[derive(Debug, Serialize)]
+struct AnsweredProblem<'a> {
+    code: &'a str,
+    status: u16,
+    title: &'a str,
+    detail: &'a str,
+    hint: &'a str,
 }
 
 impl Failure {
     /// A failure without detail or hint.
     pub(crate) fn new(title: impl Into<String>) -> Self {
-        let told =
-            Told { title: title.into(), detail: String::new(), hint: String::new(), exit: Exit::Failed };
-        Self::Told(Box::new(told))
+        Self::Told(Box::new(Told {
+            title: title.into(),
+            detail: String::new(),
+            hint: String::new(),
+            exit: Exit::Failed,
+            code: "failed".to_owned(),
+            status: 0,
+        }))
     }
 
     /// The command line makes no sense: exit code 2.
     pub(crate) fn usage(title: impl Into<String>) -> Self {
-        Self::new(title).with(|told| told.exit = Exit::Usage)
+        Self::new(title).with(|told| told.exit = Exit::Usage).code("usage")
     }
 
     /// "failed to `act`" with the whole chain of causes.
@@ -63,6 +88,25 @@ impl Failure {
     /// Adds lines that one does not do without.
     pub(crate) fn detail(self, detail: impl Into<String>) -> Self {
         self.with(|told| told.detail = detail.into())
+    }
+
+    /// Sets the code for `--json`.
+    pub(crate) fn code(self, code: &str) -> Self {
+        self.with(|told| code.clone_into(&mut told.code))
+    }
+
+    /// Adds the next command to type where there is none yet.
+    pub(crate) fn or_hint(self, hint: impl Into<String>) -> Self {
+        self.with(|told| {
+            if told.hint.is_empty() {
+                told.hint = hint.into();
+            }
+        })
+    }
+
+    /// Takes the lines away that were printed just before.
+    pub(crate) fn without_detail(self) -> Self {
+        self.with(|told| told.detail.clear())
     }
 
     fn with(mut self, change: impl FnOnce(&mut Told)) -> Self {
@@ -89,6 +133,13 @@ impl Failure {
         }
     }
 
+    /// The object for standard output with `--json`; none where nothing is to be told.
+    pub(crate) fn answer(&self) -> Option<Answer<'_>> {
+        let Self::Told(told) = self else { return None };
+        let Told { title, detail, hint, code, status, .. } = &**told;
+        Some(Answer { problem: AnsweredProblem { code, status: *status, title, detail, hint } })
+    }
+
     /// The text for standard error; none where nothing is to be told.
     pub(crate) fn render(&self, style: Style) -> Option<String> {
         match self {
@@ -100,13 +151,13 @@ impl Failure {
 
 impl Told {
     fn render(&self, style: Style) -> String {
-        let mut text = format!("{} {}", style.red("error:"), self.title);
+        let mut text = format!("{} {}", style.red("error:"), visible(&self.title));
         if !self.detail.is_empty() {
             text.push_str("\n\n");
-            text.push_str(self.detail.trim_end());
+            text.push_str(&visible_lines(self.detail.trim_end()));
         }
         if !self.hint.is_empty() {
-            text.push_str(&format!("\n\n{} {}", style.cyan("hint:"), self.hint));
+            text.push_str(&format!("\n\n{} {}", style.cyan("hint:"), visible_lines(&self.hint)));
         }
         text
     }
@@ -129,7 +180,9 @@ pub(crate) fn chain_of(error: &dyn Error) -> String {
 
 impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
-        Self::new(problem.title).detail(problem.detail).hint(problem.hint)
+        let status = problem.status;
+        let failure = Self::new(problem.title).detail(problem.detail).hint(problem.hint);
+        failure.code(&problem.code).with(|told| told.status = status)
     }
 }
 
@@ -137,12 +190,35 @@ impl From<api::Error> for Failure {
     fn from(error: api::Error) -> Self {
         match error {
             api::Error::Problem(problem) => problem.into(),
+            error if is_foreign(&error) => foreign(&error),
             error => {
                 let hint = error.hint().unwrap_or_default();
-                Self::new(format!("failed to {}", chain_of(&error))).hint(hint)
+                Self::new(format!("failed to {}", chain_of(&error))).hint(hint).code(code_of(&error))
             }
         }
     }
+}
+
+fn code_of(error: &api::Error) -> &'static str {
+    match error {
+        api::Error::NotRunning { .. } => "server_not_running",
+        api::Error::Connect { .. } => "server_unreachable",
+        api::Error::Closed { .. } => "connection_lost",
+        api::Error::Protocol { .. } | api::Error::Problem(_) => "answer_not_understood",
+    }
+}
+
+/// Whether something else answers there: every refusal of Tandem's API is a problem, and every answer is JSON.
+fn is_foreign(error: &api::Error) -> bool {
+    let api::Error::Protocol { source, .. } = error else { return false };
+    let not_json = source.downcast_ref::<serde_json::Error>().is_some_and(|error| error.is_syntax());
+    not_json || source.to_string().ends_with("without a problem")
+}
+
+fn foreign(error: &api::Error) -> Failure {
+    Failure::new(format!("this is not Tandem's API: failed to {}", chain_of(error)))
+        .hint("check --server and TANDEM_SERVER: `tandem up` prints the address of the API, which is not where it serves the apps")
+        .code("not_the_api")
 }
 
 #[cfg(test)]

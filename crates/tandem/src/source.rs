@@ -11,7 +11,7 @@ use tandem_types::build::SourceInfo;
 
 use crate::failure::{Failure, chain_of};
 use crate::git;
-use crate::output::{Bar, bytes, count};
+use crate::output::{Bar, bytes, count, visible};
 use crate::session::Session;
 
 /// Longest name of a cache file; file systems end at 255 bytes.
@@ -55,7 +55,7 @@ pub(crate) async fn send(session: &Session, folder: &Path) -> Result<Sent, Failu
     let (scan, (info, remark)) = tokio::join!(scan_folder(session, folder, include), git::describe(folder));
     let scan = scan?;
     if let Some(remark) = remark {
-        session.output.note(format!("{} {remark}", session.output.style().yellow("warning:")));
+        session.output.note(format!("{} {}", session.output.style().yellow("warning:"), visible(&remark)));
     }
     let bar = Arc::new(Bar::new(&session.output, "sending files"));
     let progress = Arc::clone(&bar);

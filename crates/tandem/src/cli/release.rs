@@ -9,7 +9,7 @@ use tandem_types::build::Build;
 use super::releases;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::output::{Style, Table, bytes, count, local_time, memory, milliseconds};
+use crate::output::{Style, Table, bytes, count, local_time, memory, milliseconds, visible};
 use crate::session::Session;
 
 /// Verbs of `release`.
@@ -40,7 +40,7 @@ fn render(detail: &ReleaseDetail, style: Style) -> String {
         format!("{} of {}/{}\n\n", style.bold(&release.number.to_string()), release.app, release.environment);
     for (name, value) in facts(detail) {
         if !value.is_empty() {
-            let _ = writeln!(text, "  {:<13} {value}", name);
+            let _ = writeln!(text, "  {name:<13} {}", visible(&value));
         }
     }
     text.push_str("\nProcesses\n\n");
@@ -48,7 +48,7 @@ fn render(detail: &ReleaseDetail, style: Style) -> String {
     text.push_str("\nParts of the build\n\n");
     text.push_str(&indent(&parts(&detail.build, style)));
     for warning in &detail.build.warnings {
-        let _ = writeln!(text, "\n{} {warning}", style.yellow("warning:"));
+        let _ = writeln!(text, "\n{} {}", style.yellow("warning:"), visible(warning));
     }
     text
 }

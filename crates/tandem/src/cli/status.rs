@@ -8,7 +8,7 @@ use tandem_types::instance::Isolation;
 use super::app;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::output::{Cell, Style, Table, ago, count};
+use crate::output::{Cell, Style, Table, ago, count, visible};
 use crate::session::Session;
 
 /// Arguments of `status`.
@@ -38,7 +38,7 @@ fn render(status: &Status, style: Style, now: jiff::Timestamp) -> String {
         let _ = writeln!(text, "{}", style.green("all is well"));
     }
     for problem in &status.problems {
-        let _ = writeln!(text, "{} {problem}", style.yellow("attention:"));
+        let _ = writeln!(text, "{} {}", style.yellow("attention:"), visible(problem));
     }
     let _ = write!(text, "\n{}", hosts(status, style));
     let _ = write!(text, "\n{}", balancers(status, style));

@@ -3,7 +3,7 @@
 use tandem_types::event::{Event, RolloutEvent};
 use tandem_types::rollout::RolloutState;
 
-use crate::output::{Style, milliseconds};
+use crate::output::{Style, milliseconds, visible};
 
 /// Waiting in the queue and the soak are told from this length on: without either they are no step to people.
 const WORTH_TELLING_MS: u64 = 1_000;
@@ -25,7 +25,9 @@ impl Lines {
     /// The lines for one event, possibly none.
     pub(super) fn render(&mut self, event: &RolloutEvent) -> Vec<String> {
         match &event.event {
-            Event::Waiting { rollout, actor } => vec![format!("waiting for {rollout}, started by {actor}")],
+            Event::Waiting { rollout, actor } => {
+                vec![format!("waiting for {rollout}, started by {}", visible(actor))]
+            }
             Event::StepStarted { step } => {
                 self.step = Some(*step);
                 self.headed = false;
@@ -38,7 +40,7 @@ impl Lines {
             }
             Event::Line { text, .. } if text.trim().is_empty() => Vec::new(),
             Event::Line { text, .. } => self.inner(text, Style::dim),
-            Event::Warning { text } => vec![format!("{} {text}", self.style.yellow("warning:"))],
+            Event::Warning { text } => vec![format!("{} {}", self.style.yellow("warning:"), visible(text))],
             Event::Built { build, release } => vec![format!("  {build} becomes {release}")],
             Event::Shifted { .. } | Event::Finished { .. } => Vec::new(),
         }
@@ -51,7 +53,7 @@ impl Lines {
             self.headed = true;
             lines.push(format!("  {}", name_of(step)));
         }
-        lines.push(format!("    {}", paint(self.style, text.trim_end())));
+        lines.push(format!("    {}", paint(self.style, &visible(text.trim_end()))));
         lines
     }
 
@@ -62,7 +64,7 @@ impl Lines {
             return Vec::new();
         }
         let line = format!("  {:<20}{:>9}", name_of(step), milliseconds(millis));
-        if note.is_empty() { vec![line] } else { vec![format!("{line}  {}", self.style.dim(note))] }
+        if note.is_empty() { vec![line] } else { vec![format!("{line}  {}", self.style.dim(&visible(note)))] }
     }
 }
 

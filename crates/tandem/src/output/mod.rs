@@ -7,10 +7,13 @@ mod amount;
 mod progress;
 mod style;
 mod table;
+mod visible;
 mod when;
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 use tandem_kit::logging;
@@ -21,6 +24,7 @@ pub(crate) use amount::{bytes, count, memory, milliseconds};
 pub(crate) use progress::{Bar, Spinner};
 pub(crate) use style::Style;
 pub(crate) use table::{Cell, Table};
+pub(crate) use visible::{colored, visible, visible_lines};
 pub(crate) use when::{ago, local_time};
 
 /// Where words go and how they look.
@@ -33,6 +37,8 @@ pub(crate) struct Output {
     stdout_colors: bool,
     stderr_colors: bool,
     stderr_is_terminal: bool,
+    /// Whether a value was printed as JSON, in any clone.
+    answered: Arc<AtomicBool>,
 }
 
 impl Output {
@@ -45,6 +51,7 @@ impl Output {
             stdout_colors: logging::colors(io::stdout().is_terminal()),
             stderr_colors: logging::colors(stderr_is_terminal),
             stderr_is_terminal,
+            answered: Arc::default(),
         }
     }
 
@@ -75,7 +82,13 @@ impl Output {
     pub(crate) fn value<T: Serialize + ?Sized>(&self, value: &T) -> Result<(), Failure> {
         let text =
             serde_json::to_string(value).map_err(|e| Failure::chain("write the answer as JSON", &e))?;
+        self.answered.store(true, Ordering::Relaxed);
         self.line(text)
+    }
+
+    /// Whether standard output has a JSON value by now, so that a failure need not be told there.
+    pub(crate) fn has_answered(&self) -> bool {
+        self.answered.load(Ordering::Relaxed)
     }
 
     /// The value as JSON where `--json` asks for it, else what `text` makes of it.

@@ -13,6 +13,11 @@ impl Style {
         Self { colors }
     }
 
+    /// Whether it paints at all.
+    pub(crate) fn has_colors(self) -> bool {
+        self.colors
+    }
+
     fn paint(self, code: &str, text: &str) -> String {
         if self.colors { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
     }

@@ -1,8 +1,8 @@
 //! Tables: columns aligned by two spaces, a heading in capitals, no lines around. Easy on the eye and on `awk`.
 
-use super::Style;
+use super::{Style, visible};
 
-/// One field: its text, and how it is painted (which takes no width).
+/// One field: its text, and how it is painted (which takes no width). Control characters in it are shown.
 #[derive(Debug, Clone)]
 pub(crate) struct Cell {
     text: String,
@@ -12,7 +12,7 @@ pub(crate) struct Cell {
 impl Cell {
     /// A field that looks different from what it says.
     pub(crate) fn painted(text: impl Into<String>, paint: impl FnOnce(&str) -> String) -> Self {
-        let text = text.into();
+        let text = visible(&text.into()).into_owned();
         let painted = paint(&text);
         Self { text, painted: Some(painted) }
     }
@@ -29,7 +29,7 @@ impl Cell {
 
 impl<T: ToString> From<T> for Cell {
     fn from(text: T) -> Self {
-        Self { text: text.to_string(), painted: None }
+        Self { text: visible(&text.to_string()).into_owned(), painted: None }
     }
 }
 
