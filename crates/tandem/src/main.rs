@@ -30,7 +30,8 @@ use session::Session;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let mut cli = Cli::parse();
+    cli.global = cli.global.with_environment();
     let output = Output::detect(cli.global.json, cli.global.quiet);
     let outcome = catch_unwind(AssertUnwindSafe(|| start(cli, output.clone())));
     let exit = match outcome {
@@ -54,6 +55,11 @@ fn start(cli: Cli, output: Output) -> Result<Exit, Failure> {
 fn tell(output: &Output, failure: &Failure) -> Exit {
     if let Some(text) = failure.render(output.style()) {
         output.always(text);
+    }
+    // A verb that has answered with the state of a rollout has told its problem in it.
+    if let Some(answer) = failure.answer().filter(|_| output.json && !output.has_answered()) {
+        // That nobody reads it changes nothing about the failure.
+        drop(output.value(&answer));
     }
     failure.exit()
 }

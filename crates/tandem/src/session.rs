@@ -62,6 +62,19 @@ impl Session {
         Ok(server.with_token(self.global.token.clone()))
     }
 
+    /// What must be added to a command so that it means this place: nothing where the folder's own app file says it.
+    pub(crate) fn target(&self, place: &Place) -> String {
+        let declared = place::current_folder().and_then(|folder| place::declared(&folder)).ok().flatten();
+        let mut text = String::new();
+        if declared.as_ref() != Some(&place.app) {
+            text.push_str(&format!(" --app {}", place.app));
+        }
+        if place.environment != Global::default_environment() {
+            text.push_str(&format!(" --env {}", place.environment));
+        }
+        text
+    }
+
     /// The app and environment to act on: `--app`, what the folder says, else the only app there is.
     ///
     /// # Errors
@@ -69,17 +82,17 @@ impl Session {
     /// Where several apps are meant as well as any, or none.
     pub(crate) async fn place(&self) -> Result<Place, Failure> {
         if let Some(app) = &self.global.app {
-            return Ok(Place::new(app.clone(), self.global.env.clone()));
+            return Ok(Place::new(app.clone(), self.global.environment()));
         }
         let folder = place::current_folder()?;
         if let Some(app) = place::declared(&folder)? {
-            return Ok(Place::new(app, self.global.env.clone()));
+            return Ok(Place::new(app, self.global.environment()));
         }
         let apps: Vec<AppSummary> = self.client()?.get("/v1/apps").await?;
         let (app, guessed) = place::choose(place::name_of(&folder), &apps)?;
         if guessed {
             self.output.note(format!("app {app}, the only one on this server"));
         }
-        Ok(Place::new(app, self.global.env.clone()))
+        Ok(Place::new(app, self.global.environment()))
     }
 }

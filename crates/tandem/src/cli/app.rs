@@ -85,6 +85,8 @@ async fn show(session: &Session, name: Option<AppName>) -> Result<Exit, Failure>
 }
 
 async fn destroy(session: &Session, name: &AppName, confirm: Option<String>) -> Result<Exit, Failure> {
+    // First: nobody confirms the name of an app that there is not.
+    let _: AppSummary = session.client()?.get(&format!("/v1/apps/{name}")).await?;
     let said = match confirm {
         Some(said) => said,
         None => ask(session, name)?,

@@ -121,16 +121,17 @@ fn read_stdin() -> Result<String, Failure> {
 
 /// What `--json` prints of a change.
 #[derive(Debug, Serialize)]
-struct Outcome {
-    changed: Vec<String>,
-    rollout: Option<RolloutResult>,
+struct Outcome<'a> {
+    changed: &'a [String],
+    rollout: Option<&'a RolloutResult>,
 }
 
 async fn apply(session: &Session, place: &Place, change: ConfigChange) -> Result<Exit, Failure> {
     let begun = session.clock.monotonic();
     let change = ConfigChange { message: session.global.reason(), no_wait: session.global.no_wait, ..change };
     let changed: ConfigChanged = session.client()?.patch(&place.path("config"), &change).await?;
-    tell_change(session, place, &changed, change.no_deploy);
+    let pending = if changed.changed.is_empty() { pending(session, place).await? } else { Vec::new() };
+    tell_change(session, place, &changed, Remark { no_deploy: change.no_deploy, pending });
     let rollout = match changed.rollout {
         Some(rollout) => {
             let (place, until) = (place.clone(), Until::Flip);
@@ -139,22 +140,58 @@ async fn apply(session: &Session, place: &Place, change: ConfigChange) -> Result
         None => None,
     };
     if session.output.json {
-        session.output.value(&Outcome { changed: changed.changed, rollout: rollout.clone() })?;
+        let result = rollout.as_ref().map(|outcome| &outcome.result);
+        session.output.value(&Outcome { changed: &changed.changed, rollout: result })?;
     }
     match rollout {
-        Some(result) if session.output.json => follow::conclude(&result),
-        Some(result) => follow::tell(session, &result),
+        Some(outcome) => tell_rollout(session, place, &changed.changed, &outcome),
         None => Ok(Exit::Done),
     }
 }
 
-fn tell_change(session: &Session, place: &Place, changed: &ConfigChanged, no_deploy: bool) {
+/// The end of the rollout, and that the values outlive one that failed.
+fn tell_rollout(
+    session: &Session,
+    place: &Place,
+    names: &[String],
+    outcome: &follow::Outcome,
+) -> Result<Exit, Failure> {
+    let told = if session.output.json { follow::conclude(outcome) } else { follow::tell(session, outcome) };
+    if told.is_err() && !outcome.tells_of_values() {
+        let (names, one) = (names.join(" "), names.len() == 1);
+        let (stays, waits) = if one { ("stays", "waits") } else { ("stay", "wait") };
+        session.output.note(format!("{names} {stays} changed and {waits} for the next release of {place}"));
+    }
+    told
+}
+
+/// Names that wait for the next release.
+async fn pending(session: &Session, place: &Place) -> Result<Vec<String>, Failure> {
+    let listing: ConfigListing = session.client()?.get(&place.path("config")).await?;
+    Ok(listing.pending)
+}
+
+/// What else matters about a change.
+struct Remark {
+    no_deploy: bool,
+    /// Names that wait, where nothing changed.
+    pending: Vec<String>,
+}
+
+fn tell_change(session: &Session, place: &Place, changed: &ConfigChanged, remark: Remark) {
     let names = changed.changed.join(" ");
     let rollout = |rollout: RolloutNumber| format!("changed {names}: {rollout} of {place}");
     session.output.note(match changed.rollout {
         Some(number) => rollout(number),
-        None if changed.changed.is_empty() => "nothing changed".to_owned(),
-        None if no_deploy => format!("changed {names}; the next release of {place} has it"),
+        None if changed.changed.is_empty() => match remark.pending.as_slice() {
+            [] => "nothing changed".to_owned(),
+            names => {
+                let waits = if names.len() == 1 { "waits" } else { "wait" };
+                let (names, target) = (names.join(" "), session.target(place));
+                format!("nothing changed; {names} {waits} for the next release: `tandem deploy{target}`")
+            }
+        },
+        None if remark.no_deploy => format!("changed {names}; the next release of {place} has it"),
         None => format!("changed {names}; {place} does not run yet, its first release has it"),
     });
 }
@@ -166,10 +203,14 @@ async fn list(session: &Session, place: &Place, reveal: bool) -> Result<Exit, Fa
         let style = session.output.data_style();
         let mut table = Table::new(&["NAME", if reveal { "VALUE" } else { "DIGEST" }, "NOTE"]);
         for value in &listing.values {
-            let shown = value.value.as_ref().unwrap_or(&value.digest).replace('\n', "\\n");
+            let shown = value.value.as_ref().unwrap_or(&value.digest);
             let pending = listing.pending.contains(&value.name);
             let note = if pending { "from the next release on" } else { "" };
-            table.row([value.name.as_str().into(), shown.into(), Cell::painted(note, |t| style.yellow(t))]);
+            table.row([
+                value.name.as_str().into(),
+                shown.as_str().into(),
+                Cell::painted(note, |t| style.yellow(t)),
+            ]);
         }
         table.render(style, &format!("no config of {place} yet; type `tandem config set NAME=VALUE`"))
     })?;

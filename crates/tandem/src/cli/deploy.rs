@@ -41,7 +41,7 @@ pub(crate) struct Args {
 pub(super) async fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
     let begun = session.clock.monotonic();
     let folder = folder(args.path)?;
-    let place = Place::new(app(session, &folder)?, session.global.env.clone());
+    let place = Place::new(app(session, &folder)?, session.global.environment());
     session.output.note(format!("deploying {place} from {}", folder.display()));
     let sent = tokio::select! {
         sent = source::send(session, &folder) => sent?,

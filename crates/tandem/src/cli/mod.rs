@@ -9,6 +9,7 @@ mod global;
 mod journal;
 mod logs;
 mod ps;
+mod reconnect;
 mod release;
 mod releases;
 mod restart;
@@ -98,6 +99,11 @@ pub(crate) enum Command {
     /// Run one instance or job (started by the runner)
     #[command(hide = true)]
     Shim(roles::shim::Args),
+}
+
+/// The number of rows of a table: a table of none says nothing.
+fn at_least_one() -> clap::builder::RangedU64ValueParser<usize> {
+    clap::builder::RangedU64ValueParser::new().range(1..)
 }
 
 /// Runs a verb to its end.

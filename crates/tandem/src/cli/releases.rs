@@ -19,7 +19,7 @@ Examples:
   tandem releases --json | jq '.[0].release.number'")]
 pub(crate) struct Args {
     /// How many at most
-    #[arg(short = 'n', long, default_value_t = 20, value_name = "NUMBER")]
+    #[arg(short = 'n', long, default_value_t = 20, value_name = "NUMBER", value_parser = super::at_least_one())]
     lines: usize,
 }
 

@@ -31,7 +31,7 @@ Example:
   tandem rollout list --env staging")]
     List {
         /// How many at most
-        #[arg(short = 'n', long, default_value_t = 20, value_name = "NUMBER")]
+        #[arg(short = 'n', long, default_value_t = 20, value_name = "NUMBER", value_parser = super::at_least_one())]
         lines: usize,
     },
     /// Stop a rollout: the release that served before serves on
@@ -78,14 +78,15 @@ pub(super) async fn start(session: &Session, start: Start) -> Result<Exit, Failu
 async fn watch(session: &Session, place: Place, rollout: Option<RolloutNumber>) -> Result<Exit, Failure> {
     let rollout = number_or_latest(session, &place, rollout).await?;
     let followed = Followed { place, rollout, begun: None, until: Until::Verdict };
-    let result = follow::watch(session, &followed).await?;
+    let outcome = follow::watch(session, &followed).await?;
+    let result = &outcome.result;
     if session.output.json {
-        session.output.value(&result)?;
+        session.output.value(result)?;
     } else if result.state == RolloutState::Completed {
         // Not "is live": a later rollout may have moved the traffic on.
-        session.output.line(format!("{rollout} completed: {}", follow::facts(&result)))?;
+        session.output.line(format!("{rollout} completed: {}", follow::facts(result)))?;
     }
-    follow::conclude(&result)
+    follow::conclude(&outcome)
 }
 
 async fn abort(session: &Session, place: Place, rollout: Option<RolloutNumber>) -> Result<Exit, Failure> {
@@ -94,10 +95,12 @@ async fn abort(session: &Session, place: Place, rollout: Option<RolloutNumber>) 
     let path = place.path(&format!("rollouts/{rollout}/abort"));
     let _: Rollout = session.client()?.post(&path, &reason).await?;
     session.output.note(format!("asked {rollout} of {place} to stop"));
+    let target = session.target(&place);
     let followed = Followed { place, rollout, begun: None, until: Until::Verdict };
-    let result = follow::watch(session, &followed).await?;
+    let outcome = follow::watch(session, &followed).await?;
+    let result = &outcome.result;
     if session.output.json {
-        session.output.value(&result)?;
+        session.output.value(result)?;
     }
     match result.state {
         RolloutState::Aborted if session.output.json => Ok(Exit::Done),
@@ -107,9 +110,9 @@ async fn abort(session: &Session, place: Place, rollout: Option<RolloutNumber>) 
         }
         RolloutState::Completed => {
             Err(Failure::new(format!("{rollout} was completed before it could be aborted"))
-                .hint("`tandem rollback` takes the traffic back to the release before it"))
+                .hint(format!("`tandem rollback{target}` takes the traffic back to the release before it")))
         }
-        _ => follow::conclude(&result),
+        _ => follow::conclude(&outcome),
     }
 }
 

@@ -46,8 +46,8 @@ fn every_visible_verb_has_one_line_and_examples() {
 #[test]
 fn global_options_may_stand_behind_the_verb() {
     let cli = parse("tandem deploy --app shop --env staging -m why --no-wait --json").expect("it parses");
-    assert_eq!(cli.global.app.map(|app| app.to_string()).as_deref(), Some("shop"));
-    assert_eq!(cli.global.env.as_str(), "staging");
+    assert_eq!(cli.global.app.as_ref().map(|app| app.as_str()), Some("shop"));
+    assert_eq!(cli.global.environment().as_str(), "staging");
     assert_eq!(cli.global.message.as_deref(), Some("why"));
     assert!(cli.global.no_wait && cli.global.json);
 }

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use futures_util::stream::BoxStream;
+use serde::de::DeserializeOwned;
 use tandem_kit::api::{self, Client};
 use tandem_types::event::RolloutEvent;
-use tokio::time::{Instant, sleep, timeout_at};
+use tandem_types::rollout::Rollout;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::Followed;
+use super::{Followed, Until, result};
 use crate::failure::Failure;
 use crate::session::Session;
 
@@ -16,6 +18,26 @@ use crate::session::Session;
 const RETRY: Duration = Duration::from_millis(500);
 /// Attempts before the command gives up: half a minute, enough for an upgrade of the server.
 const ATTEMPTS: u32 = 60;
+
+/// Silence after which the rollout itself is read: the log of events may have lost its end when a server was killed.
+const SILENCE: Duration = Duration::from_secs(5);
+
+/// Reads something of the server, and waits for one that restarts as long as [`Events`] does.
+///
+/// # Errors
+///
+/// A refusal, or a server that does not come back.
+pub(super) async fn patiently<T: DeserializeOwned>(session: &Session, path: &str) -> Result<T, Failure> {
+    let client = session.client()?;
+    let mut attempts = 1;
+    loop {
+        match client.get(path).await {
+            Err(error) if error.is_lost() && attempts < ATTEMPTS => attempts += 1,
+            answer => return Ok(answer?),
+        }
+        sleep(RETRY).await;
+    }
+}
 
 /// Events in order, each once.
 pub(super) struct Events<'a> {
@@ -39,33 +61,51 @@ impl<'a> Events<'a> {
         Ok(Self { session, client, followed, stream: None, seen: 0, failures: 0, deadline: None })
     }
 
+    /// How long the follower wants to stay.
+    pub(super) fn until(&self) -> Until {
+        self.followed.until
+    }
+
+    /// Connects anew behind the last event seen, without the limit.
+    pub(super) fn go_on(&mut self) {
+        self.stream = None;
+        self.deadline = None;
+    }
+
     /// From now on the stream ends after this time, whatever comes.
     pub(super) fn limit(&mut self, length: Duration) {
         self.deadline.get_or_insert_with(|| Instant::now() + length);
     }
 
-    /// The next event; none after the limit.
+    /// The next event; none after the limit, or where the rollout is over without one.
     ///
     /// # Errors
     ///
     /// A refusal, or a server that does not come back.
     pub(super) async fn next(&mut self) -> Result<Option<RolloutEvent>, Failure> {
-        let Some(deadline) = self.deadline else { return self.next_event().await.map(Some) };
+        let Some(deadline) = self.deadline else { return self.next_event().await };
         match timeout_at(deadline, self.next_event()).await {
-            Ok(event) => event.map(Some),
+            Ok(event) => event,
             Err(_) => Ok(None),
         }
     }
 
-    async fn next_event(&mut self) -> Result<RolloutEvent, Failure> {
+    async fn next_event(&mut self) -> Result<Option<RolloutEvent>, Failure> {
         loop {
-            match self.try_next().await {
+            let Ok(next) = timeout(SILENCE, self.try_next()).await else {
+                if self.is_settled().await {
+                    return Ok(None);
+                }
+                continue;
+            };
+            match next {
                 Ok(Some(event)) if event.sequence > self.seen => {
                     self.seen = event.sequence;
                     self.failures = 0;
-                    return Ok(event);
+                    return Ok(Some(event));
                 }
                 Ok(Some(_)) => {}
+                Ok(None) if self.is_settled().await => return Ok(None),
                 Ok(None) => self.broken(None).await?,
                 Err(problem @ api::Error::Problem(_)) => return Err(problem.into()),
                 Err(error) => self.broken(Some(error)).await?,
@@ -76,6 +116,13 @@ impl<'a> Events<'a> {
     async fn try_next(&mut self) -> Result<Option<RolloutEvent>, api::Error> {
         let connected = self.stream.take().unwrap_or_else(|| self.connect());
         self.stream.insert(connected).try_next().await
+    }
+
+    /// Whether the server's record of the rollout says that there is nothing to wait for. Unknown is no.
+    async fn is_settled(&self) -> bool {
+        let path = self.followed.place.path(&format!("rollouts/{}", self.followed.rollout));
+        let rollout: Result<Rollout, _> = self.client.get(&path).await;
+        rollout.is_ok_and(|rollout| result::is_settled(&rollout, self.followed.until))
     }
 
     fn connect(&self) -> BoxStream<'static, Result<RolloutEvent, api::Error>> {
@@ -92,7 +139,8 @@ impl<'a> Events<'a> {
         }
         if self.failures >= ATTEMPTS {
             let failure = error.map_or_else(|| Failure::new("the server ended the stream"), Failure::from);
-            let watch = format!("tandem rollout watch {}", self.followed.rollout);
+            let target = self.session.target(&self.followed.place);
+            let watch = format!("tandem rollout watch {}{target}", self.followed.rollout);
             return Err(failure.hint(format!("the rollout goes on where it can: `{watch}`")));
         }
         sleep(RETRY).await;
