@@ -41,6 +41,13 @@ impl Process {
         files::read_json(&state_dir.join(PROCESS))
     }
 
+    /// The balancer that served here last, whether or not it still does; none where nobody ever did, or where it ended
+    /// before it said so. Its addresses are the ones that people know.
+    #[must_use]
+    pub fn last(state_dir: &Path) -> Option<Self> {
+        files::read_json(&state_dir.join(PROCESS)).ok().flatten()
+    }
+
     pub(crate) fn write(&self, state_dir: &Path) -> Result<(), files::Error> {
         files::write_json(&state_dir.join(PROCESS), self, 0o600)
     }

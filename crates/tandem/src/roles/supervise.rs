@@ -190,3 +190,20 @@ async fn keep_running(
         wait = (wait * 2).min(LONGEST_WAIT);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn port_0_means_the_port_that_people_know_while_it_is_free() {
+        let any: SocketAddr = "127.0.0.1:0".parse().expect("an address");
+        let named: SocketAddr = "127.0.0.1:8080".parse().expect("an address");
+        let holder = TcpListener::bind(any).expect("a port");
+        let last = [holder.local_addr().expect("its address")];
+        assert_eq!(with_known_ports(vec![any, named], &last), [any, named], "somebody else has it");
+        drop(holder);
+        assert_eq!(with_known_ports(vec![any, named], &last), [last[0], named]);
+        assert_eq!(with_known_ports(vec![any], &[]), [any]);
+    }
+}
