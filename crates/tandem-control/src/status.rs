@@ -116,9 +116,7 @@ fn app_problems(mirror: &Mirror, app: &AppSummary, now: Timestamp) -> Vec<String
                 let why = line.detail.map(|why| format!(": {why}")).unwrap_or_default();
                 let state = if line.state == InstanceState::Crashed { "crashed" } else { "is unhealthy" };
                 problems.push(format!("{} of {place} ({}) {state}{why}", line.name, line.release));
-            } else if matches!(line.role.as_str(), "serving" | "running" | "starting")
-                && environment.current == Some(line.release)
-            {
+            } else if environment.current == Some(line.release) && does_its_work(&line) {
                 problems.extend(started_again(&place, &line, exits.get(&line.id), now));
             }
         }
@@ -131,6 +129,16 @@ fn app_problems(mirror: &Mirror, app: &AppSummary, now: Timestamp) -> Vec<String
         }
     }
     problems
+}
+
+/// Whether requests or jobs depend on the instance. One of type `web` that only starts is a rollout's affair, which
+/// tells of it by itself, or has left the pool.
+fn does_its_work(line: &ProcessLine) -> bool {
+    match line.role.as_str() {
+        "serving" | "running" => true,
+        "starting" => !line.name.starts_with("web."),
+        _ => false,
+    }
 }
 
 /// An instance that ends again and again is well between two ends; whoever looks just then has to hear of it too.
