@@ -189,8 +189,8 @@ impl From<Problem> for Failure {
 impl From<api::Error> for Failure {
     fn from(error: api::Error) -> Self {
         match error {
-            api::Error::Problem(problem) => problem.into(),
             error if is_foreign(&error) => foreign(&error),
+            api::Error::Problem(problem) => problem.into(),
             error => {
                 let hint = error.hint().unwrap_or_default();
                 Self::new(format!("failed to {}", chain_of(&error))).hint(hint).code(code_of(&error))
@@ -210,7 +210,12 @@ fn code_of(error: &api::Error) -> &'static str {
 
 /// Whether something else answers there: every refusal of Tandem's API is a problem, and every answer is JSON.
 fn is_foreign(error: &api::Error) -> bool {
-    let api::Error::Protocol { source, .. } = error else { return false };
+    let source = match error {
+        // The balancer's words, for a host that no app has.
+        api::Error::Problem(problem) => return problem.code == "unknown_host",
+        api::Error::Protocol { source, .. } => source,
+        _ => return false,
+    };
     let not_json = source.downcast_ref::<serde_json::Error>().is_some_and(|error| error.is_syntax());
     not_json || source.to_string().ends_with("without a problem")
 }

@@ -20,6 +20,41 @@ fn without_a_server_every_verb_says_how_to_start_one() {
 }
 
 #[test]
+fn a_refusal_is_an_object_when_json_is_asked_for() {
+    let folder = tempfile::tempdir().expect("the temporary folder takes files");
+    let data = folder.path().to_str().expect("a plain path").to_owned();
+    let outcome = Program::new(TANDEM).arguments(["status", "--json", "--data", &data]).run().expect_code(1);
+    let problem = outcome.json()["problem"].clone();
+    assert_eq!(problem["code"], "server_not_running", "{outcome}");
+    for field in ["title", "detail", "hint"] {
+        assert!(problem[field].is_string(), "{field} in {outcome}");
+    }
+    assert!(outcome.stderr.contains("error: "), "people are told all the same: {outcome}");
+}
+
+#[test]
+fn the_usage_shows_only_what_was_typed() {
+    let program = Program::new(TANDEM).arguments(["config", "set"]).set("TANDEM_DATA", "/nowhere");
+    let outcome = program.run().expect_code(2);
+    assert!(!outcome.stderr.contains("--data"), "{outcome}");
+}
+
+#[test]
+fn the_balancer_is_told_from_the_api_and_an_unknown_app_is_said_to_be_one() {
+    let installation = Installation::start(TANDEM);
+    let server = format!("http://{}", installation.ready().http);
+    let outcome = Program::new(TANDEM).arguments(["status", "--server", &server]).run().expect_code(1);
+    assert!(outcome.stderr.contains("not Tandem's API") && outcome.stderr.contains("hint: "), "{outcome}");
+    for unknown in [&["journal", "--app", "nope"][..], &["app", "destroy", "nope"]] {
+        let outcome = installation.tandem(unknown).expect_code(1);
+        assert!(outcome.stderr.contains("no app nope"), "{outcome}");
+    }
+    let silent = installation.tandem(["journal", "-n", "0"]).expect_success();
+    assert_eq!((silent.stdout.as_str(), silent.stderr.as_str()), ("", ""));
+    installation.finish();
+}
+
+#[test]
 fn a_taken_port_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let address = taken.local_addr().expect("it is bound").to_string();
