@@ -112,16 +112,6 @@ impl Mirror {
         self.documents.get(key).and_then(|entry| T::of(&entry.body)).cloned()
     }
 
-    /// Keys and revisions of all documents under a prefix.
-    pub(crate) fn revisions<'a>(
-        &'a self,
-        prefix: &str,
-    ) -> impl Iterator<Item = (&'a str, Revision)> + use<'a> {
-        let end = format!("{prefix}{}", char::MAX);
-        let range = self.documents.range(prefix.to_owned()..end);
-        range.map(|(key, entry)| (key.as_str(), entry.revision))
-    }
-
     /// All documents of one kind under a prefix, in the order of their keys.
     pub(crate) fn list<'a, T: Mirrored>(
         &'a self,

@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use tandem_rules::table;
-use tandem_store::{Error, Expect, Transaction};
+use tandem_store::{Error, Expect, SharedStore, Transaction};
 use tandem_types::assignment::Assignment;
-use tandem_types::document::Cause;
+use tandem_types::document::{Cause, Document, Kind};
+use tandem_types::environment::Environment;
 use tandem_types::problem::Problem;
 use tandem_types::routing::{RoutingDocument, Table};
 use tandem_types::{AppName, EnvironmentName, Epoch, defaults, keys};
 
 use super::is_running;
 use crate::handle::Handle;
-use crate::mirror::Mirror;
 use crate::place::Place;
 use crate::problem;
 use crate::shared::{MOST_ATTEMPTS, cause};
@@ -73,6 +73,7 @@ impl Handle {
             let serving = Table { epoch, routes: others.cloned().collect() };
             let without = RoutingDocument { serving, prepared: None, last: epoch };
             let transaction = Transaction::new(cause.clone()).put(key, &without, stored.unchanged());
+            let transaction = self.retired(app, transaction);
             match self.shared.commit(transaction).await {
                 Ok(_) => return Ok(epoch),
                 Err(Error::Conflict { .. }) => {}
@@ -80,6 +81,19 @@ impl Handle {
             }
         }
         Err(busy(place))
+    }
+
+    /// Adds that no release of the app serves: upkeep would bring back what an emptied pool is missing.
+    fn retired(&self, app: &AppName, transaction: Transaction) -> Transaction {
+        let stored = self.shared.look(|mirror| {
+            let own = mirror.environments().filter(|environment| environment.app == *app);
+            let keys = own.map(|environment| keys::environment(app, &environment.name));
+            keys.filter_map(|key| Some((mirror.get::<Environment>(&key)?, key))).collect::<Vec<_>>()
+        });
+        stored.into_iter().fold(transaction, |all, (stored, key)| {
+            let idle = Environment { current: None, warm: Vec::new(), ..(*stored.value).clone() };
+            all.put(key, &idle, stored.unchanged())
+        })
     }
 
     async fn wait_unrouted(&self, epoch: Epoch) {
@@ -107,10 +121,11 @@ impl Handle {
 
     async fn delete_documents(&self, app: &AppName, place: &Place, cause: &Cause) -> Result<(), Problem> {
         for _ in 0..MOST_ATTEMPTS {
-            let (keys, environments) = self.shared.look(|mirror| {
-                let environments = mirror.environments().filter(|environment| environment.app == *app);
-                let environments: Vec<_> = environments.map(|environment| environment.name.clone()).collect();
-                (owned_keys(mirror, app), environments)
+            let keys = owned_keys(&self.shared.store, app).await;
+            let keys = keys.map_err(|error| problem::store("read what belongs to the app", &error))?;
+            let environments: Vec<_> = self.shared.look(|mirror| {
+                let own = mirror.environments().filter(|environment| environment.app == *app);
+                own.map(|environment| environment.name.clone()).collect()
             });
             let transaction = keys
                 .into_iter()
@@ -139,14 +154,17 @@ impl Handle {
     }
 }
 
-/// Everything in the store that belongs to the app.
-fn owned_keys(mirror: &Mirror, app: &AppName) -> Vec<(String, Expect)> {
-    let own = format!("{}/", keys::app(app));
-    let assignments = mirror.list::<Assignment>(keys::HOSTS).filter(|(_, found)| found.value.app == *app);
-    let assignments = assignments.map(|(key, found)| (key.to_owned(), found.unchanged()));
-    let documents = mirror
-        .revisions(&own)
-        .chain(mirror.revisions(&keys::app(app)).filter(|(key, _)| *key == keys::app(app)));
-    let documents = documents.map(|(key, revision)| (key.to_owned(), Expect::Revision(revision)));
-    assignments.chain(documents.collect::<Vec<_>>()).collect()
+/// Everything in the store that belongs to the app. Read from the store itself: a look at the mirror may fall between
+/// two documents of one transaction, and would leave the second behind.
+async fn owned_keys(store: &SharedStore, app: &AppName) -> Result<Vec<(String, Expect)>, Error> {
+    let (own, below) = (keys::app(app), format!("{}/", keys::app(app)));
+    let documents = store.list(&own).await?.documents;
+    let documents = documents.into_iter().filter(|found| found.key == own || found.key.starts_with(&below));
+    let assigned = |found: &Document| {
+        let assignment = serde_json::from_value::<Assignment>(found.body.clone());
+        found.kind == Assignment::KIND && assignment.is_ok_and(|assignment| assignment.app == *app)
+    };
+    let assignments = store.list(keys::HOSTS).await?.documents.into_iter().filter(assigned);
+    let owned = assignments.chain(documents);
+    Ok(owned.map(|found| (found.key, Expect::Revision(found.revision))).collect())
 }
