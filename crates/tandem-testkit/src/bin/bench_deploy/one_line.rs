@@ -75,10 +75,10 @@ fn one_by_script(side: &ScriptSide, ground: &Ground, (round, row): (usize, &mut 
     let quiet = side.workers();
     poller.pass(QUIET);
     let (disk, command, before) = (ground.used_bytes(), own_children_seconds(), side.workers());
-    let took = watch(&poller, &heading, row, || side.deploy())?;
-    let polls = used(&quiet, &before) * took.as_secs_f64() / QUIET.as_secs_f64();
+    watch(&poller, &heading, row, || side.deploy())?;
     row.build.push(own_children_seconds() - command);
-    row.rest.push((used(&before, &side.workers()) - polls).max(0.0));
+    // The old workers have ended; the new ones booted, and answered polls for as long as the old ones had before.
+    row.rest.push((used(&before, &side.workers()) - used(&quiet, &before)).max(0.0));
     row.disk.extend(grown(disk, ground.used_bytes()));
     Ok(())
 }
