@@ -79,7 +79,7 @@ fn mistakes_are_told_with_line_column_and_what_was_meant() {
         ("[env]\nA = \"1\"", 1, 2, "unknown key `env`", "tandem config set"),
         ("[build]\n", 1, 2, "unknown key `build`", "nothing to set"),
         ("[web]\ncommand = \"x\"", 1, 2, "unknown key `web`", "[processes.web]"),
-        ("app = \"My App\"", 1, 7, "is not a app name", ""),
+        ("app = \"My App\"", 1, 7, "is not an app name", ""),
         ("app = 3", 1, 7, "`app` is a value of type integer; expected a text in quotes", ""),
         ("domains = \"a.example\"", 1, 11, "expected a list of texts", ""),
         ("domains = [\"*.example.org\"]", 1, 12, "is not a host name", "without scheme, port or `*`"),
