@@ -7,8 +7,9 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use tandem_store::Error;
 use tandem_types::document::{Change, Cursor};
-use tandem_types::keys;
+use tandem_types::{Timestamp, keys};
 
+use crate::mirror::Mirror;
 use crate::shared::Shared;
 
 /// Wait before a watch that ended is taken up again.
@@ -20,11 +21,13 @@ pub(crate) struct Feed {
     cursor: Option<Cursor>,
     /// While everything is listed anew: what was there before and has not come yet.
     missing: Option<BTreeSet<String>>,
+    /// What came since the last `Live`, and when.
+    batch: Vec<(Change, Timestamp)>,
 }
 
 impl Feed {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, cursor: None, missing: None }
+        Self { shared, cursor: None, missing: None, batch: Vec::new() }
     }
 
     /// Reads until everything that is there is in the mirror.
@@ -52,6 +55,7 @@ impl Feed {
         let prefixes =
             [keys::APPS, keys::HOSTS, keys::BALANCERS, keys::ROUTING, keys::INSTALLATION, keys::TOKENS];
         let prefixes = prefixes.map(str::to_owned).to_vec();
+        self.batch.clear();
         let mut changes = self.shared.store.watch(prefixes, self.cursor.clone()).await?;
         while let Some(change) = changes.next().await {
             self.take_in(change);
@@ -62,26 +66,39 @@ impl Feed {
         Ok(())
     }
 
+    /// Changes are taken in together at the `Live` behind them: nobody who looks sees half of a transaction.
     fn take_in(&mut self, change: Change) {
-        let heard = self.shared.now();
         match change {
-            Change::Reset => self.missing = Some(self.shared.look(crate::mirror::Mirror::keys)),
-            Change::Put { document } => {
-                if let Some(missing) = &mut self.missing {
-                    missing.remove(&document.key);
-                }
-                self.shared.change(|mirror| mirror.put(document, heard));
+            Change::Reset => {
+                self.batch.clear();
+                self.missing = Some(self.shared.look(Mirror::keys));
             }
-            Change::Delete { key, revision } => self.shared.change(|mirror| mirror.delete(&key, revision)),
-            Change::Live { cursor } => {
-                let gone = self.missing.take().unwrap_or_default();
-                self.shared.change(|mirror| {
-                    let news = gone.iter().filter(|key| mirror.delete(key, cursor.revision)).count() > 0;
-                    mirror.heard_up_to(cursor.revision);
-                    news
-                });
-                self.cursor = Some(cursor);
-            }
+            Change::Live { cursor } => self.apply(cursor),
+            news => self.batch.push((news, self.shared.now())),
         }
+    }
+
+    fn apply(&mut self, cursor: Cursor) {
+        let batch = std::mem::take(&mut self.batch);
+        let mut gone = self.missing.take().unwrap_or_default();
+        self.shared.change(|mirror| {
+            let mut news = false;
+            for (change, heard) in batch {
+                news |= match change {
+                    Change::Put { document } => {
+                        gone.remove(&document.key);
+                        mirror.put(document, heard)
+                    }
+                    Change::Delete { key, revision } => mirror.delete(&key, revision),
+                    Change::Reset | Change::Live { .. } => false,
+                };
+            }
+            for key in gone {
+                news |= mirror.delete(&key, cursor.revision);
+            }
+            mirror.heard_up_to(cursor.revision);
+            news
+        });
+        self.cursor = Some(cursor);
     }
 }
