@@ -44,6 +44,8 @@ pub struct Installation {
     data: DataDir,
     up: Option<Running>,
     ready: Option<Ready>,
+    /// Ends everything when this process is killed and cannot do it itself.
+    heir: Option<Running>,
     finished: bool,
 }
 
@@ -75,7 +77,7 @@ impl Installation {
         };
         let folder = folder.expect("the folder takes files");
         let data = DataDir::open(&folder.path().join("data")).expect("a new data folder opens");
-        Self { setting, folder, data, up: None, ready: None, finished: false }
+        Self { setting, folder, data, up: None, ready: None, heir: None, finished: false }
     }
 
     /// Starts `tandem up` where none runs: at the addresses it had before, if it had any.
@@ -88,6 +90,9 @@ impl Installation {
         let file = self.folder.path().join("ready.json");
         // It is not there at the first start.
         let _ = fs::remove_file(&file);
+        if self.heir.is_none() {
+            self.heir = Some(self.heir_program().start());
+        }
         let mut up = self.up_program(&file).start();
         let ready = eventually("tandem up gets ready", || {
             if let Some(status) = up.ended() {
@@ -97,6 +102,15 @@ impl Installation {
         });
         self.up = Some(up);
         self.ready = Some(ready);
+    }
+
+    /// Waits for the end of this process, whichever way it comes, and ends what it started.
+    fn heir_program(&self) -> Program {
+        let script = "cat; \"$1\" down --data \"$2\"; rm -rf \"$3\"";
+        let binary = self.setting.binary.as_os_str();
+        let words = [binary, self.data.root().as_os_str(), self.folder.path().as_os_str()];
+        let program = Program::new("sh").arguments(["-c", script, "heir"]).arguments(words);
+        program.hold_input().silent()
     }
 
     fn up_program(&self, ready_file: &Path) -> Program {
@@ -243,7 +257,8 @@ impl Installation {
     /// # Panics
     ///
     /// Where something does.
-    pub fn expect_nothing_left(&self) {
+    pub fn expect_nothing_left(&mut self) {
+        drop(self.heir.take());
         let left = self.traces().leftovers();
         assert!(left.is_empty(), "{} things were left:\n  {}", left.len(), left.join("\n  "));
     }
@@ -256,6 +271,7 @@ impl Installation {
 impl Drop for Installation {
     fn drop(&mut self) {
         drop(self.up.take());
+        drop(self.heir.take());
         self.traces().clean();
         if std::thread::panicking() {
             let log = self.log();

@@ -83,6 +83,20 @@ impl Program {
         self
     }
 
+    /// Holds its standard input open until it is dropped, which a program can wait for.
+    #[must_use]
+    pub fn hold_input(mut self) -> Self {
+        self.command.stdin(Stdio::piped());
+        self
+    }
+
+    /// Drops what it writes.
+    #[must_use]
+    pub fn silent(mut self) -> Self {
+        self.command.stdout(Stdio::null()).stderr(Stdio::null());
+        self
+    }
+
     /// Time until it is killed, instead of five minutes.
     #[must_use]
     pub fn limit(mut self, limit: Duration) -> Self {

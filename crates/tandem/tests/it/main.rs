@@ -9,6 +9,7 @@ mod crash;
 mod deploy;
 mod failing;
 mod guestbook;
+mod harness;
 mod logs;
 mod queue;
 mod rollback;
