@@ -5,6 +5,7 @@
 mod arrows;
 mod budgets;
 mod documents;
+mod modules;
 mod sources;
 mod work_tree;
 
@@ -32,6 +33,12 @@ fn rust_files_keep_the_rules_of_style() {
     let sources = WorkTree::open().files_with("rs");
     assert!(sources.len() > 20, "the work tree was not found: {} Rust files", sources.len());
     expect_none(sources.iter().flat_map(|file| sources::problems(&file.path, &file.text)).collect());
+}
+
+#[test]
+fn every_rust_file_belongs_to_a_module() {
+    let sources = WorkTree::open().files_with("rs");
+    expect_none(modules::orphans(sources.iter().map(|file| (file.path.as_str(), file.text.as_str()))));
 }
 
 #[test]
