@@ -6,10 +6,11 @@ use anyhow::Context as _;
 use tandem_testkit::app_folder::AppFolder;
 use tandem_testkit::load::{Kind, Load, Mix, Report, Target};
 use tandem_testkit::wait::within;
+use tandem_types::rollout::{Rollout, RolloutKind};
 
 use crate::ground::Ground;
 use crate::measure::{cpu_seconds, memory};
-use crate::tables::{millis_p50_p99_max, seconds, section, table};
+use crate::tables::{millis_p50_p99_max, seconds, section, spread, table};
 use crate::tandem_side::{HOST, TandemSide};
 use crate::{Plan, say};
 
@@ -28,10 +29,28 @@ pub(crate) fn measure(plan: &Plan, ground: &Ground) -> anyhow::Result<String> {
         let _ = tandem.installation.tandem(["rollback", "--json"]).expect_success();
     }
     let report = load.stop();
+    let took = rollouts(&tandem)?;
     let idle = idle(plan, &tandem)?;
     let TandemSide { installation, .. } = tandem;
     installation.finish();
-    Ok(tell(plan, &report) + &idle)
+    Ok(tell(plan, &report) + &took + &idle)
+}
+
+/// How long the rollouts took until the last request on the old instances was answered.
+fn rollouts(tandem: &TandemSide) -> anyhow::Result<String> {
+    let listed = tandem.installation.tandem(["rollout", "list", "--json", "-n", "1000"]).expect_success();
+    let rollouts: Vec<Rollout> =
+        serde_json::from_value(listed.json()).context("read the list of rollouts")?;
+    let spread_of = |kind: RolloutKind| {
+        let of_kind = rollouts.iter().filter(|rollout| rollout.kind == kind);
+        let took = of_kind.filter_map(|rollout| Some(rollout.finished?.duration_since(rollout.created)));
+        spread(&took.map(|took| took.as_secs_f64()).collect::<Vec<_>>(), 1)
+    };
+    let (deploys, rollbacks) = (spread_of(RolloutKind::Deploy), spread_of(RolloutKind::Rollback));
+    Ok(format!(
+        "\nWhole rollouts, until the last request on old instances was answered: deploys {deploys} s, rollbacks \
+         {rollbacks} s.\n"
+    ))
 }
 
 fn tell(plan: &Plan, report: &Report) -> String {
