@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tandem_types::ProcessType;
+use tandem_types::{ProcessType, defaults};
 use toml::de::DeTable;
 
 use super::toml::{Key, Text, Value};
@@ -13,9 +13,6 @@ const TOP: &[&str] = &["app", "domains", "processes", "release", "source", "stat
 const PROCESS: &[&str] = &["command", "cpus", "health", "instances", "memory", "stop_timeout"];
 const RELEASE: &[&str] = &["command", "timeout"];
 const SOURCE: &[&str] = &["include"];
-/// More instances of one process type than this are a mistyped number.
-const MOST_INSTANCES: u32 = 1_000;
-
 pub(super) fn parse(text: &str) -> Result<AppFile, Error> {
     let text = Text(text);
     let mut file = AppFile::default();
@@ -121,7 +118,7 @@ fn health(text: Text<'_>, name: &ProcessType, value: &Value<'_>) -> Result<Strin
 }
 
 fn instances(text: Text<'_>, name: &ProcessType, value: &Value<'_>) -> Result<u32, Error> {
-    let number = text.number(value, "instances", MOST_INSTANCES)?;
+    let number = text.number(value, "instances", defaults::MOST_INSTANCES)?;
     if name.as_str() == "clock" && number > 1 {
         let message = "there is never more than one `clock`";
         return Err(text

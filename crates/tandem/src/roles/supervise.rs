@@ -59,6 +59,10 @@ pub(super) async fn prepare(
         }
         None => {
             let last = Process::last(&data.balancer()).map_or_else(Vec::new, |process| process.http);
+            // Refused before the one that serves is asked to go: a mistyped address must not cost the traffic.
+            let held = Running::find(data).map_or_else(Vec::new, |running| running.addresses());
+            let foreign = wanted.http.iter().filter(|address| !held.contains(address));
+            foreign.copied().try_for_each(ensure_free)?;
             end_other(data).await;
             wanted.http = with_known_ports(wanted.http, &last);
             wanted.http.iter().try_for_each(|address| ensure_free(*address))?;

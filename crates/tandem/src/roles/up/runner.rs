@@ -33,7 +33,8 @@ impl Runner {
         server: Server,
         clock: &Clock,
     ) -> Result<Self, Failure> {
-        let binary = std::env::current_exe().map_err(|e| Failure::chain("find the tandem program", &e))?;
+        // Not its path: the file may be replaced or gone by the time the next shim starts.
+        let binary = std::path::PathBuf::from("/proc/self/exe");
         let (end, end_mode) = watch::channel(EndMode::Leave);
         let config = Config {
             host: machine::host_name(data)?,
