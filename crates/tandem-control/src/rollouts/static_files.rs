@@ -8,17 +8,18 @@ use tandem_rules::table::StaticTrees;
 use tandem_rules::world::{World, later};
 use tandem_types::build::Build;
 use tandem_types::release::Release;
-use tandem_types::{AppName, BuildNumber, Digest, ReleaseNumber, Timestamp, defaults};
+use tandem_types::{Digest, ReleaseNumber, Timestamp, defaults};
 
 use crate::shared::Shared;
 
 /// URL prefix → root tree of one build.
 type Found = Arc<BTreeMap<String, Digest>>;
 
-/// What was found so far. A build never changes, so nothing in here ever does.
+/// What was found so far, by the digest of the build: what it names never changes, while a number is used again by the
+/// next app of the same name.
 #[derive(Default)]
 pub(super) struct StaticFiles {
-    known: Mutex<BTreeMap<(AppName, BuildNumber), Found>>,
+    known: Mutex<BTreeMap<Digest, Found>>,
 }
 
 impl StaticFiles {
@@ -37,15 +38,17 @@ impl StaticFiles {
     }
 
     async fn of(&self, shared: &Arc<Shared>, build: Arc<Build>) -> Found {
-        let key = (build.app.clone(), build.number);
+        let key = build.digest;
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
         if let Some(known) = known {
             return known;
         }
         let shared = Arc::clone(shared);
         let look = move || shared.builder.static_trees(&build, &shared.blobs);
-        // Parts that are gone serve nothing; the builder has said so in the log.
-        let found = Arc::new(tasks::blocking("find static files", look).await.unwrap_or_default());
+        // Parts that are gone serve nothing for now; the builder has said so in the log.
+        let Ok(found) = tasks::blocking("find static files", look).await.map(Arc::new) else {
+            return Found::default();
+        };
         let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(all.entry(key).or_insert(found))
     }
