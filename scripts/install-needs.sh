@@ -17,16 +17,29 @@ need python3 python3
 # Debian's Python comes without the module that makes virtual environments. The system's own interpreter is asked:
 # the first `python3` on the path may be a version manager's, in a home that apps cannot read.
 /usr/bin/python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || packages+=(python3-venv)
+# One test deploys on a real PostgreSQL, which it starts itself. Any version that is there will do.
+if [ "$for_what" = test ] && ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; then
+    packages+=(postgresql-15)
+fi
+
+# Debian's PostgreSQL starts a database of its own when it is installed. Nobody asked for one: a drop-in holds it back,
+# only while the package is installed, so that later ones do what their people expect. One that is there is theirs.
+no_cluster=/etc/postgresql-common/createcluster.d/tandem-tests.conf
+hold_back="mkdir -p ${no_cluster%/*} && echo create_main_cluster = false >$no_cluster"
+as=()
+forget_no_cluster() { [ ! -e "$no_cluster" ] || "${as[@]}" rm -f "$no_cluster"; }
 
 install_packages() {
-    local install=(apt-get install -y --no-install-recommends "$@") as=()
+    local install=(apt-get install -y --no-install-recommends "$@") before=
+    case " $* " in *" postgresql-15 "*) before=$hold_back ;; esac
     if ! have apt-get; then
         echo "error: these Debian packages are missing, under whatever name this system has them: $*" >&2
         exit 1
     fi
     if [ "$(id -u)" != 0 ]; then
         if ! { have sudo && sudo -n true 2>/dev/null; }; then
-            printf 'error: some packages are missing\n\nhint: type this, then try again:\n\n    sudo sh -c "apt-get update && %s"\n' "${install[*]}" >&2
+            printf 'error: some packages are missing\n\nhint: type this, then try again:\n\n    sudo sh -c "%sapt-get update && %s"\n' \
+                "${before:+$before && }" "${install[*]}" >&2
             exit 1
         fi
         as=(sudo -n)
@@ -34,6 +47,10 @@ install_packages() {
     echo "installing: $*"
     local log
     log=$(mktemp)
+    if [ -n "$before" ]; then
+        trap forget_no_cluster EXIT
+        "${as[@]}" sh -c "$before"
+    fi
     if ! { "${as[@]}" apt-get update && "${as[@]}" env DEBIAN_FRONTEND=noninteractive "${install[@]}"; } >"$log" 2>&1; then
         tail -n 20 "$log" >&2
         echo "error: apt-get failed; the whole log is in $log" >&2
