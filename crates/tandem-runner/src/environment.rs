@@ -1,7 +1,7 @@
 //! Environment variables of a process: what the build and the config say, and what only this host can know.
 //!
-//! `PORT`, `TMPDIR` and the ids are the host's and win over everything; `LANG` and Python's switches are
-//! habits that config may change. `HOME` is left to the sandbox, which knows where it puts it.
+//! `PORT`, `TMPDIR`, the ids and the folders of volumes are the host's and win over everything; `LANG` and Python's
+//! switches are habits that config may change. `HOME` is left to the sandbox, which knows where it puts it.
 
 use std::collections::BTreeMap;
 
@@ -44,12 +44,22 @@ pub(crate) fn compose(
     };
     let own = [("PATH", path), ("TMPDIR", TMPDIR.to_owned()), (key, id)];
     environment.extend(own.map(|(key, value)| (key.to_owned(), value)));
+    environment.extend(build.volumes.iter().map(|(name, target)| (volume_variable(name), target.clone())));
     environment.remove("HOME");
     match port {
         Some(port) => environment.insert("PORT".to_owned(), port.to_string()),
         None => environment.remove("PORT"),
     };
     environment
+}
+
+/// `TANDEM_VOLUME_DATA` for the volume `data`: where it is mounted. Plain processes have no mounts and are told the
+/// folder behind it, so an app that asks for this finds its data on a laptop, too.
+fn volume_variable(name: &str) -> String {
+    format!(
+        "TANDEM_VOLUME_{}",
+        name.to_ascii_uppercase().replace(|letter: char| !letter.is_ascii_alphanumeric(), "_")
+    )
 }
 
 #[cfg(test)]
@@ -87,6 +97,14 @@ mod tests {
         let path = |config| compose(config, &build, Name::Job(JobId(1)), None)["PATH"].clone();
         assert_eq!(path(map(&[])), "/app/.venv/bin:/usr/local/bin:/usr/bin:/bin");
         assert_eq!(path(map(&[("PATH", "/opt/bin")])), "/app/.venv/bin:/opt/bin");
+    }
+
+    #[test]
+    fn a_process_is_told_where_its_volumes_are() {
+        let build = AssignedBuild { volumes: map(&[("up-loads", "/srv/media")]), ..build() };
+        let environment =
+            compose(map(&[("TANDEM_VOLUME_UP_LOADS", "/etc")]), &build, Name::Job(JobId(3)), None);
+        assert_eq!(environment["TANDEM_VOLUME_UP_LOADS"], "/srv/media");
     }
 
     #[test]

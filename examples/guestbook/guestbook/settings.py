@@ -5,7 +5,7 @@
 | `SECRET_KEY`    | signs cookies and form tokens                             | nothing starts; see below          |
 | `ALLOWED_HOSTS` | host names that are answered, separated by commas         | `guestbook.localhost`, `localhost` |
 | `DATABASE_URL`  | PostgreSQL                                                | SQLite in `DATA_DIR`               |
-| `DATA_DIR`      | folder of the SQLite file                                 | `/data`, else this folder          |
+| `DATA_DIR`      | folder of the SQLite file                                 | the volume `data`, or this folder  |
 | `EMAIL_HOST`    | mail server for notifications                             | mail is printed to the log         |
 | `OWNER_EMAIL`   | who is told of new entries                                | `owner@guestbook.localhost`        |
 | `DEBUG`         | `1` for development: error pages, static files unhashed   | off                                |
@@ -78,7 +78,7 @@ TEMPLATES = [
     },
 ]
 
-DATA_DIR = Path(os.environ.get("DATA_DIR") or ("/data" if Path("/data").is_dir() else BASE_DIR))
+DATA_DIR = Path(os.environ.get("DATA_DIR") or os.environ.get("TANDEM_VOLUME_DATA") or BASE_DIR)
 DATABASE_URL = os.environ.get("DATABASE_URL")
 DATABASES = {"default": postgresql(DATABASE_URL) if DATABASE_URL else sqlite(DATA_DIR / "guestbook.sqlite3")}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
