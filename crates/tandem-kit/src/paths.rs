@@ -27,6 +27,12 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// It has files that are not Tandem's, for others to read: to close it would lock them out.
+    #[error("use {} as the data folder: it holds files of others and is open to them", root.display())]
+    Shared {
+        /// The folder.
+        root: PathBuf,
+    },
     /// Somebody else made the runtime folder first; sockets in it could be theirs.
     #[error("use the runtime folder {}: it belongs to another user ({owner})", path.display())]
     Foreign {
@@ -68,9 +74,13 @@ impl DataDir {
     /// Opens a data folder, creating it and its runtime folder (0700) where they are not there.
     ///
     /// # Errors
-    /// A folder cannot be created, or the runtime folder is another user's.
+    /// A folder cannot be created, the runtime folder is another user's, or the data folder is no folder of Tandem's:
+    /// `--data /tmp` must not close `/tmp`.
     pub fn open(root: &Path) -> Result<Self, Error> {
         let failed = |source: io::Error| Error::Open { root: root.to_owned(), source };
+        if is_shared(root).map_err(failed)? {
+            return Err(Error::Shared { root: root.to_owned() });
+        }
         files::ensure_dir(root, 0o700).map_err(|error| failed(error.into()))?;
         let root = std::fs::canonicalize(root).map_err(failed)?;
         let short = short_name(&root);
@@ -184,12 +194,21 @@ impl DataDir {
         format!("tandem/{}", self.short)
     }
 
-    /// Removes the runtime folder when nothing runs any more; for `tandem down` and tests.
+    /// Removes the runtime folder when nothing runs any more, and the link that leads into it; for `tandem down` and
+    /// tests.
     ///
     /// # Errors
-    /// It is there and cannot be removed.
+    /// One of them is there and cannot be removed.
     pub fn remove_runtime(&self) -> Result<(), Error> {
-        match std::fs::remove_dir_all(&self.runtime) {
+        let link = self.socket_link();
+        if std::fs::read_link(&link).is_ok_and(|target| target.starts_with(&self.runtime)) {
+            self.removed(std::fs::remove_file(&link))?;
+        }
+        self.removed(std::fs::remove_dir_all(&self.runtime))
+    }
+
+    fn removed(&self, result: io::Result<()>) -> Result<(), Error> {
+        match result {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(Error::Open { root: self.root.clone(), source: error })
             }
@@ -198,7 +217,19 @@ impl DataDir {
     }
 }
 
-fn runtime_parent() -> PathBuf {
+/// Whether others may look into a folder that has something in it, and nothing of Tandem's.
+fn is_shared(root: &Path) -> io::Result<bool> {
+    let metadata = match std::fs::metadata(root) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        metadata => metadata?,
+    };
+    let open = metadata.is_dir() && metadata.mode() & 0o077 != 0;
+    Ok(open && !root.join("lock").exists() && std::fs::read_dir(root)?.next().is_some())
+}
+
+/// The folder that holds the runtime folders of this user's installations, one each.
+#[must_use]
+pub fn runtime_parent() -> PathBuf {
     let uid = Uid::effective();
     if uid.is_root() {
         return PathBuf::from("/run/tandem");
@@ -241,6 +272,8 @@ fn short_name(root: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
@@ -266,6 +299,38 @@ mod tests {
         assert!(longest.as_os_str().len() <= 107, "{}", longest.display());
         data.remove_runtime().unwrap();
         data.remove_runtime().unwrap();
+    }
+
+    #[test]
+    fn a_folder_that_others_use_is_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let open =
+            |mode| std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+        open(0o755);
+        files::write_atomic_unsynced(&folder.path().join("theirs"), b"", 0o644).unwrap();
+        let error = DataDir::open(folder.path()).unwrap_err();
+        assert!(matches!(error, Error::Shared { .. }), "{error}");
+        assert_eq!(std::fs::metadata(folder.path()).unwrap().mode() & 0o777, 0o755);
+        open(0o700);
+        let data = DataDir::open(folder.path()).expect("it is closed already");
+        files::write_atomic_unsynced(&data.lock(), b"", 0o600).unwrap();
+        open(0o755);
+        DataDir::open(folder.path())
+            .expect("it is Tandem's, and somebody has opened it")
+            .remove_runtime()
+            .unwrap();
+    }
+
+    #[test]
+    fn the_link_to_the_socket_goes_with_the_socket_and_no_other_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = DataDir::open(folder.path()).unwrap();
+        files::replace_symlink(&data.api_socket(), &data.socket_link()).unwrap();
+        data.remove_runtime().unwrap();
+        assert!(std::fs::symlink_metadata(data.socket_link()).is_err());
+        files::replace_symlink(Path::new("/elsewhere"), &data.socket_link()).unwrap();
+        data.remove_runtime().unwrap();
+        assert!(std::fs::symlink_metadata(data.socket_link()).is_ok(), "it is not ours");
     }
 
     #[test]
