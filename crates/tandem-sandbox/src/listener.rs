@@ -41,15 +41,47 @@ pub fn owner_of_port(port: u16, processes: &[i32]) -> io::Result<Owner> {
     Ok(Owner::Stranger)
 }
 
-/// Inodes of the sockets of a table (proc_net_tcp(5)) that listen on the port.
+/// TCP ports on which one of these processes listens, in ascending order.
+///
+/// # Errors
+/// As [`owner_of_port`].
+pub fn ports_of(processes: &[i32]) -> io::Result<BTreeSet<u16>> {
+    let mut tables = std::fs::read_to_string("/proc/net/tcp")?;
+    tables.push_str(&std::fs::read_to_string("/proc/net/tcp6").unwrap_or_default());
+    let open: BTreeSet<u64> = processes.iter().flat_map(|process| open_sockets(*process)).collect();
+    Ok(listeners(&tables).filter(|(_, inode)| open.contains(inode)).map(|(port, _)| port).collect())
+}
+
+/// Processes that hold a socket which listens on the port, on any address of either family, in ascending order. Those
+/// that this user may not look into are missing.
+///
+/// # Errors
+/// `/proc` cannot be read.
+pub fn processes_on_port(port: u16) -> io::Result<Vec<i32>> {
+    let mut tables = std::fs::read_to_string("/proc/net/tcp")?;
+    tables.push_str(&std::fs::read_to_string("/proc/net/tcp6").unwrap_or_default());
+    let listening = listening_inodes(&tables, port);
+    let entries = std::fs::read_dir("/proc")?.flatten();
+    let processes = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let holds = |process: &i32| open_sockets(*process).iter().any(|inode| listening.contains(inode));
+    let mut found: Vec<i32> = processes.filter(holds).collect();
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// Inodes of the sockets of a table that listen on the port.
 fn listening_inodes(table: &str, port: u16) -> BTreeSet<u64> {
-    let inode = |line: &str| {
+    listeners(table).filter(|(of, _)| *of == port).map(|(_, inode)| inode).collect()
+}
+
+/// Port and inode of each socket of a table (proc_net_tcp(5)) that listens.
+fn listeners(table: &str) -> impl Iterator<Item = (u16, u64)> + '_ {
+    table.lines().filter_map(|line| {
         let mut fields = line.split_ascii_whitespace();
         let (local, state) = (fields.nth(1)?, fields.nth(1)?);
-        let of_port = local.rsplit(':').next() == Some(format!("{port:04X}").as_str());
-        (of_port && state == "0A").then(|| fields.nth(5)?.parse().ok())?
-    };
-    table.lines().skip(1).filter_map(inode).collect()
+        let port = u16::from_str_radix(local.rsplit(':').next()?, 16).ok()?;
+        (state == "0A").then(|| Some((port, fields.nth(5)?.parse().ok()?)))?
+    })
 }
 
 fn open_sockets(process: i32) -> Vec<u64> {
@@ -76,7 +108,11 @@ mod tests {
         assert_eq!(owner_of_port(port, &[me]).unwrap(), Owner::Ours);
         assert_eq!(owner_of_port(port, &[1]).unwrap(), Owner::Stranger);
         assert_eq!(owner_of_port(port, &[]).unwrap(), Owner::Stranger);
+        assert!(ports_of(&[me]).unwrap().contains(&port) && !ports_of(&[1]).unwrap().contains(&port));
+        assert!(processes_on_port(port).unwrap().contains(&me));
         drop(listener);
+        assert!(!ports_of(&[me]).unwrap().contains(&port));
+        assert!(!processes_on_port(port).unwrap().contains(&me));
         assert_eq!(owner_of_port(port, &[me]).unwrap(), Owner::Nobody);
     }
 

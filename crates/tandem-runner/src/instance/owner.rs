@@ -11,9 +11,6 @@ use tandem_sandbox::shim::ShimHandle;
 use crate::chain::chain;
 use crate::probe::Failure;
 
-/// Ports that frameworks listen on when nobody tells them otherwise.
-const HABITS: [u16; 9] = [80, 3000, 4000, 5000, 8000, 8080, 8081, 8888, 9000];
-
 /// Turns the answer to a probe into what it means for the instance itself. Looking for it elsewhere costs some
 /// milliseconds, so that is only done where it should listen by now.
 pub(super) async fn judge(
@@ -48,11 +45,15 @@ fn explain(owner: io::Result<Owner>, answer: Result<(), Failure>, port: u16) -> 
 
 /// A command that does not use `$PORT` usually listens where its framework does by habit.
 fn elsewhere(shim: &ShimHandle, port: u16) -> String {
-    let processes = shim.processes();
-    let ours = |habit: &&u16| matches!(listener::owner_of_port(**habit, &processes), Ok(Owner::Ours));
-    match HABITS.iter().find(ours) {
-        Some(habit) => format!("the app listens on port {habit} instead of {port}: is $PORT used?"),
-        None => Failure::Refused(port).to_string(),
+    // Where the table cannot be read, the answer to the probe is all that is known.
+    let ports = listener::ports_of(&shim.processes()).unwrap_or_default();
+    let ports: Vec<String> = ports.iter().map(ToString::to_string).collect();
+    match ports.as_slice() {
+        [] => Failure::Refused(port).to_string(),
+        [one] => format!("the app listens on port {one} instead of {port}: is $PORT used?"),
+        several => {
+            format!("the app listens on ports {} instead of {port}: is $PORT used?", several.join(", "))
+        }
     }
 }
 
