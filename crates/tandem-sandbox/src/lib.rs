@@ -12,6 +12,7 @@ pub mod isolation;
 pub mod listener;
 pub mod logs;
 mod members;
+pub mod packet_rules;
 mod plain;
 mod process;
 pub mod run;

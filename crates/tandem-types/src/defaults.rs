@@ -64,6 +64,10 @@ pub const LAST_PORT: u16 = 29_999;
 pub const FIRST_UID: u32 = 70_000;
 /// Last user id given; an id is never used again.
 pub const LAST_UID: u32 = 99_999;
+/// First user id of builds: above what containers (up to 0x6fff_ffff) and directories (up to 2,000,200,000) get.
+pub const FIRST_BUILD_UID: u32 = 0x7800_0000;
+/// Last user id of builds: from 0x7ffe_0000 on they belong to systemd.
+pub const LAST_BUILD_UID: u32 = 0x7ffd_ffff;
 /// A balancer that has not reported for this long is not live; it reports every 5 s.
 pub const BALANCER_LIVE: Span = Span::seconds(15);
 /// A runner that has not reported for this long is not live; it reports every 10 s.

@@ -5,7 +5,7 @@
 
 mod arguments;
 mod etc;
-mod programs;
+pub(crate) mod programs;
 mod seccomp;
 
 pub(crate) use arguments::arguments;

@@ -22,6 +22,7 @@ impl Programs {
     }
 }
 
-fn find(name: &str) -> Option<PathBuf> {
+/// A program of the system by its name.
+pub(crate) fn find(name: &str) -> Option<PathBuf> {
     FOLDERS.iter().map(|folder| PathBuf::from(folder).join(name)).find(|path| path.is_file())
 }

@@ -4,6 +4,7 @@ mod escapes;
 mod harness;
 mod inside;
 mod limits;
+mod loopback;
 mod plain;
 
 pub(crate) use harness::{Place, can_isolate, eventually};
