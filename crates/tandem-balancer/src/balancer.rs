@@ -16,7 +16,7 @@ use tandem_kit::files::{self, LockGuard};
 use tandem_kit::tasks::{self, Failure, Kind, Tasks};
 use tandem_types::instance::Address;
 use tandem_types::routing::BalancerStatus;
-use tandem_types::{BalancerId, Epoch, Timestamp, defaults};
+use tandem_types::{BalancerId, Epoch, defaults};
 use tokio::sync::{Notify, oneshot, watch};
 
 use crate::control::{Control, Identity, Outlets};
@@ -113,7 +113,8 @@ impl Balancer {
         let lock = lock.ok_or_else(|| BuildError::Taken(config.state_dir.clone()))?;
         let threads = config.threads.unwrap_or_else(processors).max(1);
         let listeners = Listeners::bind(&config.http, threads)?;
-        let library = Library::open(&config.state_dir.join("static")).map_err(BuildError::StaticFiles)?;
+        let library = Library::open(&config.state_dir.join("static"), config.clock.clone())
+            .map_err(BuildError::StaticFiles)?;
         let identity = Identity {
             id: config.id.clone(),
             started: config.clock.now(),
@@ -170,7 +171,7 @@ async fn start_control(
     let news = Arc::new(Notify::new());
     let client = Client::new(config.server.clone());
     let mut file = StateFile::new(config.state_dir.join("state.json"));
-    let mut holder = restore(&mut file, (Arc::clone(&shared), library), (&news, config.clock.now())).await;
+    let mut holder = restore(&mut file, (Arc::clone(&shared), library), &news).await;
     if holder.serving().epoch != Epoch::default() {
         open.send_replace(true);
     }
@@ -189,7 +190,7 @@ async fn start_control(
 async fn restore(
     file: &mut StateFile,
     (shared, library): (Arc<Shared>, Library),
-    (news, now): (&Arc<Notify>, Timestamp),
+    news: &Arc<Notify>,
 ) -> Holder {
     let saved = file.load();
     let places = saved.as_ref().map(|saved| saved.places.clone()).unwrap_or_default();
@@ -206,7 +207,6 @@ async fn restore(
         // What is not on the disk is fetched as soon as the server is there.
         let _ = site.load().await;
     }
-    holder.library().sweep(now).await;
     let well = targets.iter().filter(|target| target.instance.is_healthy()).count();
     tracing::info!(%epoch, "serving the saved routing table {epoch}: {well} of {} instances answer", targets.len());
     holder

@@ -30,6 +30,9 @@ const REPORT_EVERY: Duration = Duration::from_secs(5);
 const PREPARE_AGAIN: Duration = Duration::from_millis(200);
 /// Wait before static files of the served table that did not come are asked for again.
 const LOAD_AGAIN: Duration = Duration::from_secs(2);
+/// Reports after which old static files are looked for where no table was committed meanwhile (an hour): some were too
+/// young to go at the last commit.
+const SWEEP_EVERY: u32 = 720;
 
 /// Who this balancer is.
 #[derive(Debug, Clone)]
@@ -66,6 +69,10 @@ pub(crate) struct Control {
     news: Arc<Notify>,
     preparing: Option<Preparing>,
     loading: Option<BoxFuture<'static, ()>>,
+    /// Yields whether it is done.
+    sweeping: Option<BoxFuture<'static, bool>>,
+    /// Ticks until old static files are looked for; 0: now.
+    sweep_in: u32,
     problem: Option<String>,
 }
 
@@ -79,6 +86,7 @@ enum Event {
     Change(Change),
     Prepared(Result<(), String>),
     Loaded,
+    Swept(bool),
     News,
     Tick,
     Drain,
@@ -102,6 +110,8 @@ impl Control {
             news,
             preparing: None,
             loading: None,
+            sweeping: None,
+            sweep_in: 0,
             problem: None,
         }
     }
@@ -117,11 +127,16 @@ impl Control {
                 Event::Change(change) => self.change(change),
                 Event::Prepared(result) => self.prepared(result),
                 Event::Loaded => self.load_static_files(LOAD_AGAIN),
+                Event::Swept(done) => self.swept(done),
                 Event::News => self.holder.tidy(),
-                Event::Tick => self.tell(true),
+                Event::Tick => {
+                    self.sweep_in = self.sweep_in.saturating_sub(1);
+                    self.tell(true);
+                }
                 Event::Drain => return,
             }
             self.tell(false);
+            self.sweep_static_files();
         }
     }
 
@@ -134,12 +149,17 @@ impl Control {
             Some(loading) => loading.as_mut().left_future(),
             None => pending().right_future(),
         };
+        let sweeping = match &mut self.sweeping {
+            Some(sweeping) => sweeping.as_mut().left_future(),
+            None => pending().right_future(),
+        };
         tokio::select! {
             biased;
             () = drain.requested() => Event::Drain,
             change = watch.next() => Event::Change(change),
             result = preparing => Event::Prepared(result),
             () = loading => Event::Loaded,
+            done = sweeping => Event::Swept(done),
             () = self.news.notified() => Event::News,
             _ = ticks.tick() => Event::Tick,
         }
@@ -193,6 +213,7 @@ impl Control {
         self.outlets.targets.send_replace(self.holder.targets());
         self.save();
         self.load_static_files(Duration::ZERO);
+        self.sweep_in = 0;
     }
 
     fn save(&self) {
@@ -231,15 +252,33 @@ impl Control {
     fn load_static_files(&mut self, wait: Duration) {
         let sites = self.holder.unloaded();
         self.loading = (!sites.is_empty()).then(|| {
-            let (client, cache) = (self.client.clone(), self.holder.library().cache().clone());
+            let (client, shelf) = (self.client.clone(), self.holder.library().shelf().clone());
             let load_all = async move {
                 tokio::time::sleep(wait).await;
                 for site in sites {
-                    tell_failure(&site, load(&client, &cache, &site).await);
+                    tell_failure(&site, load(&client, &shelf, &site).await);
                 }
             };
             load_all.boxed()
         });
+    }
+
+    /// Removes static files that no table names, once nothing is being fetched. Before the first table nobody knows what
+    /// is named: a balancer that lost its state file must not lose its files too.
+    fn sweep_static_files(&mut self) {
+        let busy = self.preparing.is_some() || self.loading.is_some() || self.sweeping.is_some();
+        if self.sweep_in > 0 || busy || !self.shared.live().is_known() {
+            return;
+        }
+        self.sweep_in = SWEEP_EVERY;
+        self.sweeping = Some(self.holder.library().sweep().boxed());
+    }
+
+    fn swept(&mut self, done: bool) {
+        self.sweeping = None;
+        if !done {
+            self.sweep_in = self.sweep_in.min(1);
+        }
     }
 
     /// Publishes the status where it differs from the last one, or as a sign of life; whoever reports sees it at once.

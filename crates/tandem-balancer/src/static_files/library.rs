@@ -1,19 +1,21 @@
 //! All trees of static files that some table names, and how they get onto this machine's disk.
 
 use std::collections::{HashMap, HashSet};
+use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Weak};
 
-use tandem_blobs::cache::{Error as CacheError, LinkCache};
+use tandem_blobs::cache::Error as CacheError;
 use tandem_blobs::transfer::{self, FetchError};
 use tandem_kit::api::Client;
+use tandem_kit::clock::Clock;
 use tandem_kit::tasks;
+use tandem_types::Digest;
 use tandem_types::routing::{StaticFolder, Table};
-use tandem_types::{Digest, Timestamp};
 
-use super::sweep::sweep;
-use super::{Folder, Site};
+use super::sweep::{Swept, sweep};
+use super::{Folder, Shelf, Site};
 
 /// Why a tree cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -42,19 +44,28 @@ pub(crate) enum LoadError {
 #[derive(Debug)]
 pub(crate) struct Library {
     directory: PathBuf,
-    cache: LinkCache,
+    shelf: Shelf,
+    clock: Clock,
     sites: HashMap<Digest, Arc<Site>>,
+    /// Trees that no table names, but perhaps a request that began under an earlier table.
+    leaving: Vec<Weak<Site>>,
     kept: Arc<AtomicUsize>,
 }
 
 impl Library {
-    /// Opens the folder where files are kept.
+    /// Opens the folder where files are kept. The clock tells how old they are.
     ///
     /// # Errors
     /// It cannot be made.
-    pub(crate) fn open(directory: &Path) -> Result<Self, CacheError> {
-        let cache = LinkCache::open(directory)?;
-        Ok(Self { directory: directory.to_owned(), cache, sites: HashMap::new(), kept: Arc::default() })
+    pub(crate) fn open(directory: &Path, clock: Clock) -> Result<Self, CacheError> {
+        Ok(Self {
+            directory: directory.to_owned(),
+            shelf: Shelf::open(directory)?,
+            clock,
+            sites: HashMap::new(),
+            leaving: Vec::new(),
+            kept: Arc::default(),
+        })
     }
 
     /// A route's folder with its trees, which may not be loaded yet.
@@ -64,7 +75,7 @@ impl Library {
     }
 
     fn site(&mut self, root: Digest) -> Arc<Site> {
-        let made = || Arc::new(Site::new(root, self.cache.clone(), Arc::clone(&self.kept)));
+        let made = || Arc::new(Site::new(root, self.shelf.cache().clone(), Arc::clone(&self.kept)));
         Arc::clone(self.sites.entry(root).or_insert_with(made))
     }
 
@@ -74,31 +85,47 @@ impl Library {
         roots.into_iter().map(|root| self.site(root)).filter(|site| !site.is_loaded()).collect()
     }
 
-    /// Forgets trees that none of the tables names. Their files stay on the disk: a rollback may want them again.
+    /// Forgets trees that none of the tables names. Their files stay on the disk until the next sweep.
     pub(crate) fn forget<'a>(&mut self, tables: impl Iterator<Item = &'a Table>) {
         let named: HashSet<_> = tables.flat_map(roots_of).collect();
-        self.sites.retain(|root, _| named.contains(root));
+        let gone = self.sites.extract_if(|root, _| !named.contains(root));
+        self.leaving.extend(gone.map(|(_, site)| Arc::downgrade(&site)));
+        self.leaving.retain(|site| site.strong_count() > 0);
     }
 
-    /// Removes files from the disk that no tree has needed for a while. To be called when all trees are loaded and before
-    /// anything is fetched; a tree that is not loaded makes it do nothing.
-    pub(crate) async fn sweep(&self, now: Timestamp) {
-        if !self.sites.values().all(|site| site.is_loaded()) {
-            return;
-        }
-        let digests = self.sites.values().flat_map(|site| site.digests());
-        let named: HashSet<_> = digests.map(|digest| self.cache.path(&digest, false)).collect();
-        let directory = self.directory.clone();
-        match tasks::blocking("sweep static files", move || sweep(&directory, &named, now)).await {
-            Ok(0) => {}
-            Ok(removed) => tracing::info!("removed {removed} static files that nothing names any more"),
-            Err(error) => tracing::warn!("cannot remove old static files: {error}"),
+    /// Removes files from the disk that no tree of a table needs and no request that is under way. The work yields
+    /// whether it is done: a fetch interrupts it, and nothing is removed before all trees are loaded, since until then
+    /// nobody knows what they need.
+    pub(crate) fn sweep(&mut self) -> impl Future<Output = bool> + Send + 'static {
+        self.leaving.retain(|site| site.strong_count() > 0);
+        let quiet = self.shelf.quiet();
+        let used = self.leaving.iter().filter_map(Weak::upgrade);
+        let sites: Vec<_> = self.sites.values().cloned().chain(used).collect();
+        let (shelf, directory, now) = (self.shelf.clone(), self.directory.clone(), self.clock.now());
+        let remove = move || {
+            if !sites.iter().all(|site| site.is_loaded()) {
+                return Ok(Swept::Interrupted);
+            }
+            let digests = sites.iter().flat_map(|site| site.digests());
+            let named: HashSet<_> = digests.map(|digest| shelf.cache().path(&digest, false)).collect();
+            sweep(&directory, &named, now, &quiet)
+        };
+        async move {
+            match tasks::blocking("sweep static files", remove).await {
+                Ok(Swept::Interrupted) => return false,
+                Ok(Swept::Through(0)) => {}
+                Ok(Swept::Through(removed)) => {
+                    tracing::info!("removed {removed} static files that no table names any more");
+                }
+                Err(error) => tracing::warn!("cannot remove old static files: {error}"),
+            }
+            true
         }
     }
 
     /// The folder of files.
-    pub(crate) fn cache(&self) -> &LinkCache {
-        &self.cache
+    pub(crate) fn shelf(&self) -> &Shelf {
+        &self.shelf
     }
 }
 
@@ -111,11 +138,14 @@ fn roots_of(table: &Table) -> impl Iterator<Item = Digest> {
 ///
 /// # Errors
 /// See [`LoadError`]. What came stays, so trying again fetches the rest.
-pub(crate) async fn load(client: &Client, cache: &LinkCache, site: &Arc<Site>) -> Result<(), LoadError> {
+pub(crate) async fn load(client: &Client, shelf: &Shelf, site: &Arc<Site>) -> Result<(), LoadError> {
+    let _fetching = shelf.fetching().await;
     if site.load().await.is_ok() {
         return Ok(());
     }
     let root = site.root();
-    transfer::fetch_tree(client, cache, root).await.map_err(|source| LoadError::Fetch { root, source })?;
+    transfer::fetch_tree(client, shelf.cache(), root)
+        .await
+        .map_err(|source| LoadError::Fetch { root, source })?;
     site.load().await.map_err(|source| LoadError::List { root, source })
 }

@@ -9,10 +9,12 @@ mod body;
 mod kind;
 mod library;
 mod path;
+mod shelf;
 mod site;
 mod sweep;
 
 pub(crate) use answer::answer;
 pub(crate) use body::FileBody;
 pub(crate) use library::{Library, LoadError, load};
+pub(crate) use shelf::Shelf;
 pub(crate) use site::{Folder, Site};

@@ -1,7 +1,8 @@
-//! Removes static files that no table has named for a while.
+//! Removes static files that no table names any more.
 //!
-//! Done at a start only, when the trees of the last table are loaded and nothing is being fetched: a sweep beside a fetch
-//! could take away what the fetch has just found to be here.
+//! Done whenever a table was committed and once an hour, one folder of 256 at a time, each only while nothing is being
+//! fetched: a sweep beside a fetch could take away what the fetch has just found to be here. A file that is being sent
+//! is open, and an open file can be read to its end after its name is gone.
 
 use std::collections::HashSet;
 use std::fs;
@@ -11,27 +12,51 @@ use std::path::{Path, PathBuf};
 
 use tandem_types::Timestamp;
 
-/// Seconds for which a file stays without being named: a rollback may want it again.
-const KEPT_SECONDS: i64 = 7 * 24 * 60 * 60;
+use super::shelf::Quiet;
 
-/// Removes files below `directory` that are not in `named` and that came here long before `now`; returns how many.
+/// Seconds for which a file stays without being named. The table itself names every release that took traffic in the
+/// last day; this is for a table that was withdrawn and is tried again, and for files that are being written.
+pub(super) const KEPT_SECONDS: i64 = 60 * 60;
+
+/// How far a sweep came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Swept {
+    /// Through, with so many files removed.
+    Through(u64),
+    /// A fetch came between; what is named may be more by now.
+    Interrupted,
+}
+
+/// Removes files below `directory` that are not in `named` and that came here long before `now`.
 ///
 /// # Errors
 /// The disk refuses.
-pub(super) fn sweep(directory: &Path, named: &HashSet<PathBuf>, now: Timestamp) -> io::Result<u64> {
+pub(super) fn sweep(
+    directory: &Path,
+    named: &HashSet<PathBuf>,
+    now: Timestamp,
+    quiet: &Quiet,
+) -> io::Result<Swept> {
     let mut removed = 0;
     for folder in fs::read_dir(directory)? {
         let folder = folder?;
         if !folder.file_type()?.is_dir() {
             continue;
         }
-        for file in fs::read_dir(folder.path())? {
-            let file = file?;
-            let old = file.metadata()?.ctime() < now.as_second() - KEPT_SECONDS;
-            if old && !named.contains(&file.path()) {
-                fs::remove_file(file.path())?;
-                removed += 1;
-            }
+        let Some(_quiet) = quiet.hold() else { return Ok(Swept::Interrupted) };
+        removed += sweep_folder(&folder.path(), named, now)?;
+    }
+    Ok(Swept::Through(removed))
+}
+
+fn sweep_folder(folder: &Path, named: &HashSet<PathBuf>, now: Timestamp) -> io::Result<u64> {
+    let mut removed = 0;
+    for file in fs::read_dir(folder)? {
+        let file = file?;
+        let old = file.metadata()?.ctime() < now.as_second() - KEPT_SECONDS;
+        if old && !named.contains(&file.path()) {
+            fs::remove_file(file.path())?;
+            removed += 1;
         }
     }
     Ok(removed)
@@ -42,11 +67,13 @@ mod tests {
     use tandem_kit::clock::Clock;
     use tandem_kit::files;
 
+    use super::super::shelf::Shelf;
     use super::*;
 
-    #[test]
-    fn only_old_files_that_nothing_names_are_removed() {
+    #[tokio::test]
+    async fn only_old_files_that_nothing_names_are_removed_and_none_beside_a_fetch() {
         let folder = tempfile::tempdir().unwrap();
+        let shelf = Shelf::open(folder.path()).unwrap();
         files::ensure_dir(&folder.path().join("ab"), 0o700).unwrap();
         let [named, other] = ["ab/1", "ab/2"].map(|name| folder.path().join(name));
         for path in [&named, &other] {
@@ -54,9 +81,19 @@ mod tests {
         }
         let keep = HashSet::from([named.clone()]);
         let now = Clock::system().now();
-        assert_eq!(sweep(folder.path(), &keep, now).unwrap(), 0);
         let later = Timestamp::from_second(now.as_second() + KEPT_SECONDS + 60).unwrap();
-        assert_eq!(sweep(folder.path(), &keep, later).unwrap(), 1);
+        let quiet = shelf.quiet();
+        assert_eq!(sweep(folder.path(), &keep, now, &quiet).unwrap(), Swept::Through(0));
+        let fetching = shelf.fetching().await;
+        assert_eq!(sweep(folder.path(), &keep, later, &shelf.quiet()).unwrap(), Swept::Interrupted);
+        drop(fetching);
+        assert_eq!(
+            sweep(folder.path(), &keep, later, &quiet).unwrap(),
+            Swept::Interrupted,
+            "one was between"
+        );
+        assert!(other.exists());
+        assert_eq!(sweep(folder.path(), &keep, later, &shelf.quiet()).unwrap(), Swept::Through(1));
         assert!(named.exists() && !other.exists());
     }
 }

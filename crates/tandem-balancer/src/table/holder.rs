@@ -73,7 +73,7 @@ impl Holder {
     pub(crate) fn prepare(&mut self, table: &Table) -> Preparation {
         self.next = Some(Next { table: table.clone(), live: None });
         let pools = table.routes.iter().map(|route| self.new_pool(route)).collect();
-        Preparation { pools, sites: self.library.unloaded(table), cache: self.library.cache().clone() }
+        Preparation { pools, sites: self.library.unloaded(table), shelf: self.library.shelf().clone() }
     }
 
     fn new_pool(&mut self, route: &Route) -> NewPool {
@@ -112,9 +112,9 @@ impl Holder {
         self.library.unloaded(&self.serving)
     }
 
-    /// The folder of static files.
-    pub(crate) fn library(&self) -> &Library {
-        &self.library
+    /// The static files.
+    pub(crate) fn library(&mut self) -> &mut Library {
+        &mut self.library
     }
 
     /// Whom to probe: each instance of the served table once.

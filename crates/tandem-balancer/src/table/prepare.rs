@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use tandem_blobs::cache::LinkCache;
 use tandem_kit::api::Client;
 
 use super::Instance;
 use crate::probe::{Target, probe};
-use crate::static_files::{Site, load};
+use crate::static_files::{Shelf, Site, load};
 
 /// What is to be done before a table can be served.
 #[derive(Debug)]
@@ -18,7 +17,7 @@ pub(crate) struct Preparation {
     /// Its trees that are not here yet.
     pub sites: Vec<Arc<Site>>,
     /// Where they go.
-    pub cache: LinkCache,
+    pub shelf: Shelf,
 }
 
 /// A pool of the table.
@@ -39,7 +38,7 @@ impl Preparation {
     /// Why the table cannot be served yet, for people.
     pub(crate) async fn attempt(&self, client: &Client) -> Result<(), String> {
         let sites = self.sites.iter().filter(|site| !site.is_loaded());
-        let loads = join_all(sites.map(|site| load(client, &self.cache, site)));
+        let loads = join_all(sites.map(|site| load(client, &self.shelf, site)));
         let probes = join_all(self.pools.iter().map(NewPool::probe));
         let (loads, probes) = tokio::join!(loads, probes);
         let load_problems = loads.into_iter().filter_map(Result::err).map(|error| chain(&error));

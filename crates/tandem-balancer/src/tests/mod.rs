@@ -1,6 +1,7 @@
 //! A whole balancer between real sockets: a server that says what to serve, apps that answer, clients that ask.
 
 mod app;
+mod blobs;
 mod client;
 mod server;
 mod world;
@@ -12,4 +13,5 @@ mod requests;
 mod retries;
 mod static_files;
 mod streaming;
+mod sweeping;
 mod tunnels;

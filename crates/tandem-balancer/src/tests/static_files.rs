@@ -1,50 +1,15 @@
 //! Static files of builds, served without the app.
 
 use http::{Method, Request};
-use tandem_blobs::BlobStore;
 use tandem_kit::http::Body;
-use tandem_types::tree::{Entry, Tree};
 use tandem_types::{Digest, Epoch};
 
 use super::app::{App, text};
+use super::blobs::Blobs;
 use super::client::{Answer, Client, ask, fetch, get, raw};
 use super::world::{World, shop, table, with_static, within};
 
 const BIG: usize = 300_000;
-
-struct Blobs {
-    _folder: tempfile::TempDir,
-    store: BlobStore,
-}
-
-impl Blobs {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let store = BlobStore::open(folder.path()).unwrap();
-        Self { _folder: folder, store }
-    }
-
-    /// A tree with these files; a name may have one folder in it.
-    fn tree(&self, files: &[(&str, &[u8])]) -> Digest {
-        let mut root = Tree::default();
-        let mut folders = std::collections::BTreeMap::<&str, Tree>::new();
-        for (name, content) in files {
-            let digest = self.store.put(content).unwrap();
-            let entry = Entry::File { digest, size: content.len() as u64, executable: false };
-            match name.split_once('/') {
-                Some((folder, name)) => {
-                    folders.entry(folder).or_default().entries.insert(name.to_owned(), entry)
-                }
-                None => root.entries.insert((*name).to_owned(), entry),
-            };
-        }
-        for (name, folder) in folders {
-            let digest = self.store.put_tree(&folder).unwrap();
-            root.entries.insert(name.to_owned(), Entry::Folder { digest });
-        }
-        self.store.put_tree(&root).unwrap()
-    }
-}
 
 async fn app() -> App {
     App::start(|request| async move { text(format!("app {}", request.uri().path())) }).await

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tandem_blobs::BlobStore;
 use tandem_kit::api;
+use tandem_kit::clock::Clock;
 use tandem_kit::drain::{self, Trigger};
 use tandem_kit::tasks::{self, Owned};
 use tandem_types::instance::{Address, HostObservation, InstanceObservation, InstanceState, Isolation};
@@ -27,6 +28,7 @@ pub(super) struct World {
     pub address: SocketAddr,
     pub limits: Limits,
     pub drain_limit: Duration,
+    pub clock: Clock,
     running: Option<Running>,
 }
 
@@ -82,6 +84,7 @@ impl World {
             address: "127.0.0.1:0".parse().unwrap(),
             limits: Limits::default(),
             drain_limit: Duration::from_secs(10),
+            clock: Clock::system(),
             running: None,
         };
         world.start().await;
@@ -104,6 +107,7 @@ impl World {
         let mut config = Config::new("edge".parse().unwrap(), server, state_dir, self.listen_on());
         config.threads = Some(2);
         config.drain_limit = self.drain_limit;
+        config.clock = self.clock.clone();
         let mut balancer = Balancer::build(config).unwrap();
         balancer.limits = self.limits.clone();
         self.address = balancer.addresses()[0];
