@@ -6,22 +6,48 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use tandem_types::assignment::AssignedBuild;
 use tandem_types::instance::{
     HostObservation, InstanceObservation, JobObservation, StageFailure, StagedBuild,
 };
-use tandem_types::{AppName, BuildNumber, Fence, InstanceId, JobId};
+use tandem_types::{AppName, BuildNumber, Digest, Fence, InstanceId, JobId};
 use tokio::sync::watch;
 
 use crate::host::Host;
 
-/// A build of an app.
-pub(crate) type BuildKey = (AppName, BuildNumber);
+/// A build of an app, with what it is made of: after an app was destroyed, the next one of its name begins at b1
+/// again while instances of the old b1 may still be ending.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct BuildKey {
+    /// The app.
+    pub(crate) app: AppName,
+    /// Its number, as people and documents call it.
+    pub(crate) number: BuildNumber,
+    /// Its trees.
+    pub(crate) trees: BTreeSet<Digest>,
+}
+
+impl BuildKey {
+    /// The key of a build that an assignment or a record names.
+    pub(crate) fn new(app: &AppName, number: BuildNumber, build: &AssignedBuild) -> Self {
+        let trees = build.subtrees.iter().map(|subtree| subtree.tree).collect();
+        Self { app: app.clone(), number, trees }
+    }
+
+    /// Whether the other one is called the same and is not the same.
+    pub(crate) fn is_namesake(&self, other: &Self) -> bool {
+        self.app == other.app && self.number == other.number && self.trees != other.trees
+    }
+}
 
 /// Everything there is to report.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Sheet {
     /// Builds whose trees are all here.
     pub(crate) staged: BTreeSet<BuildKey>,
+    /// Builds in use whose name an assignment gives to another one: documents know builds by name, so of these
+    /// nothing is told.
+    pub(crate) superseded: BTreeSet<BuildKey>,
     /// Why a build could not be checked out the last time.
     pub(crate) failures: BTreeMap<BuildKey, String>,
     /// Instances that have an actor.
@@ -35,11 +61,12 @@ pub(crate) struct Sheet {
 impl Sheet {
     /// The report that a server gets.
     pub(crate) fn observation(&self, host: &Host) -> HostObservation {
-        let staged =
-            self.staged.iter().map(|(app, build)| StagedBuild { app: app.clone(), build: *build }).collect();
-        let failure = |((app, build), reason): (&BuildKey, &String)| StageFailure {
-            app: app.clone(),
-            build: *build,
+        let told = |key: &BuildKey| !self.superseded.contains(key);
+        let staged = self.staged.iter().filter(|key| told(key));
+        let failures = self.failures.iter().filter(|(key, _)| told(key));
+        let failure = |(key, reason): (&BuildKey, &String)| StageFailure {
+            app: key.app.clone(),
+            build: key.number,
             reason: reason.clone(),
         };
         HostObservation {
@@ -48,8 +75,8 @@ impl Sheet {
             started: host.started,
             api: host.api.clone(),
             isolation: host.isolation,
-            staged,
-            stage_failures: self.failures.iter().map(failure).collect(),
+            staged: staged.map(|key| StagedBuild { app: key.app.clone(), build: key.number }).collect(),
+            stage_failures: failures.map(failure).collect(),
             instances: self.instances.values().cloned().collect(),
             jobs: self.jobs.values().cloned().collect(),
             fence: self.fence,
@@ -120,6 +147,15 @@ impl Board {
         });
     }
 
+    /// Builds of which nothing is told.
+    pub(crate) fn put_superseded(&self, superseded: BTreeSet<BuildKey>) {
+        self.edit(|sheet| {
+            let differs = sheet.superseded != superseded;
+            sheet.superseded = superseded;
+            differs
+        });
+    }
+
     fn edit(&self, edit: impl FnOnce(&mut Sheet) -> bool) {
         self.0.send_if_modified(edit);
     }
@@ -145,7 +181,8 @@ mod tests {
     }
 
     fn build(number: u64) -> BuildKey {
-        ("guestbook".parse().expect("it is a name"), BuildNumber(number))
+        let app = "guestbook".parse().expect("it is a name");
+        BuildKey { app, number: BuildNumber(number), trees: BTreeSet::new() }
     }
 
     #[test]
@@ -175,5 +212,15 @@ mod tests {
         assert_eq!(report.stage_failures[0].reason, "digest mismatch");
         board.keep_builds(|key| *key == build(1));
         assert!(board.look(|sheet| sheet.failures.is_empty()));
+    }
+    #[test]
+    fn of_a_build_whose_name_is_anothers_now_nothing_is_told() {
+        let board = Board::default();
+        let old = BuildKey { trees: [Digest([1; 32])].into(), ..build(1) };
+        board.put_stage(old.clone(), Ok(()));
+        board.put_superseded([old].into());
+        assert!(board.look(|sheet| sheet.observation(&host())).staged.is_empty());
+        board.put_stage(BuildKey { trees: [Digest([2; 32])].into(), ..build(1) }, Ok(()));
+        assert_eq!(board.look(|sheet| sheet.observation(&host())).staged.len(), 1);
     }
 }

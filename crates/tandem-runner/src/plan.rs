@@ -8,9 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tandem_types::assignment::AssignedBuild;
-use tandem_types::{AppName, BuildNumber, InstanceId, JobId};
+use tandem_types::{InstanceId, JobId};
 
 use crate::assignments::Assignments;
+use crate::board::BuildKey;
 use crate::intent::{self, Intent, JobIntent};
 
 /// What should be, over all environments.
@@ -21,7 +22,7 @@ pub(crate) struct Wanted {
     /// Jobs by id.
     pub(crate) jobs: BTreeMap<JobId, JobIntent>,
     /// Builds to check out.
-    pub(crate) builds: BTreeMap<(AppName, BuildNumber), Arc<AssignedBuild>>,
+    pub(crate) builds: BTreeMap<BuildKey, Arc<AssignedBuild>>,
     /// `<app>.<env>` of which nothing that can be obeyed is known: left as they are.
     pub(crate) untouchable: BTreeSet<String>,
 }
@@ -75,10 +76,9 @@ pub(crate) fn wanted(assignments: &Assignments) -> Wanted {
         }
         wanted.instances.extend(instances.into_iter().map(|intent| (intent.instance.id, intent)));
         wanted.jobs.extend(jobs.into_iter().map(|intent| (intent.job.id, intent)));
-        let builds = assignment.builds.iter();
-        wanted.builds.extend(
-            builds.map(|(number, build)| ((assignment.app.clone(), *number), Arc::new(build.clone()))),
-        );
+        wanted.builds.extend(assignment.builds.iter().map(|(number, build)| {
+            (BuildKey::new(&assignment.app, *number, build), Arc::new(build.clone()))
+        }));
     }
     wanted
 }

@@ -6,6 +6,7 @@
 mod actors;
 mod strays;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -134,9 +135,11 @@ impl Reconciler {
     }
 
     fn tell_needs(&self, wanted: &Wanted) {
-        let mut builds = wanted.builds.clone();
-        let used = self.actors.builds();
-        builds.extend(used.filter(|(key, _): &(BuildKey, _)| !wanted.builds.contains_key(key)));
+        let mut builds: BTreeMap<BuildKey, _> = self.actors.builds().collect();
+        let is_superseded = |key: &&BuildKey| wanted.builds.keys().any(|other| other.is_namesake(key));
+        let superseded = builds.keys().filter(is_superseded).filter(|key| !wanted.builds.contains_key(key));
+        self.context.board.put_superseded(superseded.cloned().collect());
+        builds.extend(wanted.builds.clone());
         let needs = Needs { builds, complete: self.assignments.is_complete() };
         self.needs.send_if_modified(|told| {
             let differs = *told != needs;

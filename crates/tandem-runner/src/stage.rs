@@ -170,7 +170,8 @@ impl Stager {
             .or_insert_with(|| Failed { backoff: Backoff::new(), again: Instant::now() });
         let wait = failed.backoff.ended(Span::millis(0));
         failed.again = Instant::now() + wait.as_duration();
-        tracing::warn!(app.id = %build.0, build = %build.1, "could not bring build {} of {} here, trying again in {wait}: {reason}", build.1, build.0);
+        let BuildKey { app, number, .. } = &build;
+        tracing::warn!(app.id = %app, build = %number, "could not bring build {number} of {app} here, trying again in {wait}: {reason}");
         if self.needs.borrow().builds.contains_key(&build) {
             self.context.board.put_stage(build, Err(reason));
         }

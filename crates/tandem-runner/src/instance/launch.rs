@@ -11,6 +11,7 @@ use tandem_types::instance::{Address, InstanceState};
 
 use super::actor::{Actor, Phase};
 use super::running::Run;
+use crate::board::BuildKey;
 use crate::chain::chain;
 use crate::environment::{self, Name};
 use crate::gate::Gate;
@@ -109,8 +110,8 @@ impl Actor {
     }
 
     async fn staged(&mut self) {
-        let Intent { place, instance, .. } = &self.record.intent;
-        let key = (place.app.clone(), instance.build);
+        let Intent { place, instance, build, .. } = &self.record.intent;
+        let key = BuildKey::new(&place.app, instance.build, build);
         let mut board = self.context.board.watch();
         if board.borrow().staged.contains(&key) {
             return;

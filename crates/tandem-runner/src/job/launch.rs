@@ -10,6 +10,7 @@ use tandem_types::instance::JobState;
 
 use super::actor::{Actor, Phase};
 use super::outcome;
+use crate::board::BuildKey;
 use crate::chain::chain;
 use crate::environment::{self, Name};
 use crate::intent::JobIntent;
@@ -48,7 +49,8 @@ impl Actor {
     /// when the server said no.
     async fn gather(&mut self) -> Result<BTreeMap<String, String>, String> {
         self.orders.until(|order| order.confirmed).await;
-        let key = (self.intent.place.app.clone(), self.intent.job.build);
+        let JobIntent { place, job, build, .. } = &*self.intent;
+        let key = BuildKey::new(&place.app, job.build, build);
         let mut board = self.context.board.watch();
         if board.wait_for(|sheet| sheet.staged.contains(&key)).await.is_err() {
             std::future::pending::<()>().await;

@@ -136,11 +136,11 @@ impl Actors {
     pub(super) fn builds(&self) -> impl Iterator<Item = (BuildKey, Arc<AssignedBuild>)> {
         let instances = self.instances.values().map(|orders| {
             let Intent { place, instance, build, .. } = &*orders.borrow().intent;
-            ((place.app.clone(), instance.build), Arc::clone(build))
+            (BuildKey::new(&place.app, instance.build, build), Arc::clone(build))
         });
         let jobs = self.jobs.values().map(|orders| {
             let JobIntent { place, job, build, .. } = &*orders.borrow().intent;
-            ((place.app.clone(), job.build), Arc::clone(build))
+            (BuildKey::new(&place.app, job.build, build), Arc::clone(build))
         });
         instances.chain(jobs)
     }

@@ -1,9 +1,11 @@
 //! Builds are fetched, checked out and told of.
 
 use tandem_types::assignment::Assignment;
-use tandem_types::{BuildNumber, Fence};
+use tandem_types::instance::InstanceState;
+use tandem_types::{BuildNumber, Fence, Span};
 
 use super::scene::Scene;
+use crate::testing::instance;
 
 #[tokio::test]
 async fn a_build_that_an_assignment_names_is_checked_out_and_told() {
@@ -50,4 +52,38 @@ async fn a_build_that_is_here_is_told_while_the_server_has_no_blobs() {
     let staged =
         scene.until("the new fence", |report| (report.fence == fence).then(|| report.staged.clone()));
     assert_eq!(staged.await.len(), 1);
+}
+
+/// After an app was destroyed, the next one of its name has a b1 too.
+#[tokio::test]
+async fn a_namesake_waits_for_its_own_tree_while_the_old_one_still_ends() {
+    let mut scene = Scene::new().await;
+    let command = "trap '' TERM; cat /app/name > /data/old; while :; do sleep 0.1; done";
+    let mut old = instance(1, &"worker".parse().expect("it is a name"), command);
+    old.spec.stop_timeout = Span::minutes(2);
+    let destroyed = Assignment { instances: vec![old], ..scene.assignment(&[("name", "old\n")]) };
+    scene.server.put(&destroyed);
+    scene.start();
+    scene.state(1, InstanceState::Ready).await;
+    scene.server.delete(&destroyed);
+    scene.state(1, InstanceState::Stopping).await;
+    let elsewhere = Scene::new().await;
+    let new =
+        instance(2, &"worker".parse().expect("it is a name"), "cat /app/name > /data/new; exec sleep 1000");
+    let namesake = Assignment { instances: vec![new], ..elsewhere.assignment(&[("name", "new\n")]) };
+    scene.server.put(&namesake);
+    let waiting = scene.line(2, "i2", |_| true).await;
+    assert_eq!(waiting.detail.as_deref(), Some("waits for build b1 to be checked out"));
+    scene
+        .until("a failure", |report| {
+            (report.staged.is_empty() && !report.stage_failures.is_empty()).then_some(())
+        })
+        .await;
+    assert_eq!(
+        scene.assignment(&[("name", "new\n")]).builds,
+        namesake.builds,
+        "the server has the blobs now"
+    );
+    assert_eq!(scene.file(&scene.volume("new")).await, "new\n");
+    assert_eq!(scene.file(&scene.volume("old")).await, "old\n");
 }
