@@ -30,28 +30,38 @@ impl Actor {
                 let record = self.unknown_end();
                 self.ended(record, None).await
             }
-            Err(error) => self.ask_again(chain(&error)).await,
+            Err(error) => self.ask_again(no_answer(&error)).await,
         }
     }
 
     async fn take_over(&mut self, shim: ShimHandle) -> Phase {
         match shim.status().await {
+            Ok(status) if status.child_pid.is_none() => self.take_over_ended(shim).await,
             Ok(status) => {
                 let gate = if self.record.passed { Gate::passed_before() } else { Gate::closed() };
                 let run = Run::new(shim, gate, (self.age(status.started), self.context.budget));
                 self.port = spec::cached_port(&self.folder);
+                self.guard_port().await;
                 self.began(&status);
                 self.report(run.gate.state());
                 Phase::Running(Box::new(run))
             }
-            Err(error) => self.ask_again(chain(&error)).await,
+            Err(error) => self.ask_again(no_answer(&error)).await,
+        }
+    }
+
+    /// Its shim still lives to tell of an end that came while no runner was here.
+    async fn take_over_ended(&mut self, shim: ShimHandle) -> Phase {
+        match tokio::time::timeout(AGAIN, shim.wait_exit()).await {
+            Ok(Ok(record)) => self.ended(record, Some(shim)).await,
+            Ok(Err(error)) => self.ask_again(no_answer(&error)).await,
+            Err(_) => self.ask_again("it ended, and what it left is still being cleared".to_owned()).await,
         }
     }
 
     /// A shim that does not answer may be one that is overloaded: nothing is killed for it, but where it should
     /// end anyway.
     async fn ask_again(&mut self, reason: String) -> Phase {
-        let reason = format!("its shim does not answer: {reason}");
         let state = if self.record.passed { InstanceState::Unhealthy } else { InstanceState::Starting };
         self.report_because(state, reason);
         if self.orders.unless_ended(tokio::time::sleep(AGAIN)).await.is_some() {
@@ -80,4 +90,8 @@ impl Actor {
     pub(super) fn age(&self, started: tandem_types::Timestamp) -> Span {
         spec::between(started, self.context.clock.now())
     }
+}
+
+fn no_answer(error: &tandem_sandbox::shim::Error) -> String {
+    format!("its shim does not answer: {}", chain(error))
 }

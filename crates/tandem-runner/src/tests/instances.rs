@@ -86,10 +86,15 @@ async fn an_end_that_came_while_the_runner_was_away_is_told_and_answered_by_a_st
     scene.touch("exit");
     let folder = scene.data.runner().join("instances/i1/exit.json");
     scene.file(&folder).await;
+    let _ = scene.server.take_reports();
     scene.start();
     let line =
         scene.line(1, "a second start", |line| line.restarts == 1 && line.state == InstanceState::Ready);
     let line = line.await;
+    for report in scene.server.take_reports() {
+        let dead = &report.instances[0];
+        assert!(dead.restarts == 1 || dead.state == InstanceState::Crashed, "{dead:?}");
+    }
     assert_eq!(line.last_exit.clone().expect("it ended").code, Some(7));
     assert_eq!((scene.lines("starts"), port(&line)), (2, port(&before)));
 }

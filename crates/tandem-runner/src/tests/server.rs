@@ -41,6 +41,7 @@ struct State {
     configs_given: AtomicU32,
     news: broadcast::Sender<Change>,
     observed: watch::Sender<Option<HostObservation>>,
+    reports: Mutex<Vec<HostObservation>>,
     blobs: BlobStore,
 }
 
@@ -53,6 +54,7 @@ impl FakeServer {
             configs_given: AtomicU32::new(0),
             news: broadcast::channel(100).0,
             observed: watch::Sender::new(None),
+            reports: Mutex::default(),
             blobs: BlobStore::open(folder.join("blobs")).expect("there is room"),
         });
         let mut server = Self { socket: folder.join("api.sock"), state, serving: None };
@@ -100,6 +102,11 @@ impl FakeServer {
         self.state.observed.subscribe()
     }
 
+    /// Every report since the last call.
+    pub(super) fn take_reports(&self) -> Vec<HostObservation> {
+        std::mem::take(&mut *lock(&self.state.reports))
+    }
+
     /// Where blobs are fetched from.
     pub(super) fn blobs(&self) -> &BlobStore {
         &self.state.blobs
@@ -136,7 +143,8 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
         (&Method::POST, "/v1/blobs/fetch") => fetch(&state, request).await,
         (&Method::PUT, "/v1/hosts/here/observed") => {
             let body = bodies::read_limited(request.into_body(), 1 << 20).await.expect("a report is small");
-            let report = serde_json::from_slice(&body).expect("it is an observation");
+            let report: HostObservation = serde_json::from_slice(&body).expect("it is an observation");
+            lock(&state.reports).push(report.clone());
             state.observed.send_replace(Some(report));
             Response::new(bodies::empty())
         }
