@@ -61,6 +61,12 @@ pub fn socket_link(root: &Path) -> PathBuf {
     root.join("socket")
 }
 
+/// The API's socket in a runtime folder.
+#[must_use]
+pub fn socket_in(runtime: &Path) -> PathBuf {
+    runtime.join("api.sock")
+}
+
 /// A data folder and its runtime folder, both there and closed to other users.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DataDir {
@@ -179,7 +185,7 @@ impl DataDir {
     /// The API's unix socket.
     #[must_use]
     pub fn api_socket(&self) -> PathBuf {
-        self.runtime.join("api.sock")
+        socket_in(&self.runtime)
     }
 
     /// The runner's unix socket.

@@ -14,6 +14,9 @@ use tandem_types::problem::Problem;
 use crate::exit::Exit;
 use crate::output::{Style, visible, visible_lines};
 
+/// Code of the failure to find a server on this machine.
+pub(crate) const NOT_RUNNING: &str = "server_not_running";
+
 /// Why a command failed.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -124,6 +127,14 @@ impl Failure {
         Self::chain("write to standard output", &error)
     }
 
+    /// Its stable code, where there is one to be told.
+    pub(crate) fn code_is(&self) -> Option<&str> {
+        match self {
+            Self::Told(told) => Some(&told.code),
+            Self::Silent(_) | Self::ReaderGone => None,
+        }
+    }
+
     /// The code to exit with.
     pub(crate) fn exit(&self) -> Exit {
         match self {
@@ -201,7 +212,7 @@ impl From<api::Error> for Failure {
 
 fn code_of(error: &api::Error) -> &'static str {
     match error {
-        api::Error::NotRunning { .. } => "server_not_running",
+        api::Error::NotRunning { .. } => NOT_RUNNING,
         api::Error::Connect { .. } => "server_unreachable",
         api::Error::Closed { .. } => "connection_lost",
         api::Error::Protocol { .. } | api::Error::Problem(_) => "answer_not_understood",

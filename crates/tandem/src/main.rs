@@ -5,12 +5,14 @@
 //! environment) through [`session`] and [`place`]; [`follow`] watches a rollout until it ends.
 
 mod cli;
+mod elsewhere;
 mod exit;
 mod failure;
 mod follow;
 mod git;
 mod output;
 mod place;
+mod port;
 mod roles;
 mod session;
 mod source;
@@ -30,7 +32,10 @@ use session::Session;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let mut cli = Cli::parse();
+    let mut cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error),
+    };
     cli.global = cli.global.with_environment();
     let output = Output::detect(cli.global.json, cli.global.quiet);
     let outcome = catch_unwind(AssertUnwindSafe(|| start(cli, output.clone())));
@@ -46,10 +51,29 @@ fn main() -> ExitCode {
 fn start(cli: Cli, output: Output) -> Result<Exit, Failure> {
     match cli.command {
         Command::Shim(args) => roles::shim::run(&args),
-        Command::Balancer(args) => roles::balancer::run(args, Session::new(cli.global, output).server()?),
+        Command::Balancer(cli::BalancerArgs { role: Some(args), .. }) => {
+            roles::balancer::run(args, Session::new(cli.global, output).server()?)
+        }
         Command::Up(args) => roles::up::run(args, cli.global, output),
         command => cli::run(command, cli.global, output),
     }
+}
+
+/// Help and version are asked for and go to standard output; all else is wrong usage, told as JSON too where that is
+/// asked for.
+fn refuse(error: &clap::Error) -> ExitCode {
+    // That nobody reads it changes nothing.
+    drop(error.print());
+    if !error.use_stderr() {
+        return Exit::Done.into();
+    }
+    if std::env::args_os().any(|word| word == "--json") {
+        let text = error.to_string();
+        let (title, rest) = text.split_once('\n').unwrap_or((&text, ""));
+        let failure = Failure::usage(title.trim_start_matches("error: ")).detail(rest.trim());
+        drop(failure.answer().map(|answer| Output::detect(true, false).value(&answer)));
+    }
+    Exit::Usage.into()
 }
 
 fn tell(output: &Output, failure: &Failure) -> Exit {

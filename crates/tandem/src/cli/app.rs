@@ -1,10 +1,10 @@
 //! `tandem app create|list|show|destroy`.
 
-use std::io::{IsTerminal, Write};
-
+use serde::Serialize;
 use tandem_types::AppName;
 use tandem_types::api::{AppSummary, CreateApp, EnvironmentSummary};
 
+use super::confirm::{Deed, confirm};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Cell, Style, Table, local_time};
@@ -84,32 +84,27 @@ async fn show(session: &Session, name: Option<AppName>) -> Result<Exit, Failure>
     Ok(Exit::Done)
 }
 
-async fn destroy(session: &Session, name: &AppName, confirm: Option<String>) -> Result<Exit, Failure> {
-    // First: nobody confirms the name of an app that there is not.
-    let _: AppSummary = session.client()?.get(&format!("/v1/apps/{name}")).await?;
-    let said = match confirm {
-        Some(said) => said,
-        None => ask(session, name)?,
-    };
-    if said != name.as_str() {
-        return Err(Failure::new(format!("{name} was not destroyed: the name was not confirmed"))
-            .hint(format!("type `tandem app destroy {name} --confirm {name}`")));
-    }
-    let () = session.client()?.delete(&format!("/v1/apps/{name}?confirm=true")).await?;
-    session.output.note(format!("{name} is destroyed; its volumes stay on disk"));
-    Ok(Exit::Done)
+/// What `--json` prints of an app that is no more.
+#[derive(Debug, Serialize)]
+struct Destroyed<'a> {
+    name: &'a AppName,
+    state: &'static str,
 }
 
-/// Nobody is asked where nobody sits at a terminal.
-fn ask(session: &Session, name: &AppName) -> Result<String, Failure> {
-    if !std::io::stdin().is_terminal() {
-        return Ok(String::new());
-    }
-    session.output.always(format!("This stops {name} and forgets its releases and config."));
-    drop(write!(std::io::stderr(), "Type the name of the app to go on: "));
-    let mut line = String::new();
-    std::io::stdin().read_line(&mut line).map_err(|e| Failure::chain("read the answer", &e))?;
-    Ok(line.trim().to_owned())
+async fn destroy(session: &Session, name: &AppName, said: Option<String>) -> Result<Exit, Failure> {
+    // First: nobody confirms the name of an app that there is not.
+    let _: AppSummary = session.client()?.get(&format!("/v1/apps/{name}")).await?;
+    let deed = Deed {
+        name: name.as_str(),
+        warning: format!("This stops {name} and forgets its releases and config; its volumes stay on disk."),
+        refusal: format!("{name} was not destroyed"),
+        verb: "app destroy",
+    };
+    confirm(session, &deed, said)?;
+    let () = session.client()?.delete(&format!("/v1/apps/{name}?confirm=true")).await?;
+    session.output.note(format!("{name} is destroyed; its volumes stay on disk"));
+    session.output.show(&Destroyed { name, state: "destroyed" }, |_| String::new())?;
+    Ok(Exit::Done)
 }
 
 /// Apps by environment, one a line.

@@ -2,6 +2,7 @@
 
 use clap::CommandFactory;
 use clap_complete::{Shell, generate};
+use serde::Serialize;
 
 use super::Cli;
 use crate::exit::Exit;
@@ -20,9 +21,17 @@ pub(crate) struct Args {
     shell: Shell,
 }
 
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Completions {
+    shell: String,
+    script: String,
+}
+
 pub(super) fn run(args: &Args, session: &Session) -> Result<Exit, Failure> {
     let mut script = Vec::new();
     generate(args.shell, &mut Cli::command(), "tandem", &mut script);
-    session.output.text(&String::from_utf8_lossy(&script))?;
+    let script = String::from_utf8_lossy(&script).into_owned();
+    session.output.show(&Completions { shell: args.shell.to_string(), script }, |it| it.script.clone())?;
     Ok(Exit::Done)
 }

@@ -3,9 +3,11 @@
 //! A running server does it itself. Where none runs (it was killed), the same stopping runs here, over what is on
 //! disk: see [`crate::roles::stop`].
 
+use serde::Serialize;
 use tandem_kit::api;
 use tandem_types::api::Reason;
 
+use crate::elsewhere;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::roles::stop;
@@ -27,7 +29,7 @@ pub(super) async fn run(_args: Args, session: &Session) -> Result<Exit, Failure>
     match asked {
         Ok(()) if session.global.server.is_some() => {
             session.output.note("the server is stopping");
-            return Ok(Exit::Done);
+            return told(session, "stopping");
         }
         Ok(()) => session.output.note("stopping"),
         Err(api::Error::Problem(problem)) => return Err(problem.into()),
@@ -36,5 +38,22 @@ pub(super) async fn run(_args: Args, session: &Session) -> Result<Exit, Failure>
     }
     stop::wait_or_stop(session).await?;
     session.output.note("everything is stopped");
+    // Whoever meant another installation should not go away believing it.
+    for other in elsewhere::running(&session.data()) {
+        session
+            .output
+            .note(format!("{other} goes on; `tandem down --data {}` stops it", other.data.display()));
+    }
+    told(session, "stopped")
+}
+
+/// What `--json` prints; a server at another address is not waited for, and is `stopping`.
+#[derive(Debug, Serialize)]
+struct Down {
+    state: &'static str,
+}
+
+fn told(session: &Session, state: &'static str) -> Result<Exit, Failure> {
+    session.output.show(&Down { state }, |_| String::new())?;
     Ok(Exit::Done)
 }

@@ -22,7 +22,7 @@ pub(crate) struct Global {
     /// [env: TANDEM_SERVER]
     #[arg(long, global = true, value_name = "ADDRESS")]
     pub(crate) server: Option<String>,
-    /// Data folder of the server on this machine [env: TANDEM_DATA]
+    /// Data folder of the server on this machine; typed, it wins over TANDEM_SERVER [env: TANDEM_DATA]
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
     /// Token for a server reached over TCP; kept in the environment, where other users cannot see it [env: TANDEM_TOKEN]
@@ -49,11 +49,18 @@ impl Global {
         let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
         let text = |name| variable(name).map(|value| value.to_string_lossy().into_owned());
         Self {
-            server: self.server.or_else(|| text(env::TANDEM_SERVER)),
+            server: self.server_of(text(env::TANDEM_SERVER)),
             data: self.data.or_else(|| variable(env::TANDEM_DATA).map(PathBuf::from)),
             token: self.token.or_else(|| text(env::TANDEM_TOKEN)),
             ..self
         }
+    }
+
+    /// The server, where `set` is what the environment says. A data folder that was typed names the server on it: a
+    /// variable that was set some time ago must not send `down` elsewhere.
+    pub(super) fn server_of(&self, set: Option<String>) -> Option<String> {
+        let set = set.filter(|_| self.data.is_none());
+        self.server.clone().or(set)
     }
 
     /// The environment to act on.

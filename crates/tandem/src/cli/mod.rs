@@ -1,8 +1,10 @@
 //! The command line: what can be typed, and which file answers for it.
 
 mod app;
+mod balancer;
 mod completions;
 mod config;
+mod confirm;
 mod deploy;
 mod down;
 mod global;
@@ -21,12 +23,14 @@ mod token;
 
 use clap::{Parser, Subcommand};
 
+use crate::elsewhere;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::roles;
 use crate::session::Session;
 
+pub(crate) use balancer::Args as BalancerArgs;
 pub(crate) use global::Global;
 
 const EXAMPLES: &str = "\
@@ -88,14 +92,13 @@ pub(crate) enum Command {
     /// Create, list, show and destroy apps
     #[command(subcommand)]
     App(app::Verb),
+    /// Forget a balancer that is gone for good
+    Balancer(balancer::Args),
     /// Create, list and revoke tokens for access over TCP
     #[command(subcommand)]
     Token(token::Verb),
     /// Print shell completions
     Completions(completions::Args),
-    /// Run a balancer (started by `tandem up`)
-    #[command(hide = true)]
-    Balancer(roles::balancer::Args),
     /// Run one instance or job (started by the runner)
     #[command(hide = true)]
     Shim(roles::shim::Args),
@@ -118,6 +121,7 @@ pub(crate) fn run(command: Command, global: Global, output: Output) -> Result<Ex
         .map_err(|e| Failure::chain("start the event loop", &e))?;
     let session = Session::new(global, output);
     let exit = runtime.block_on(Box::pin(dispatch(command, &session)));
+    let exit = exit.map_err(|failure| elsewhere::explain(failure, &session));
     runtime.shutdown_background();
     exit
 }
@@ -140,6 +144,7 @@ async fn dispatch(command: Command, session: &Session) -> Result<Exit, Failure> 
         Command::App(verb) => app::run(verb, session).await,
         Command::Token(verb) => token::run(verb, session).await,
         Command::Completions(args) => completions::run(&args, session),
+        Command::Balancer(balancer::Args { verb: Some(verb), .. }) => balancer::run(verb, session).await,
         Command::Up(_) | Command::Balancer(_) | Command::Shim(_) => unreachable!("roles start in main"),
     }
 }

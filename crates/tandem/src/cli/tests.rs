@@ -44,6 +44,27 @@ fn every_visible_verb_has_one_line_and_examples() {
 }
 
 #[test]
+fn a_balancer_is_removed_by_people_and_started_by_up() {
+    let cli = parse("tandem balancer remove edge --confirm edge").expect("it parses");
+    assert!(matches!(cli.command, Command::Balancer(args) if args.verb.is_some() && args.role.is_none()));
+    let line = "tandem balancer --name a --server unix:/s --state /x --http 127.0.0.1:0 --http [::1]:0";
+    let cli = parse(line).expect("it parses");
+    assert!(matches!(cli.command, Command::Balancer(args) if args.verb.is_none() && args.role.is_some()));
+    let help = parse("tandem balancer").expect_err("that says nothing").to_string();
+    assert!(help.contains("remove") && !help.contains("--state"), "{help}");
+}
+
+#[test]
+fn a_data_folder_that_was_typed_wins_over_a_server_that_was_set() {
+    let global = |line: &str| parse(line).expect("it parses").global;
+    let set = || Some("http://far:7070".to_owned());
+    assert_eq!(global("tandem ps").server_of(set()), set());
+    assert_eq!(global("tandem ps --data /x").server_of(set()), None);
+    let typed = global("tandem ps --data /x --server unix:/s").server_of(set());
+    assert_eq!(typed.as_deref(), Some("unix:/s"));
+}
+
+#[test]
 fn global_options_may_stand_behind_the_verb() {
     let cli = parse("tandem deploy --app shop --env staging -m why --no-wait --json").expect("it parses");
     assert_eq!(cli.global.app.as_ref().map(|app| app.as_str()), Some("shop"));

@@ -1,5 +1,6 @@
 //! `tandem token create|list|revoke`: access over TCP, for other machines and CI.
 
+use serde::Serialize;
 use tandem_types::api::{CreateToken, Token, TokenCreated};
 
 use crate::exit::Exit;
@@ -73,8 +74,16 @@ async fn list(session: &Session) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
+/// What `--json` prints of a token that is worth nothing any more.
+#[derive(Debug, Serialize)]
+struct Revoked<'a> {
+    name: &'a str,
+    state: &'static str,
+}
+
 async fn revoke(session: &Session, name: &str) -> Result<Exit, Failure> {
     let () = session.client()?.delete(&format!("/v1/tokens/{name}")).await?;
     session.output.note(format!("token {name} is revoked"));
+    session.output.show(&Revoked { name, state: "revoked" }, |_| String::new())?;
     Ok(Exit::Done)
 }

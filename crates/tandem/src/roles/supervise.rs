@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep};
 use super::balancer_process::{Running, Wanted};
 use super::up::machine;
 use crate::failure::{Failure, chain_of};
+use crate::port;
 
 /// First wait before a balancer that died is started again; doubles up to [`LONGEST_WAIT`].
 const FIRST_WAIT: Duration = Duration::from_millis(100);
@@ -135,10 +136,7 @@ fn with_known_ports(wanted: Vec<SocketAddr>, last: &[SocketAddr]) -> Vec<SocketA
 fn ensure_free(address: SocketAddr) -> Result<(), Failure> {
     let Err(error) = TcpListener::bind(address) else { return Ok(()) };
     Err(match error.kind() {
-        std::io::ErrorKind::AddrInUse => Failure::new(format!(
-            "the balancer cannot listen on {address}: the port is in use"
-        ))
-        .hint(format!("name another one with `--http {}:PORT`, or let port 0 pick one", bracketed(address))),
+        std::io::ErrorKind::AddrInUse => port::in_use("the balancer", "--http", address),
         std::io::ErrorKind::PermissionDenied => {
             Failure::new(format!("the balancer cannot listen on {address}: ports below 1024 need root"))
                 .hint("start `tandem up` as root, or name a port from 1024 on with --http")
@@ -153,11 +151,6 @@ fn ensure_free(address: SocketAddr) -> Result<(), Failure> {
         _ => Failure::chain(&format!("listen on {address}"), &error)
             .hint("name another address with `--http IP:PORT`"),
     })
-}
-
-fn bracketed(address: SocketAddr) -> String {
-    let text = address.to_string();
-    text.rsplit_once(':').map_or(text.clone(), |(ip, _)| ip.to_owned())
 }
 
 async fn keep_running(

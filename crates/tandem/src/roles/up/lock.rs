@@ -10,8 +10,18 @@ use crate::failure::{Failure, chain_of};
 
 /// Who holds the lock, for the message of whoever comes second. In the runtime folder: a reboot forgets it.
 #[derive(Debug, Serialize, Deserialize)]
-struct Holder {
-    pid: u32,
+pub(crate) struct Holder {
+    pub(crate) pid: u32,
+    /// Its data folder, for whoever looks for it elsewhere. A server of before this was told does not say.
+    #[serde(default)]
+    pub(crate) data: Option<PathBuf>,
+}
+
+impl Holder {
+    /// Where it stands in a runtime folder.
+    pub(crate) fn file(runtime: &Path) -> PathBuf {
+        runtime.join("up.json")
+    }
 }
 
 /// Takes the lock of a data folder; `folder` is how people named it.
@@ -22,14 +32,14 @@ struct Holder {
 pub(super) fn take(data: &DataDir, folder: &Path) -> Result<LockGuard, Failure> {
     let lock = files::lock_exclusive(&data.lock()).map_err(|e| Failure::chain("lock the data folder", &e))?;
     let Some(lock) = lock else { return Err(held(data, folder)) };
-    let holder = Holder { pid: std::process::id() };
-    files::write_json(&file(data), &holder, 0o600)
+    let holder = Holder { pid: std::process::id(), data: Some(data.root().to_owned()) };
+    files::write_json(&Holder::file(data.runtime()), &holder, 0o600)
         .map_err(|e| Failure::chain("note who holds the lock", &e))?;
     Ok(lock)
 }
 
 fn held(data: &DataDir, folder: &Path) -> Failure {
-    let holder = files::read_json::<Holder>(&file(data));
+    let holder = files::read_json::<Holder>(&Holder::file(data.runtime()));
     if let Err(error) = &holder {
         tracing::debug!("{}", chain_of(error));
     }
@@ -41,10 +51,6 @@ fn held(data: &DataDir, folder: &Path) -> Failure {
     Failure::new(format!("another `tandem up`{who} runs on the data folder {folder}")).hint(format!(
         "`tandem status --data {folder}` shows it, `tandem down --data {folder}` stops it, --data names another folder"
     ))
-}
-
-fn file(data: &DataDir) -> PathBuf {
-    data.runtime().join("up.json")
 }
 
 #[cfg(test)]

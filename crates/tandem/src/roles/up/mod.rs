@@ -19,6 +19,8 @@ use tandem_kit::files::LockGuard;
 use tandem_kit::logging::{self, LogOptions};
 use tandem_kit::paths::{self, DataDir};
 
+pub(crate) use lock::Holder;
+
 use super::supervise::{self, Supervisor};
 use crate::cli::Global;
 use crate::exit::Exit;

@@ -19,6 +19,7 @@ use tokio::net::{TcpListener, UnixListener};
 
 use super::machine;
 use crate::failure::{Failure, chain_of};
+use crate::port;
 
 /// Time that a step of a rollout, a request or an upload gets to come to its end.
 const END_LIMIT: Duration = Duration::from_secs(10);
@@ -122,8 +123,7 @@ fn explain(error: &BindError, api: SocketAddr) -> Failure {
     if let BindError::Tcp { .. } = error
         && error.is_in_use()
     {
-        return Failure::new(format!("the API cannot listen on {api}: the port is in use"))
-            .hint("name another one with `--api 127.0.0.1:PORT`, or let port 0 pick one");
+        return port::in_use("the API", "--api", api);
     }
     let failure = Failure::new(format!("failed to {}", chain_of(error)));
     match error {

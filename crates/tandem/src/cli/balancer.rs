@@ -1,0 +1,102 @@
+//! `tandem balancer remove`: forgets a balancer that is gone for good. `tandem balancer` with its own options is the role,
+//! which `tandem up` starts.
+
+use serde::Serialize;
+use tandem_types::BalancerId;
+use tandem_types::api::Status;
+
+use super::confirm::{Deed, confirm};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::roles;
+use crate::session::Session;
+
+/// Arguments of `balancer`: a verb, or those of the role.
+#[derive(Debug, clap::Args)]
+#[group(id = "balancer")]
+#[command(
+    subcommand_negates_reqs = true,
+    args_conflicts_with_subcommands = true,
+    arg_required_else_help = true,
+    override_usage = "tandem balancer <COMMAND>",
+    mut_args(|arg| arg.hide(true))
+)]
+pub(crate) struct Args {
+    /// What to do with one
+    #[command(subcommand)]
+    pub(crate) verb: Option<Verb>,
+    /// Being one.
+    #[command(flatten)]
+    pub(crate) role: Option<roles::balancer::Args>,
+}
+
+/// Verbs of `balancer`.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Verb {
+    /// Forget a balancer that is gone for good
+    #[command(after_help = "\
+A balancer that does not report may still serve the routes it had, so nothing they lead to is
+stopped. Once its process or machine is gone for good, remove it: rollouts wait for it no longer,
+and old instances are stopped. `tandem status` lists balancers; one that starts again comes back by
+itself.
+
+Example:
+  tandem balancer remove edge-2 --confirm edge-2")]
+    Remove {
+        /// Its name
+        name: BalancerId,
+        /// The name once more, instead of being asked
+        #[arg(long, value_name = "NAME")]
+        confirm: Option<String>,
+    },
+}
+
+pub(super) async fn run(verb: Verb, session: &Session) -> Result<Exit, Failure> {
+    match verb {
+        Verb::Remove { name, confirm } => remove(session, &name, confirm).await,
+    }
+}
+
+/// What `--json` prints; fields are named as in `status`.
+#[derive(Debug, Serialize)]
+struct Removed<'a> {
+    balancer: &'a BalancerId,
+    state: &'static str,
+}
+
+async fn remove(session: &Session, name: &BalancerId, said: Option<String>) -> Result<Exit, Failure> {
+    let status: Status = session.client()?.get("/v1/status").await?;
+    ensure_gone(&status, name)?;
+    let deed = Deed {
+        name: name.as_str(),
+        warning: format!("If {name} still runs, it serves its old routes to instances that are stopped now."),
+        refusal: format!("the balancer {name} was not removed"),
+        verb: "balancer remove",
+    };
+    confirm(session, &deed, said)?;
+    let () = session.client()?.delete(&format!("/v1/balancers/{name}")).await?;
+    session.output.note(format!("the balancer {name} is removed"));
+    session.output.show(&Removed { balancer: name, state: "removed" }, |_| String::new())?;
+    Ok(Exit::Done)
+}
+
+/// One that reports would be back in a second, and what it routes to must not be stopped.
+fn ensure_gone(status: &Status, name: &BalancerId) -> Result<(), Failure> {
+    let found = status.balancers.iter().find(|balancer| balancer.status.balancer == *name);
+    match found {
+        None => {
+            let names: Vec<_> = status.balancers.iter().map(|b| b.status.balancer.as_str()).collect();
+            let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+            Err(Failure::new(format!("there is no balancer {name}"))
+                .detail(format!("balancers that the server knows: {known}"))
+                .hint("`tandem status` lists them")
+                .code("balancer_not_found"))
+        }
+        Some(balancer) if balancer.live => {
+            Err(Failure::new(format!("the balancer {name} was not removed: it runs and reports"))
+                .hint(format!("stop its process first, then type `tandem balancer remove {name}` again"))
+                .code("balancer_live"))
+        }
+        Some(_) => Ok(()),
+    }
+}
