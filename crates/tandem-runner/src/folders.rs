@@ -6,6 +6,7 @@
 //!   instances/<id>/   instance.json, the shim's spec.json and exit.json, home/
 //!   jobs/<id>/        job.json, outcome.json, `started`, the shim's files, home/
 //!   logs/<app>.<env>/<id>/   source.json and chunks; outlives its instance
+//!   volumes.json      volumes that were made
 //! DATA/volumes/<app>.<env>/<name>/
 //! ```
 
@@ -16,13 +17,15 @@ use tandem_kit::paths::DataDir;
 use tandem_types::{Digest, InstanceId, JobId};
 
 use crate::intent::Place;
+use crate::volumes::Volumes;
 
 /// Paths below the data folder.
 #[derive(Debug, Clone)]
 pub(crate) struct Folders {
     root: PathBuf,
-    volumes: PathBuf,
     sockets: PathBuf,
+    /// The apps' own folders.
+    pub(crate) volumes: Volumes,
     /// Parent of all control groups, relative to the root of each hierarchy.
     pub(crate) cgroup_parent: String,
 }
@@ -61,16 +64,16 @@ impl Folders {
     /// Makes the folders that are missing.
     ///
     /// # Errors
-    /// The disk refuses.
+    /// The disk refuses, or what is noted of volumes cannot be read.
     pub(crate) fn open(data: &DataDir) -> Result<Self, files::Error> {
+        let root = data.runner();
+        files::ensure_dir(&root, 0o700)?;
         let folders = Self {
-            root: data.runner(),
-            volumes: data.volumes(),
+            volumes: Volumes::open(data.volumes(), root.join("volumes.json"))?,
+            root,
             sockets: data.shim_sockets(),
             cgroup_parent: data.cgroup_name(),
         };
-        files::ensure_dir(&folders.root, 0o700)?;
-        files::ensure_dir(&folders.volumes, 0o700)?;
         for name in ["cache", "trees", "instances", "jobs", "logs"] {
             files::ensure_dir(&folders.root.join(name), 0o700)?;
         }
@@ -138,11 +141,6 @@ impl Folders {
     /// Log of an instance or job.
     pub(crate) fn log(&self, place: &Place, unit: Unit) -> PathBuf {
         self.logs_of(place).join(unit.to_string())
-    }
-
-    /// Folder of an environment's volumes.
-    pub(crate) fn volumes_of(&self, place: &Place) -> PathBuf {
-        self.volumes.join(place.to_string())
     }
 }
 

@@ -33,5 +33,6 @@ mod tail;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod volumes;
 
 pub use runner::{Config, EndMode, Error, Runner};

@@ -1,10 +1,8 @@
 //! From an intent to what a shim is given: mounts, volumes, limits, environment.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::{MetadataExt as _, chown};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use nix::unistd::Uid;
 use tandem_kit::files;
 use tandem_sandbox::shim::ShimSpec;
 use tandem_sandbox::{Limits, Mount, Network, Spec, User, logs};
@@ -14,6 +12,7 @@ use tandem_types::{Span, Timestamp};
 use crate::context::Context;
 use crate::folders::Unit;
 use crate::intent::Place;
+use crate::volumes;
 
 /// The file that a shim reads; written by `tandem_sandbox::shim::launch`.
 const NAME: &str = "spec.json";
@@ -48,25 +47,18 @@ pub(crate) struct Process<'a> {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// The folder of a volume.
-    #[error("prepare the volume {name}")]
-    Volume {
-        /// Its name.
-        name: String,
-        /// What the system said.
-        #[source]
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Volume(#[from] volumes::Error),
 }
 
-/// Describes a process; makes the folders of its volumes and gives them to its user.
+/// Describes a process; the folders of its volumes are ready on return.
 pub(crate) fn compose(context: &Context, process: Process<'_>) -> Result<ShimSpec, Error> {
     let folders = &context.folders;
     let trees = process.build.subtrees.iter();
     let mut mounts: Vec<Mount> =
         trees.map(|subtree| Mount::read_only(folders.tree(&subtree.tree), &subtree.mount)).collect();
     for (name, target) in &process.build.volumes {
-        let source = volume(&folders.volumes_of(process.place), name, process.uid)
-            .map_err(|source| Error::Volume { name: name.clone(), source })?;
+        let source = folders.volumes.ready(process.place, name, process.uid, context.clock.now())?;
         mounts.push(Mount::writable(source, target));
     }
     let sandbox = Spec {
@@ -114,36 +106,9 @@ pub(crate) fn between(from: Timestamp, to: Timestamp) -> Span {
     Span::millis(u64::try_from(to.as_millisecond() - from.as_millisecond()).unwrap_or(0))
 }
 
-/// The folder of a volume. Its content is the app's; only the folder itself is given to the user, once.
-fn volume(parent: &Path, name: &str, uid: u32) -> std::io::Result<PathBuf> {
-    let path = parent.join(name);
-    if !path.is_dir() {
-        files::ensure_dir(parent, 0o700)?;
-        files::ensure_dir(&path, 0o700)?;
-    }
-    if Uid::effective().is_root() && std::fs::symlink_metadata(&path)?.uid() != uid {
-        chown(&path, Some(uid), Some(uid))?;
-    }
-    Ok(path)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_volume_is_made_once_and_given_to_its_user() {
-        let folder = tempfile::tempdir().expect("there is room");
-        let parent = folder.path().join("guestbook.production");
-        let path = volume(&parent, "data", 70_000).expect("the disk has room");
-        std::fs::File::create(path.join("db.sqlite3")).expect("the disk has room");
-        assert_eq!(volume(&parent, "data", 70_000).expect("it is there"), path);
-        assert!(path.join("db.sqlite3").exists());
-        if Uid::effective().is_root() {
-            assert_eq!(std::fs::metadata(&path).expect("it is there").uid(), 70_000);
-            assert_eq!(std::fs::metadata(path.join("db.sqlite3")).expect("it is there").uid(), 0);
-        }
-    }
 
     #[test]
     fn a_clock_that_was_set_back_counts_as_no_time() {

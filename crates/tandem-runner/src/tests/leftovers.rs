@@ -2,7 +2,7 @@
 
 use tandem_kit::files;
 use tandem_types::assignment::Assignment;
-use tandem_types::instance::InstanceState;
+use tandem_types::instance::{InstanceObservation, InstanceState};
 
 use super::scene::Scene;
 use crate::folders::Unit;
@@ -69,4 +69,21 @@ async fn without_a_server_only_what_may_run_twice_is_started_again() {
     assert_eq!(scene.lines("starts"), 1, "a singleton waits for the server's word");
     scene.server.come_back().await;
     scene.eventually("the singleton", || scene.lines("starts") == 2).await;
+}
+
+#[tokio::test]
+async fn an_instance_whose_volume_is_gone_is_not_started_before_a_person_has_spoken() {
+    let (mut scene, _) = worker(WORK, false).await;
+    scene.kill().await;
+    scene.kill_shim(Unit::Instance(tandem_types::InstanceId(1))).await;
+    let volume = scene.volume("");
+    std::fs::remove_dir_all(&volume).expect("it is ours");
+    scene.start();
+    let told =
+        |line: &InstanceObservation| line.detail.as_ref().is_some_and(|told| told.contains("mkdir -p"));
+    let line = scene.line(1, "the reason", told).await;
+    assert_eq!((line.state, volume.exists()), (InstanceState::Crashed, false));
+    std::fs::create_dir(&volume).expect("there is room");
+    scene.state(1, InstanceState::Ready).await;
+    assert_eq!(scene.lines("starts"), 1);
 }
