@@ -100,6 +100,9 @@ fn problems(
             "instances on {name} are plain processes, not kept apart: run as root with bubblewrap"
         ));
     }
+    for (name, report) in world::hosts(mirror) {
+        problems.extend(report.value.isolation_gaps.iter().map(|gap| format!("instances on {name}: {gap}")));
+    }
     problems
 }
 

@@ -56,6 +56,8 @@ pub(crate) struct Sheet {
     pub(crate) jobs: BTreeMap<JobId, JobObservation>,
     /// Highest fence obeyed.
     pub(crate) fence: Fence,
+    /// Why packet rules do not keep instances apart.
+    pub(crate) no_packet_rules: Option<String>,
 }
 
 impl Sheet {
@@ -75,6 +77,7 @@ impl Sheet {
             started: host.started,
             api: host.api.clone(),
             isolation: host.isolation,
+            isolation_gaps: self.no_packet_rules.iter().cloned().collect(),
             staged: staged.map(|key| StagedBuild { app: key.app.clone(), build: key.number }).collect(),
             stage_failures: failures.map(failure).collect(),
             instances: self.instances.values().cloned().collect(),
@@ -154,6 +157,15 @@ impl Board {
             sheet.superseded = superseded;
             differs
         });
+    }
+
+    /// Writes why packet rules do not keep instances apart; none where they do. True when that is news.
+    pub(crate) fn put_packet_rules(&self, problem: Option<String>) -> bool {
+        self.0.send_if_modified(|sheet| {
+            let differs = sheet.no_packet_rules != problem;
+            sheet.no_packet_rules = problem;
+            differs
+        })
     }
 
     fn edit(&self, edit: impl FnOnce(&mut Sheet) -> bool) {

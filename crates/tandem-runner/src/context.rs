@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use crate::board::Board;
 use crate::folders::Folders;
 use crate::ledger::Ledger;
+use crate::packet_rules::PacketRules;
 
 /// Handles on everything an actor needs.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub(crate) struct Context {
     pub(crate) ledger: Ledger,
     /// What is.
     pub(crate) board: Board,
+    /// Who may reach which port.
+    pub(crate) packet_rules: PacketRules,
     /// The server.
     pub(crate) client: Client,
     /// The program that is a shim when called `tandem shim DIR`.

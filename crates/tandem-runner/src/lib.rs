@@ -19,6 +19,7 @@ mod job;
 mod ledger;
 mod logs;
 mod order;
+mod packet_rules;
 mod plan;
 mod ports;
 mod probe;

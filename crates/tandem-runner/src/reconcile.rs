@@ -165,6 +165,7 @@ impl Reconciler {
         if tokio::time::timeout(limit, ended).await.is_err() {
             tracing::error!("not everything ended within {limit:?}; the next start finds what is left");
         }
+        self.context.packet_rules.remove().await;
         let parent = self.context.folders.cgroup_parent.clone();
         tasks::blocking("cgroup-remove", move || cgroup::remove_parent(&parent)).await;
     }

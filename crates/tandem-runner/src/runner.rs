@@ -1,5 +1,6 @@
 //! The runner as a whole: built from its configuration, run until the drain.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use tandem_kit::drain::{self, Drain, Trigger};
 use tandem_kit::paths::DataDir;
 use tandem_kit::tasks::{self, Kind, Tasks};
 use tandem_kit::{files, http};
+use tandem_sandbox::packet_rules::Tables;
 use tandem_types::instance::Address;
 use tandem_types::{HostName, Span, defaults, keys};
 use tokio::net::UnixListener;
@@ -22,6 +24,7 @@ use crate::folders::Folders;
 use crate::host::{self, Host};
 use crate::ledger::Ledger;
 use crate::logs::{Shelf, trim};
+use crate::packet_rules::PacketRules;
 use crate::reconcile::{Outlets, Reconciler};
 use crate::stage::{Needs, Stager};
 use crate::{api, report};
@@ -40,6 +43,8 @@ pub struct Config {
     pub server: Server,
     /// The program that is a shim when called `<binary> shim DIR`.
     pub binary: PathBuf,
+    /// TCP ports of Tandem's own on this host that no app may reach over loopback, such as the API's.
+    pub closed_ports: BTreeSet<u16>,
     /// What the drain means for the instances; read when it comes.
     pub end: watch::Receiver<EndMode>,
     /// Wall and monotonic time.
@@ -118,11 +123,14 @@ impl Runner {
             isolation,
         };
         let (alone, alone_seen) = watch::channel(false);
+        let board = Board::default();
+        let (tables, closed) = (Tables::of(&config.data), config.closed_ports);
         let context = Arc::new(Context {
+            packet_rules: PacketRules::new(tables, board.clone(), isolation, closed),
             clock: config.clock,
             folders,
             ledger,
-            board: Board::default(),
+            board,
             client: Client::new(config.server),
             binary: config.binary,
             isolation,
@@ -154,6 +162,8 @@ impl Runner {
             report::report(Arc::clone(&shared), host.clone(), connected.clone())
         });
         tasks.spawn("runner-api", Kind::Helper, api::serve(listener, Shelf::of(&context), tasks.clone()));
+        let rules = context.packet_rules.clone();
+        tasks.spawn_restarting("packet-rules", move || rules.clone().keep());
         tasks.spawn_restarting("log-trim", move || {
             trim::keep_small(context.folders.clone(), context.board.clone())
         });

@@ -7,6 +7,7 @@ mod instances;
 mod jobs;
 mod leftovers;
 mod logs;
+mod loopback;
 mod scene;
 mod server;
 mod shim;

@@ -43,6 +43,9 @@ pub struct HostObservation {
     pub api: Address,
     /// How instances are kept apart: `sandbox`, or `plain` where root or bubblewrap is missing.
     pub isolation: Isolation,
+    /// Where instances are kept apart less than they could be, for people; what to type stands with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub isolation_gaps: Vec<String>,
     /// Builds whose trees are checked out, per app.
     pub staged: Vec<StagedBuild>,
     /// Builds that could not be staged.

@@ -167,6 +167,7 @@ mod tests {
             started: tandem_types::Timestamp::UNIX_EPOCH,
             api: Address::Unix("/run/runner.sock".into()),
             isolation: Isolation::Plain,
+            isolation_gaps: Vec::new(),
             staged: Vec::new(),
             stage_failures: Vec::new(),
             instances: instances.iter().map(observed).collect(),

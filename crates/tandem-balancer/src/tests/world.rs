@@ -220,6 +220,7 @@ fn observation(places: &[(u64, Address)]) -> HostObservation {
         started: Timestamp::UNIX_EPOCH,
         api: Address::Unix("/run/runner.sock".into()),
         isolation: Isolation::Plain,
+        isolation_gaps: Vec::new(),
         staged: Vec::new(),
         stage_failures: Vec::new(),
         instances: places.iter().map(instance).collect(),

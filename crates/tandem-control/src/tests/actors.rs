@@ -54,6 +54,7 @@ impl Host {
             started: Timestamp::UNIX_EPOCH,
             api: Address::Unix(api.to_owned()),
             isolation: Isolation::Sandbox,
+            isolation_gaps: Vec::new(),
             staged: Vec::new(),
             stage_failures: Vec::new(),
             instances: Vec::new(),

@@ -35,6 +35,7 @@ impl Actor {
         };
         self.record.passed = false;
         self.keep_record();
+        self.guard_port().await;
         match launch(&self.context.binary, &self.folder, &spec).await {
             Ok(shim) => self.launched(shim).await,
             Err(error @ LaunchError::NotStarted { .. }) => self.not_started(chain(&error)).await,
@@ -42,6 +43,13 @@ impl Actor {
                 self.warn("the start is uncertain", &error);
                 Phase::Find
             }
+        }
+    }
+
+    /// Before it runs: nobody else should get to its port first.
+    pub(super) async fn guard_port(&self) {
+        if let Some(port) = self.port {
+            self.context.packet_rules.guard(self.id(), port, self.record.intent.uid).await;
         }
     }
 

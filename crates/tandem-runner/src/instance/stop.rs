@@ -61,6 +61,7 @@ impl Actor {
         let (folder, socket) = (self.folder.clone(), self.context.folders.socket(self.unit()));
         tasks::blocking("instance-remove", move || crate::removal::remove(&folder, &socket)).await;
         self.context.ledger.take_back(self.id());
+        self.context.packet_rules.release(self.id()).await;
         self.context.board.drop_instance(self.id());
     }
 }

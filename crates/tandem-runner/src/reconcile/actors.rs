@@ -51,6 +51,7 @@ impl Actors {
     /// Gives everything that an earlier process left an actor, which looks at it before this returns.
     pub(super) async fn adopt(&mut self) {
         let found = strays::records(&self.context.folders);
+        self.context.packet_rules.start(strays::ports(&self.context.folders, &found)).await;
         let instances = found.instances.into_iter().map(|record| {
             let order = unconfirmed(record.intent.clone());
             let (sender, orders) = Orders::channel(order);

@@ -1,18 +1,18 @@
 //! What an earlier process left on the disk and in the kernel, with or without a record.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use nix::sys::signal::Signal;
 use tandem_kit::{files, tasks};
 use tandem_sandbox::cgroup::{self, Group};
 use tandem_sandbox::shim::{Adopted, adopt};
-use tandem_types::defaults;
+use tandem_types::{InstanceId, defaults};
 
 use crate::folders::{Folders, Unit};
 use crate::instance::Record;
 use crate::intent::JobIntent;
-use crate::{job, removal};
+use crate::{job, removal, spec};
 
 /// What may have been anything gets the time of a worker to end.
 const STOP_TIMEOUT: tandem_types::Span = defaults::WORKER_STOP_TIMEOUT;
@@ -36,6 +36,16 @@ pub(super) fn records(folders: &Folders) -> Found {
         found.jobs.extend(readable(unit, job::read_intent(&folders.unit(unit))));
     }
     found
+}
+
+/// Ports of instances that may run, with the users they run as.
+pub(super) fn ports(folders: &Folders, found: &Found) -> BTreeMap<InstanceId, (u16, u32)> {
+    let port = |record: &Record| {
+        let id = record.intent.instance.id;
+        let port = spec::cached_port(&folders.unit(Unit::Instance(id)))?;
+        Some((id, (port, record.intent.uid)))
+    };
+    found.instances.iter().filter_map(port).collect()
 }
 
 fn readable<T>(unit: Unit, record: Result<Option<T>, files::Error>) -> Option<T> {

@@ -1,5 +1,6 @@
 //! A host with a runner on it: its folder, its server, and the runner that can be killed and started again.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use tandem_kit::drain::{self, Trigger};
 use tandem_kit::paths::DataDir;
 use tandem_kit::tasks;
 use tandem_sandbox::cgroup::{self, Group};
+use tandem_sandbox::packet_rules::Tables;
 use tandem_sandbox::shim::{Adopted, adopt};
 use tandem_types::assignment::{AssignedBuild, Assignment};
 use tandem_types::build::Subtree;
@@ -45,6 +47,8 @@ pub(super) struct Scene {
     runner: Option<Process>,
     /// What instances have to pass their gate.
     pub(super) budget: Span,
+    /// Ports of Tandem's own.
+    pub(super) closed_ports: BTreeSet<u16>,
     end: watch::Sender<EndMode>,
 }
 
@@ -60,6 +64,7 @@ impl Scene {
             server,
             runner: None,
             budget: defaults::READINESS_BUDGET,
+            closed_ports: BTreeSet::new(),
             end: watch::Sender::new(EndMode::Leave),
         }
     }
@@ -71,6 +76,7 @@ impl Scene {
             data: self.data.clone(),
             server: Server::Unix(self.server.socket.clone()),
             binary: shim::program(self.folder.path()),
+            closed_ports: self.closed_ports.clone(),
             end: self.end.subscribe(),
             clock: Clock::system(),
         };
@@ -256,4 +262,5 @@ async fn sweep(data: &DataDir) {
         let _ = Group::open(&data.cgroup_name(), &name).sweep().await;
     }
     cgroup::remove_parent(&data.cgroup_name());
+    let _ = Tables::of(data).remove().await;
 }

@@ -5,6 +5,7 @@
 //! could stop them then; this does what the server would: it takes the lock, runs a runner that only stops, and ends
 //! the balancer last.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -37,7 +38,7 @@ pub(crate) async fn wait_or_stop(session: &Session) -> Result<(), Failure> {
     let _lock = wait_for_lock(&open(&folder)?).await?;
     // Anew: the server that held the lock has removed the runtime folder.
     let data = open(&folder)?;
-    let runner = Runner::start(&data, Server::Unix(data.api_socket()), &session.clock).await?;
+    let runner = Runner::start(&data, Server::Unix(data.api_socket()), (BTreeSet::new(), &session.clock)).await?;
     runner.stop_all().await;
     supervise::stop(&data).await;
     data.remove_runtime().map_err(|error| Failure::new(format!("failed to {}", chain_of(&error))))

@@ -116,6 +116,7 @@ impl Runner {
             started: Timestamp::UNIX_EPOCH,
             api: Address::Unix("/runner.sock".into()),
             isolation: Isolation::Sandbox,
+            isolation_gaps: Vec::new(),
             staged: self.staged.iter().map(|b| StagedBuild { app: app.clone(), build: *b }).collect(),
             stage_failures: Vec::new(),
             instances: self.instances.values().map(|real| observation(real, assignment)).collect(),

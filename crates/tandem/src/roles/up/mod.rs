@@ -145,7 +145,8 @@ async fn start(args: &Args, folder: &std::path::Path, data: DataDir) -> Result<P
     let balancer = supervise::prepare(&data, &address, args.http()).await?;
     let server = Server::start(&data, args.api, &clock).await?;
     let client = Client::new(address.clone());
-    let runner = match Runner::start(&data, address, &clock).await {
+    let closed_ports = [server.api_address().port()].into();
+    let runner = match Runner::start(&data, address, (closed_ports, &clock)).await {
         Ok(runner) => runner,
         Err(failure) => {
             server.end().await;

@@ -1,5 +1,6 @@
 //! The runner inside `tandem up`: it knows the API's socket and the data folder, nothing else of this process.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tandem_kit::api::Server;
@@ -27,11 +28,11 @@ pub(in crate::roles) struct Runner {
 }
 
 impl Runner {
-    /// Takes over what runs on this host and goes on by what the server says.
+    /// Takes over what runs on this host and goes on by what the server says. Apps do not get to the closed ports.
     pub(in crate::roles) async fn start(
         data: &DataDir,
         server: Server,
-        clock: &Clock,
+        (closed_ports, clock): (BTreeSet<u16>, &Clock),
     ) -> Result<Self, Failure> {
         // Not its path: the file may be replaced or gone by the time the next shim starts.
         let binary = std::path::PathBuf::from("/proc/self/exe");
@@ -41,6 +42,7 @@ impl Runner {
             data: data.clone(),
             server,
             binary,
+            closed_ports,
             end: end_mode,
             clock: clock.clone(),
         };

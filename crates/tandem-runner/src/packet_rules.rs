@@ -1,0 +1,147 @@
+//! Keeps apps of this host away from each other's ports and from Tandem's own, by packet rules.
+//!
+//! What should be lies here as a map of instances; every change writes the whole into the kernel, so that a rule never
+//! outlives a crash, and again every minute, since a firewall that is loaded anew drops what others wrote. Changes that
+//! come together are written together. A host without nft goes on without rules and reports that.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tandem_sandbox::packet_rules::{Error, Guarded, Tables};
+use tandem_types::InstanceId;
+use tandem_types::instance::Isolation;
+
+use crate::board::Board;
+use crate::chain::chain;
+
+/// How long a host may be without rules after somebody loaded a firewall of theirs.
+const AGAIN: Duration = Duration::from_secs(60);
+
+/// Handle on the rules, cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct PacketRules(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    tables: Tables,
+    board: Board,
+    /// False where all processes have one user anyway: no rule could tell them apart.
+    active: bool,
+    closed: BTreeSet<u16>,
+    wanted: Mutex<Wanted>,
+    /// Held while nft runs.
+    written: tokio::sync::Mutex<Written>,
+}
+
+#[derive(Debug, Default)]
+struct Wanted {
+    instances: BTreeMap<InstanceId, (u16, u32)>,
+    /// Counts the changes.
+    change: u64,
+}
+
+#[derive(Debug, Default)]
+struct Written {
+    /// The last change that was written, or tried.
+    change: u64,
+    /// Everything has ended and the tables are gone.
+    removed: bool,
+}
+
+impl PacketRules {
+    /// Rules that close these ports to all apps; nothing is written yet.
+    pub(crate) fn new(tables: Tables, board: Board, isolation: Isolation, closed: BTreeSet<u16>) -> Self {
+        let active = isolation == Isolation::Sandbox;
+        let (wanted, written) = (Mutex::default(), tokio::sync::Mutex::default());
+        Self(Arc::new(Inner { tables, board, active, closed, wanted, written }))
+    }
+
+    /// Writes the rules for what an earlier process left running, in place of those it wrote.
+    pub(crate) async fn start(&self, instances: BTreeMap<InstanceId, (u16, u32)>) {
+        self.change(|wanted| {
+            wanted.instances = instances;
+            true
+        })
+        .await;
+    }
+
+    /// Leaves a port to the user of its instance alone. On return the rule is in the kernel, if there can be one.
+    pub(crate) async fn guard(&self, instance: InstanceId, port: u16, uid: u32) {
+        self.change(|wanted| wanted.instances.insert(instance, (port, uid)) != Some((port, uid))).await;
+    }
+
+    /// Opens the port of an instance that is no more.
+    pub(crate) async fn release(&self, instance: InstanceId) {
+        self.change(|wanted| wanted.instances.remove(&instance).is_some()).await;
+    }
+
+    /// Removes all rules of this data folder, for good: nothing runs any more.
+    pub(crate) async fn remove(&self) {
+        if !self.0.active {
+            return;
+        }
+        let mut written = self.0.written.lock().await;
+        written.removed = true;
+        match self.0.tables.remove().await {
+            Ok(()) | Err(Error::Missing) => {}
+            Err(error) => tracing::warn!("could not remove the packet rules: {}", chain(&error)),
+        }
+    }
+
+    /// Writes the rules again and again.
+    pub(crate) async fn keep(self) {
+        loop {
+            tokio::time::sleep(AGAIN).await;
+            self.change(|_| true).await;
+        }
+    }
+
+    /// Writes what is wanted, unless the edit changes nothing (false) and that was written already, or tried.
+    async fn change(&self, edit: impl FnOnce(&mut Wanted) -> bool) {
+        if !self.0.active {
+            return;
+        }
+        let change = {
+            let mut wanted = self.wanted();
+            if edit(&mut wanted) {
+                wanted.change += 1;
+            }
+            wanted.change
+        };
+        let mut written = self.0.written.lock().await;
+        if written.change >= change || written.removed {
+            return;
+        }
+        let (guarded, latest) = self.guarded();
+        let result = self.0.tables.guard_instances(&guarded).await;
+        written.change = latest;
+        self.tell(result);
+    }
+
+    fn guarded(&self) -> (Guarded, u64) {
+        let wanted = self.wanted();
+        let mut owned: BTreeMap<u16, BTreeSet<u32>> = BTreeMap::new();
+        for (port, uid) in wanted.instances.values() {
+            owned.entry(*port).or_default().insert(*uid);
+        }
+        (Guarded { closed: self.0.closed.clone(), owned }, wanted.change)
+    }
+
+    /// Once per problem: an installation without nft would fill its log otherwise.
+    fn tell(&self, result: Result<(), Error>) {
+        let problem = result.err().map(|error| {
+            format!("each app reaches other apps' ports and Tandem's API on the loopback: {}", chain(&error))
+        });
+        if self.0.board.put_packet_rules(problem.clone()) {
+            match problem {
+                Some(problem) => tracing::warn!("NO PACKET RULES: {problem}"),
+                None => tracing::info!("packet rules keep apps away from each other's ports"),
+            }
+        }
+    }
+
+    fn wanted(&self) -> MutexGuard<'_, Wanted> {
+        self.0.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
