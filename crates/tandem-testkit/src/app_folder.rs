@@ -33,6 +33,19 @@ impl AppFolder {
         Self::copy_of(&repository().join("crates/tandem-testkit/fixtures").join(name))
     }
 
+    /// A copy of `examples/guestbook` somewhere below `parent`, for whoever cleans that up as a whole.
+    ///
+    /// # Panics
+    ///
+    /// Where it cannot be copied.
+    #[must_use]
+    pub fn guestbook_in(parent: &Path) -> Self {
+        let source = repository().join("examples/guestbook");
+        let folder = Self::empty_in(tempfile::tempdir_in(parent), "guestbook");
+        copy(&source, &folder.path);
+        folder
+    }
+
     /// An app with nothing in it.
     ///
     /// # Panics
@@ -40,7 +53,11 @@ impl AppFolder {
     /// Where the temporary folder takes no files.
     #[must_use]
     pub fn empty(name: &str) -> Self {
-        let folder = tempfile::tempdir().expect("the temporary folder takes files");
+        Self::empty_in(tempfile::tempdir(), name)
+    }
+
+    fn empty_in(folder: std::io::Result<TempDir>, name: &str) -> Self {
+        let folder = folder.expect("the temporary folder takes files");
         let path = folder.path().join(name);
         fs::create_dir(&path).expect("the folder is new");
         Self { _folder: folder, path }

@@ -136,7 +136,9 @@ impl Installation {
     /// A verb of the binary for this installation, not started yet.
     #[must_use]
     pub fn program<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Program {
-        self.at_home(Program::new(&self.setting.binary).arguments(arguments))
+        let program = self.at_home(Program::new(&self.setting.binary).arguments(arguments));
+        // What the command line remembers of sources goes with the installation, not into somebody's home.
+        program.set(env::XDG_CACHE_HOME, self.folder.path().join("client"))
     }
 
     fn at_home(&self, program: Program) -> Program {
@@ -231,6 +233,11 @@ impl Installation {
         }
         self.expect_nothing_left();
         self.keep_tools();
+        self.finished = true;
+    }
+
+    /// Ends everything at once and proves nothing, because something else has failed already.
+    pub fn abandon(mut self) {
         self.finished = true;
     }
 

@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
 use tandem_kit::paths::DataDir;
 
 use crate::wait::{PATIENCE, within};
 
-/// Where one installation could have left something.
-#[derive(Debug, Clone)]
+/// Where one installation could have left something. Whoever may be killed writes it down, for who cleans up then.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Traces {
     data: PathBuf,
     runtime: PathBuf,

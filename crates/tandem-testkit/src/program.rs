@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -110,13 +110,24 @@ impl Program {
     ///
     /// Where it cannot be started, or does not end in time.
     #[must_use]
-    pub fn run(mut self) -> Outcome {
+    pub fn run(self) -> Outcome {
+        self.run_noted(|_| ())
+    }
+
+    /// Runs it to its end; `note` is told its process id as soon as it runs. It leads a process group of that id.
+    ///
+    /// # Panics
+    ///
+    /// Where it cannot be started, or does not end in time.
+    #[must_use]
+    pub fn run_noted(mut self, note: impl FnOnce(Pid)) -> Outcome {
         let line = self.line();
         // Files, not pipes: whoever runs the program waits for its end, and a full pipe would never let it come.
         let (stdout, stderr) = (scratch(), scratch());
         self.command.stdout(duplicate(&stdout)).stderr(duplicate(&stderr));
         let limit = self.limit;
         let mut running = self.start();
+        note(running.id());
         let status = within(limit, || running.ended());
         let (stdout, stderr) = (read_back(stdout), read_back(stderr));
         let Some(status) = status else {
@@ -210,6 +221,16 @@ impl Running {
         Pid::from_raw(self.child.id().cast_signed())
     }
 
+    /// Ends its standard input that [`Program::hold_input`] held open, with a line before.
+    ///
+    /// # Errors
+    ///
+    /// It has ended, or its input was not held.
+    pub fn let_go(&mut self) -> io::Result<()> {
+        let mut input = self.child.stdin.take().ok_or(io::ErrorKind::NotFound)?;
+        input.write_all(b"\n")
+    }
+
     /// How it ended, where it has.
     ///
     /// # Panics
@@ -282,6 +303,15 @@ mod tests {
     fn json_is_read_from_the_last_line_or_from_the_whole() {
         assert_eq!(shell("echo log; echo '{\"a\": 1}'").run().json()["a"], 1);
         assert_eq!(shell("printf '[\\n1\\n]\\n'").run().json()[0], 1);
+    }
+
+    #[test]
+    fn a_program_that_waits_for_a_line_gets_one_and_no_second() {
+        let mut running = shell("read -r first && ! read -r second").hold_input().start();
+        assert!(running.ended().is_none());
+        running.let_go().unwrap();
+        assert!(running.wait(LIMIT).success());
+        assert!(running.let_go().is_err(), "its input has ended");
     }
 
     #[test]

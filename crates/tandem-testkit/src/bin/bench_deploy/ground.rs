@@ -9,28 +9,57 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use nix::sys::statvfs::statvfs;
 use nix::unistd::{Uid, syncfs};
-use tandem_testkit::app_folder::repository;
 use tandem_testkit::program::Program;
+
+use crate::cleaning::BenchFolder;
+use crate::machine;
+use crate::record::Record;
 
 /// Largest size of the file system; the file behind it is sparse.
 const DISK_BYTES: u64 = 8 << 30;
 
-/// The folder and the group, removed when dropped.
+/// The folder and the group. What watches over this process removes both.
 #[derive(Debug)]
 pub(crate) struct Ground {
     folder: PathBuf,
+    scratch: PathBuf,
     mounted: bool,
     group: Option<PathBuf>,
+    record: Record,
 }
 
 impl Ground {
     /// Makes both, as far as the user may.
-    pub(crate) fn prepare() -> anyhow::Result<Self> {
-        let bench = repository().join(".bench");
-        let folder = bench.join("ground");
-        fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
-        let mounted = Uid::effective().is_root() && mount(&bench.join("disk"), &folder)?;
-        Ok(Self { folder, mounted, group: accounting_group() })
+    pub(crate) fn prepare(bench: &BenchFolder, record: Record) -> anyhow::Result<Self> {
+        let (folder, scratch) = (bench.ground(), bench.scratch());
+        for folder in [&folder, &scratch] {
+            fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
+        }
+        let mounted = Uid::effective().is_root() && mount(&bench.disk(), &folder)?;
+        let group = accounting_group(&record)?;
+        Ok(Self { folder, scratch, mounted, group, record })
+    }
+
+    /// What this run has started.
+    pub(crate) fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// Where sources and temporary files lie: on another file system than what is measured.
+    pub(crate) fn scratch(&self) -> &Path {
+        &self.scratch
+    }
+
+    /// What lies below the sites, in words.
+    pub(crate) fn describe(&self) -> String {
+        let below = machine::disk_of(&self.scratch);
+        if self.mounted {
+            format!(
+                "The sites lie on an ext4 of their own in a sparse file through a loop device, on {below}."
+            )
+        } else {
+            format!("The sites lie on {below}, which others write to: growth of the disk was not measured.")
+        }
     }
 
     /// The folder that everything goes into.
@@ -60,18 +89,6 @@ impl Ground {
     }
 }
 
-impl Drop for Ground {
-    fn drop(&mut self) {
-        if self.mounted {
-            let _ = Program::new("umount").arguments([&self.folder]).run();
-            let _ = fs::remove_file(self.folder.with_file_name("disk"));
-        }
-        if let Some(group) = &self.group {
-            let _ = fs::remove_dir(group);
-        }
-    }
-}
-
 /// A new ext4 in a sparse file, mounted through a loop device; false where this machine has none.
 fn mount(disk: &Path, folder: &Path) -> anyhow::Result<bool> {
     let file = File::create(disk).with_context(|| format!("make {}", disk.display()))?;
@@ -86,15 +103,17 @@ fn mount(disk: &Path, folder: &Path) -> anyhow::Result<bool> {
 }
 
 /// A group of version 1's accounting, where children stay that are moved for limits by other hierarchies.
-fn accounting_group() -> Option<PathBuf> {
-    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
+fn accounting_group(record: &Record) -> anyhow::Result<Option<PathBuf>> {
+    let mounts = fs::read_to_string("/proc/self/mounts").context("read the mounts")?;
     let accounts = |line: &&str| {
         let mut fields = line.split(' ');
         let kind = fields.nth(2);
         kind == Some("cgroup") && fields.next().is_some_and(|o| o.split(',').all(|o| o != "cpu"))
     };
-    let line = mounts.lines().filter(accounts).find(|line| line.contains("cpuacct"))?;
-    let group = Path::new(line.split(' ').nth(1)?).join(format!("tandem-bench-{}", std::process::id()));
-    fs::create_dir(&group).ok()?;
-    Some(group)
+    let line = mounts.lines().filter(accounts).find(|line| line.contains("cpuacct"));
+    let Some(root) = line.and_then(|line| line.split(' ').nth(1)) else { return Ok(None) };
+    let group = Path::new(root).join(format!("tandem-bench-{}", std::process::id()));
+    record.add_group(&group)?;
+    // Without the right to make one there is none.
+    Ok(fs::create_dir(&group).is_ok().then_some(group))
 }

@@ -1,9 +1,15 @@
 //! What the figures were measured on.
 
 use std::fs;
+use std::path::Path;
+use std::time::Duration;
 
 use tandem_kit::clock::Clock;
 use tandem_testkit::program::Program;
+use tandem_testkit::wait::within;
+
+/// Time in which the work of others is measured.
+const BEFORE: Duration = Duration::from_secs(5);
 
 /// One paragraph about this machine and this moment.
 pub(crate) fn describe() -> String {
@@ -17,18 +23,61 @@ pub(crate) fn describe() -> String {
     let system = field("/etc/os-release", "PRETTY_NAME=").unwrap_or_default();
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let load = load.split(' ').next().unwrap_or("?").to_owned();
+    let load = load.split(' ').take(3).collect::<Vec<_>>().join(", ");
+    let busy = busy_percent(BEFORE);
     let python = version("/usr/bin/python3");
     let commit = Program::new("git").arguments(["rev-parse", "--short", "HEAD"]).run().stdout;
+    let changed = Program::new("git").arguments(["status", "--porcelain", "-uno"]).run().stdout;
+    let changed = if changed.trim().is_empty() { "" } else { " with uncommitted changes" };
     let day = Clock::system().now().strftime("%Y-%m-%d %H:%M UTC").to_string();
     format!(
-        "Measured {day} at commit {}, release build, on {count} cores ({}), {gigabytes} GiB, {}, Linux {}, {python}. \
-         Load average before the run: {load}.",
+        "Measured {day} at commit {}{changed}, release build, on {count} cores ({}), {gigabytes} GiB, {}, Linux {}, {python}. \
+         Load averages \
+         before the run (1, 5 and 15 minutes; building counts): {load}. In the {} s before it, {busy} of the \
+         processor time was used by others.",
         commit.trim(),
         model.trim_start_matches([' ', '\t', ':']),
         system.trim_matches('"'),
         kernel.trim(),
+        BEFORE.as_secs(),
     )
+}
+
+/// The file system and the device below a folder.
+pub(crate) fn disk_of(folder: &Path) -> String {
+    let words = ["-n", "-o", "FSTYPE,SOURCE", "-T"];
+    let found = Program::new("findmnt").arguments(words).arguments([folder]).run().stdout;
+    let (kind, source) = found.trim().split_once(' ').unwrap_or(("an unknown file system", "?"));
+    let source = source.trim();
+    let device = source.rsplit('/').next().unwrap_or_default();
+    let read = |name: &str| {
+        let text = fs::read_to_string(format!("/sys/block/{device}/{name}")).ok()?;
+        Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+    };
+    let sectors = read("size").and_then(|text| text.parse::<u64>().ok());
+    let size = sectors.map(|sectors| format!(", {} GiB", sectors >> 21)).unwrap_or_default();
+    let model = read("device/model").map(|model| format!(", {model}")).unwrap_or_default();
+    format!("{kind} of {source}{size}{model}")
+}
+
+/// Share of all cores that was in use while this waited.
+fn busy_percent(length: Duration) -> String {
+    let read = || {
+        let text = fs::read_to_string("/proc/stat").ok()?;
+        let fields = text.lines().next()?.split_whitespace().skip(1);
+        let ticks: Vec<u64> = fields.filter_map(|field| field.parse().ok()).take(8).collect();
+        // Idle and waiting for a disk are the fourth and fifth.
+        Some((ticks.iter().sum::<u64>(), ticks.get(3)? + ticks.get(4)?))
+    };
+    let before = read();
+    let _ = within(length, || None::<()>);
+    let share = before.zip(read()).map(|((all, idle), (all_later, idle_later))| {
+        let (all, idle) = (all_later - all, idle_later - idle);
+        #[expect(clippy::cast_precision_loss, reason = "some seconds in ticks")]
+        let share = (all.saturating_sub(idle) as f64) / (all.max(1) as f64);
+        format!("{:.0} %", share * 100.0)
+    });
+    share.unwrap_or_else(|| "an unknown part".to_owned())
 }
 
 fn field(path: &str, name: &str) -> Option<String> {

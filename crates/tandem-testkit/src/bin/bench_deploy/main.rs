@@ -2,24 +2,47 @@
 //!
 //! Three parts: one-line changes ([`one_line`]), rollbacks between two warm releases ([`rollbacks`]), and load through
 //! deploys and rollbacks with the memory and CPU of an idle installation ([`under_load`]). Every figure is something
-//! a user would see or pay for; nothing here passes or fails. The tables are printed and written as Markdown together
-//! with a description of the machine.
+//! a user would see or pay for. The tables are printed and written as Markdown together with a description of the
+//! machine and of how it was measured.
+//!
+//! The measuring runs in a child process; [`supervisor`] ends everything, however the child ends.
+//!
+//! Exit codes: 0 measured, whether or not the aims were hit; 1 it did not come to an end; 2 measured, but a request to
+//! Tandem's sites failed; 3 something was left behind; 128 and the signal's number when interrupted.
 
+mod aims;
+mod cleaning;
+mod disk;
 mod ground;
 mod machine;
 mod measure;
 mod one_line;
 mod poller;
+mod progress;
+mod record;
 mod rollbacks;
 mod script_side;
+mod supervisor;
 mod tables;
 mod tandem_side;
 mod under_load;
 mod wire;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
+use nix::unistd::Pid;
+use tandem_testkit::app_folder::repository;
+
+use crate::aims::Part;
+use crate::cleaning::BenchFolder;
+use crate::ground::Ground;
+use crate::progress::{print, say};
+use crate::record::Record;
+
+/// A request to Tandem's sites failed.
+const REQUESTS_FAILED: u8 = 2;
 
 /// What is to be measured, and how often.
 #[derive(Debug, Clone)]
@@ -32,18 +55,49 @@ struct Plan {
     idle_seconds: u64,
 }
 
-fn main() -> anyhow::Result<()> {
-    let plan = plan(std::env::args().skip(1))?;
+fn main() -> anyhow::Result<ExitCode> {
+    let bench = BenchFolder::new(repository().join(".bench"))?;
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.first().map(String::as_str) {
+        Some("--clean") => supervisor::clean_only(&bench),
+        Some("--measure") => {
+            supervisor::follow();
+            measure(&plan(arguments.into_iter().skip(1))?, &bench)
+        }
+        _ => {
+            // What is mistyped shows before anything is started.
+            let plan = plan(arguments.iter().cloned())?;
+            say(&format!("about {} minutes on a machine that does nothing else", plan.minutes()));
+            supervisor::run(&bench, &arguments)
+        }
+    }
+}
+
+fn measure(plan: &Plan, bench: &BenchFolder) -> anyhow::Result<ExitCode> {
+    let record = Record::create(&bench.record())?;
+    record.add_process("the benchmark", Pid::this())?;
     let machine = machine::describe();
-    let mut text = tables::head(&machine);
-    let ground = ground::Ground::prepare()?;
-    text.push_str(&one_line::measure(&plan, &ground)?);
-    text.push_str(&rollbacks::measure(&plan, &ground)?);
-    text.push_str(&under_load::measure(&plan, &ground)?);
+    let ground = Ground::prepare(bench, record)?;
+    type Measure = fn(&Plan, &Ground) -> anyhow::Result<Part>;
+    let parts: [Measure; 3] = [one_line::measure, rollbacks::measure, under_load::measure];
+    let (mut sections, mut all, mut failed) = (String::new(), Vec::new(), 0);
+    for part in parts {
+        let part = part(plan, &ground)?;
+        sections.push_str(&part.text);
+        all.extend(part.aims);
+        failed += part.failed;
+    }
+    let aims = aims::tell(&all);
+    let text = tables::head(&[machine, ground.describe()].join(" "), &aims) + &sections;
+    if let Some(folder) = plan.report.parent() {
+        std::fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
+    }
     tandem_kit::files::write_atomic(&plan.report, text.as_bytes(), 0o644)?;
-    say(&text);
-    say(&format!("written to {}", plan.report.display()));
-    Ok(())
+    print(&text);
+    print(&aims);
+    let count = aims::count(&all);
+    say(&format!("{count}; {failed} requests to Tandem failed; written to {}", plan.report.display()));
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(REQUESTS_FAILED) })
 }
 
 fn plan(mut arguments: impl Iterator<Item = String>) -> anyhow::Result<Plan> {
@@ -63,7 +117,13 @@ fn plan(mut arguments: impl Iterator<Item = String>) -> anyhow::Result<Plan> {
     Ok(Plan { binary, report, deploys, rollbacks, loaded_rounds, idle_seconds })
 }
 
-#[expect(clippy::print_stdout, reason = "a benchmark's figures are its output")]
-fn say(text: &str) {
-    println!("{text}");
+impl Plan {
+    /// How long it takes, by what its steps took on two cores.
+    fn minutes(&self) -> u64 {
+        let starts = 120;
+        let deploys = 40 * self.deploys as u64;
+        let rollbacks =
+            2 * self.rollbacks as u64 + 10 * self.rollbacks.div_ceil(rollbacks::SCRIPT_SHARE) as u64;
+        (starts + deploys + rollbacks + 8 * self.loaded_rounds as u64 + self.idle_seconds).div_ceil(60)
+    }
 }

@@ -1,15 +1,19 @@
 //! A change of one line, from the command to the first new answer: Tandem and the scripts in turn.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::Plan;
+use crate::aims::{Aim, Part};
+use crate::disk::Change;
 use crate::ground::Ground;
 use crate::measure::{own_children_seconds, used};
 use crate::poller::Poller;
+use crate::progress::say;
 use crate::script_side::ScriptSide;
-use crate::tables::{seconds, section, spread, table};
+use crate::tables::{median, seconds, section, spread, table};
 use crate::tandem_side::TandemSide;
 use crate::wire::Relay;
-use crate::{Plan, say};
 
 /// Quiet time before and after each operation; what it costs in between counts to the operation.
 const QUIET: Duration = Duration::from_secs(3);
@@ -25,15 +29,17 @@ struct Row {
     own: Vec<f64>,
     build: Vec<f64>,
     rest: Vec<f64>,
+    own_and_build: Vec<f64>,
     disk: Vec<f64>,
     log: Vec<f64>,
+    folders: Vec<BTreeMap<String, Change>>,
     polls: usize,
     failed: usize,
 }
 
 /// Runs the part and tells.
-pub(crate) fn measure(plan: &Plan, ground: &Ground) -> anyhow::Result<String> {
-    let tandem = TandemSide::start(plan, ground);
+pub(crate) fn measure(plan: &Plan, ground: &Ground) -> anyhow::Result<Part> {
+    let tandem = TandemSide::start(plan, ground)?;
     let by_uv = ScriptSide::start("script, uv", Some(tandem.uv()?), ground)?;
     let by_pip = ScriptSide::start("script, pip", None, ground)?;
     let mut rows = [Row::default(), Row::default(), Row::default()];
@@ -43,28 +49,36 @@ pub(crate) fn measure(plan: &Plan, ground: &Ground) -> anyhow::Result<String> {
         one_by_script(&by_uv, ground, (round, &mut rows[1]))?;
         one_by_script(&by_pip, ground, (round, &mut rows[2]))?;
     }
-    let wire = wire_bytes(&tandem)?;
+    let wire = wire_bytes(&tandem, ground)?;
     drop((by_uv, by_pip));
-    let TandemSide { installation, .. } = tandem;
-    installation.finish();
-    Ok(tell(plan, &rows, &wire))
+    tandem.finish();
+    let [by_tandem, ..] = &rows;
+    let text = tell(plan, &rows, &wire) + &tell_folders(&by_tandem.folders);
+    Ok(Part { text, aims: aims(by_tandem, &wire), failed: by_tandem.failed })
 }
 
 fn one_by_tandem(side: &TandemSide, ground: &Ground, (round, row): (usize, &mut Row)) -> anyhow::Result<()> {
     let heading = format!("Round {round} by tandem");
     side.folder.greet(&heading);
+    let folders = side.survey();
     let poller = side.poller();
     let quiet = side.look(ground);
     poller.pass(QUIET);
     let (disk, log, before) = (ground.used_bytes(), side.log_bytes(), side.look(ground));
-    let took = watch(&poller, &heading, row, || side.deploy())?;
+    let took = watch(&poller, &heading, row, || {
+        side.deploy();
+        Ok(())
+    })?;
     let cost = before.until(&side.look(ground));
     let cost = cost.less(quiet.until(&before), took.as_secs_f64() / QUIET.as_secs_f64());
     row.own.push(cost.own);
     row.build.push(cost.build);
+    row.own_and_build.push(cost.own + cost.build);
     row.rest.extend(cost.rest);
     row.disk.extend(grown(disk, ground.used_bytes()));
     row.log.extend(grown(Some(log), Some(side.log_bytes())));
+    drop(poller);
+    row.folders.push(folders.until(&side.survey()));
     Ok(())
 }
 
@@ -75,7 +89,7 @@ fn one_by_script(side: &ScriptSide, ground: &Ground, (round, row): (usize, &mut 
     let quiet = side.workers();
     poller.pass(QUIET);
     let (disk, command, before) = (ground.used_bytes(), own_children_seconds(), side.workers());
-    watch(&poller, &heading, row, || side.deploy())?;
+    watch(&poller, &heading, row, || side.deploy(ground))?;
     row.build.push(own_children_seconds() - command);
     // The old workers have ended; the new ones booted, and answered polls for as long as the old ones had before.
     row.rest.push((used(&before, &side.workers()) - used(&quiet, &before)).max(0.0));
@@ -89,10 +103,10 @@ fn watch(
     poller: &Poller,
     heading: &str,
     row: &mut Row,
-    operation: impl FnOnce(),
+    operation: impl FnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<Duration> {
     let begin = poller.now();
-    operation();
+    operation()?;
     let seen = poller.wait_for(heading, begin)?;
     poller.pass(QUIET);
     let end = poller.now();
@@ -114,14 +128,14 @@ fn grown(before: Option<u64>, after: Option<u64>) -> Option<f64> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "some kilobytes")]
-fn wire_bytes(tandem: &TandemSide) -> anyhow::Result<Vec<f64>> {
+fn wire_bytes(tandem: &TandemSide, ground: &Ground) -> anyhow::Result<Vec<f64>> {
     say("one-line changes over a relay that counts bytes");
     let token = tandem.token()?;
-    let relay = Relay::start(tandem.installation.ready().api)?;
+    let relay = Relay::start(tandem.installation().ready().api)?;
     let mut bytes = Vec::new();
     for round in 0..WIRE_DEPLOYS {
         tandem.folder.greet(&format!("Round {round} over the relay"));
-        bytes.push(tandem.deploy_over(&relay, &token)? as f64 / 1e3);
+        bytes.push(tandem.deploy_over(&relay, &token, ground)? as f64 / 1e3);
     }
     Ok(bytes)
 }
@@ -134,7 +148,8 @@ fn tell(plan: &Plan, rows: &[Row; 3], wire: &[f64]) -> String {
          quiet time before the command; *longest wait*: in the whole operation. *Tandem*: server, runner, balancer, shims and the typed command. *Build or script*: uv, byte \
          compiler, `collectstatic` (in ticks of 10 ms); for the scripts the whole script, `migrate` included. *Boots and \
          the rest*: the new instances, and for Tandem the smoke check and the release phase. The visitor's pages are \
-         taken off by what they cost in the quiet time. *Disk*: growth of a file system that nobody else writes to; \
+         taken off by what they cost in the quiet time. *Disk*: growth of a file system that nobody else writes to: \
+         what came less what went, both by folder in the table below; \
          *of which log*: the store's write-ahead log, which grows to some megabytes and is then written over. \
          *Wire*: whole conversation of client and server, both ways. The scripts send HUP, which stops the old workers \
          before the new ones have loaded the app; gunicorn (2 workers × 4 threads) answers directly, without a balancer.",
@@ -153,6 +168,7 @@ fn tell(plan: &Plan, rows: &[Row; 3], wire: &[f64]) -> String {
         row("longest wait, s", each(|row| spread(&row.longest, 2))),
         row("CPU s: Tandem", each(|row| spread(&row.own, 2))),
         row("CPU s: build or script", each(|row| spread(&row.build, 2))),
+        row("CPU s: Tandem and build", [spread(&rows[0].own_and_build, 2), "–".to_owned(), "–".to_owned()]),
         row("CPU s: boots and the rest", each(|row| spread(&row.rest, 2))),
         row("disk, kB", each(|row| spread(&row.disk, 0))),
         row("of which log, kB", [spread(&rows[0].log, 0), "–".to_owned(), "–".to_owned()]),
@@ -160,4 +176,39 @@ fn tell(plan: &Plan, rows: &[Row; 3], wire: &[f64]) -> String {
         row("polls, failed", each(|row| format!("{}, {}", row.polls, row.failed))),
     ];
     section("A change of one line", &text) + &table(&["", "Tandem", "script, uv", "script, pip"], &rows)
+}
+
+fn aims(row: &Row, wire: &[f64]) -> Vec<Aim> {
+    vec![
+        Aim::at_most("first new answer, median", median(&seconds(&row.first_new)), (3.0, "s")),
+        Aim::at_most("CPU of Tandem and build, median", median(&row.own_and_build), (0.5, "s")),
+        Aim::at_most("wire, median", median(wire), (100.0, "kB")),
+        Aim::at_most("disk by `df`, median", median(&row.disk), (100.0, "kB")),
+    ]
+}
+
+/// What Tandem's folders gained and lost at each deploy.
+#[expect(clippy::cast_precision_loss, reason = "some megabytes")]
+fn tell_folders(deploys: &[BTreeMap<String, Change>]) -> String {
+    let folders: BTreeSet<&String> = deploys.iter().flat_map(BTreeMap::keys).collect();
+    let kilobytes = |folder: &str, part: fn(Change) -> u64| -> Vec<f64> {
+        let of = |deploy: &BTreeMap<String, Change>| deploy.get(folder).copied().map_or(0, part);
+        deploys.iter().map(|deploy| of(deploy) as f64 / 1e3).collect()
+    };
+    let row = |name: &str, new: &[f64], gone: &[f64]| {
+        (new.iter().chain(gone).any(|kilobytes| *kilobytes > 0.0))
+            .then(|| vec![name.to_owned(), spread(new, 0), spread(gone, 0)])
+    };
+    let mut rows: Vec<_> = folders
+        .into_iter()
+        .filter_map(|folder| row(folder, &kilobytes(folder, |c| c.new), &kilobytes(folder, |c| c.gone)))
+        .collect();
+    let all = |part: fn(&Change) -> u64| -> Vec<f64> {
+        deploys.iter().map(|deploy| deploy.values().map(part).sum::<u64>() as f64 / 1e3).collect()
+    };
+    rows.extend(row("**all**", &all(|change| change.new), &all(|change| change.gone)));
+    let text = "\nTandem's disk by folder, from before the quiet time until after it: blocks of new or grown files and \
+                folders, and of those that shrank or went. What is new is the price of a deploy before anything is cleaned \
+                up. A file with several links counts once; the journal of the file system is in no folder.\n\n";
+    text.to_owned() + &table(&["kB", "new", "gone"], &rows)
 }

@@ -2,17 +2,21 @@
 
 use std::time::Duration;
 
+use crate::Plan;
+use crate::aims::{Aim, Part};
 use crate::ground::Ground;
 use crate::poller::Poller;
+use crate::progress::say;
 use crate::script_side::ScriptSide;
-use crate::tables::{millis_p50_p99_max, section, table};
+use crate::tables::{median, millis_p50_p99_max, part, section, table};
 use crate::tandem_side::TandemSide;
-use crate::{Plan, say};
 
-/// Length of the window around a flip, and of the quiet one before it.
+/// Length of the window from the start of the command, and of the quiet one before it.
 const WINDOW: Duration = Duration::from_millis(500);
+/// The same for the script, whose site stands still for seconds: both windows must be equally long.
+const SCRIPT_WINDOW: Duration = Duration::from_secs(4);
 /// How many of the script's rollbacks there are for one of Tandem's: each costs seconds.
-const SCRIPT_SHARE: usize = 15;
+pub(crate) const SCRIPT_SHARE: usize = 15;
 
 /// What visitors saw of all rollbacks of one side, in seconds.
 #[derive(Debug, Default)]
@@ -26,18 +30,18 @@ struct Seen {
 }
 
 /// Runs the part and tells.
-pub(crate) fn measure(plan: &Plan, ground: &Ground) -> anyhow::Result<String> {
-    let tandem = TandemSide::start(plan, ground);
+pub(crate) fn measure(plan: &Plan, ground: &Ground) -> anyhow::Result<Part> {
+    let tandem = TandemSide::start(plan, ground)?;
     tandem.folder.greet("Tandem, old");
     tandem.deploy();
     tandem.folder.greet("Tandem, new");
     tandem.deploy();
     let script = ScriptSide::start("script, uv", Some(tandem.uv()?), ground)?;
     script.folder.greet("Script, old");
-    script.deploy();
+    script.deploy(ground)?;
     let old = script.current()?;
     script.folder.greet("Script, new");
-    script.deploy();
+    script.deploy(ground)?;
     let new = script.current()?;
 
     let (mut by_tandem, mut by_script) = (Seen::default(), Seen::default());
@@ -49,7 +53,7 @@ pub(crate) fn measure(plan: &Plan, ground: &Ground) -> anyhow::Result<String> {
             0 => ("r2", "Tandem, new", "Tandem, old"),
             _ => ("r3", "Tandem, old", "Tandem, new"),
         };
-        watch(&tandem.poller(), (bad, good), &mut by_tandem, || {
+        watch((&tandem.poller(), WINDOW), (bad, good), &mut by_tandem, || {
             tandem.roll_back_to(release);
             Ok(())
         })?;
@@ -58,29 +62,30 @@ pub(crate) fn measure(plan: &Plan, ground: &Ground) -> anyhow::Result<String> {
                 0 => (&old, "Script, new", "Script, old"),
                 _ => (&new, "Script, old", "Script, new"),
             };
-            watch(&script.poller(), (bad, good), &mut by_script, || script.roll_back_to(target))?;
+            let poller = script.poller();
+            watch((&poller, SCRIPT_WINDOW), (bad, good), &mut by_script, || script.roll_back_to(target))?;
         }
     }
     drop(script);
-    let TandemSide { installation, .. } = tandem;
-    installation.finish();
-    Ok(tell(&by_tandem, &by_script))
+    tandem.finish();
+    let text = tell(&by_tandem, &by_script);
+    Ok(Part { text, aims: aims(&by_tandem), failed: by_tandem.failed })
 }
 
 /// Lets `operation` happen and writes down what a visitor saw, until the good text has stood for a window.
 fn watch(
-    poller: &Poller,
+    (poller, window): (&Poller, Duration),
     (bad, good): (&str, &str),
     seen: &mut Seen,
     operation: impl FnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     poller.wait_for(bad, Duration::ZERO)?;
     let quiet_begin = poller.now();
-    poller.pass(WINDOW);
+    poller.pass(window);
     let begin = poller.now();
     operation()?;
     let first_good = poller.wait_for(good, begin)?;
-    let end = (begin + WINDOW).max(first_good + Duration::from_millis(100));
+    let end = (begin + window).max(first_good + Duration::from_millis(100));
     poller.pass(end.saturating_sub(poller.now()));
     let last_bad = poller.last(bad, (begin, poller.now())).unwrap_or(begin);
     let (busy, quiet) = (poller.worst((begin, end)), poller.worst((quiet_begin, begin)));
@@ -94,16 +99,27 @@ fn watch(
     Ok(())
 }
 
+fn aims(seen: &Seen) -> Vec<Aim> {
+    let millis = |seconds: Option<f64>| seconds.map(|seconds| seconds * 1e3);
+    vec![
+        Aim::at_most("rollback: last bad answer, p99", part(&seen.last_bad, 0.99), (0.3, "s")),
+        Aim::at_most("rollback: first good answer, p99", part(&seen.first_good, 0.99), (0.3, "s")),
+        Aim::at_most("rollback: stall, median", millis(median(&seen.stall)), (20.0, "ms")),
+        Aim::at_most("rollback: stall, worst", millis(part(&seen.stall, 1.0)), (100.0, "ms")),
+    ]
+}
+
 fn tell(by_tandem: &Seen, by_script: &Seen) -> String {
     let text = format!(
         "{} times between two warm releases, the script {} times between two of its folders. *Last bad* and *first \
          good*: from the start of the command to the end of the last answer with the text that is left and of the \
          first with the text that comes back. *Stall*: the longest wait of the visitor within {} ms from the start of \
-         the command (or until the good text, if later) less the longest in as much quiet time just before; *quiet* \
-         is that longest wait by itself.",
+         the command ({} for the script; longer where the good text came later) less the longest in as much quiet time \
+         just before; *quiet* is that longest wait by itself.",
         by_tandem.last_bad.len(),
         by_script.last_bad.len(),
-        WINDOW.as_millis()
+        WINDOW.as_millis(),
+        SCRIPT_WINDOW.as_millis()
     );
     let row = |name: &str, values: fn(&Seen) -> &[f64]| {
         let mut cells = vec![name.to_owned()];

@@ -16,7 +16,8 @@ use tandem_testkit::wait::{PATIENCE, within};
 use crate::ground::Ground;
 use crate::measure::cpu_seconds;
 use crate::poller::Poller;
-use crate::say;
+use crate::progress::say;
+use crate::record::Record;
 use crate::tandem_side::HOST;
 
 /// A site that a script deploys.
@@ -34,12 +35,12 @@ impl ScriptSide {
     /// Deploys once and starts gunicorn through the link. With `uv`, packages are installed by it, else by pip.
     pub(crate) fn start(name: &'static str, uv: Option<PathBuf>, ground: &Ground) -> anyhow::Result<Self> {
         say(&format!("starting the plain site: {name}"));
-        let folder = AppFolder::guestbook();
+        let folder = AppFolder::guestbook_in(ground.scratch());
         let site = ground.folder().join(if uv.is_some() { "script-uv" } else { "script-pip" });
         fs::create_dir_all(&site).with_context(|| format!("make {}", site.display()))?;
-        run_script(&folder, &site, uv.as_deref());
+        run_script(&folder, &site, (uv.as_deref(), ground))?;
         let address = free_address()?;
-        let gunicorn = start_gunicorn(&site, address);
+        let gunicorn = start_gunicorn(&site, address, ground.record())?;
         let side = Self { name, folder, site, uv, address, gunicorn };
         let poller = side.poller();
         poller.wait_for("Say hello, leave a line.", Duration::ZERO)?;
@@ -52,8 +53,8 @@ impl ScriptSide {
     }
 
     /// Runs the script.
-    pub(crate) fn deploy(&self) {
-        run_script(&self.folder, &self.site, self.uv.as_deref());
+    pub(crate) fn deploy(&self, ground: &Ground) -> anyhow::Result<()> {
+        run_script(&self.folder, &self.site, (self.uv.as_deref(), ground))
     }
 
     /// The release that the link leads to.
@@ -85,14 +86,16 @@ impl Drop for ScriptSide {
     }
 }
 
-fn run_script(folder: &AppFolder, site: &Path, uv: Option<&Path>) {
+fn run_script(folder: &AppFolder, site: &Path, (uv, ground): (Option<&Path>, &Ground)) -> anyhow::Result<()> {
     let script = repository().join("scripts/plain-deploy.sh");
     let program = Program::new(script).arguments([folder.path(), site]).arguments(uv);
     // Its cache lies beside the sites, as Tandem's lies in its data folder, so that links and growth are alike.
-    let _ = program.set("UV_CACHE_DIR", site.join("cache")).run().expect_success();
+    let program = program.set("UV_CACHE_DIR", site.join("cache")).set("TMPDIR", ground.scratch());
+    let _ = ground.record().run("the plain script", program)?.expect_success();
+    Ok(())
 }
 
-fn start_gunicorn(site: &Path, address: SocketAddr) -> Running {
+fn start_gunicorn(site: &Path, address: SocketAddr, record: &Record) -> anyhow::Result<Running> {
     let current = site.join("current");
     let words = [
         "guestbook.wsgi".to_owned(),
@@ -102,9 +105,9 @@ fn start_gunicorn(site: &Path, address: SocketAddr) -> Running {
         "--workers=2".to_owned(),
         format!("--pid={}", site.join("gunicorn.pid").display()),
     ];
-    let program = Program::new(current.join("venv/bin/gunicorn")).arguments(words);
+    let program = Record::gate().arguments([current.join("venv/bin/gunicorn")]).arguments(words);
     let program = program.set("DATA_DIR", site.join("data")).set("SECRET_KEY", "plain");
-    program.output(&site.join("gunicorn.log")).start()
+    record.start("gunicorn", program.output(&site.join("gunicorn.log")))
 }
 
 fn free_address() -> anyhow::Result<SocketAddr> {

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 /// Head of the report.
-pub(crate) fn head(machine: &str) -> String {
+pub(crate) fn head(machine: &str, aims: &str) -> String {
     format!(
         "# What a deploy and a rollback cost\n\n{machine}\n\nWritten by `make bench-deploy`; the program is \
          `crates/tandem-testkit/src/bin/bench_deploy`. The app is `examples/guestbook` with two web instances and a \
          worker, SQLite, ten entries on the page. Everything runs on this one machine, so what is measured and \
-         what measures share its cores. Figures are median (least–most).\n"
+         what measures share its cores. Tandem and the scripts take turns in one run. CPU seconds are the kernel's own \
+         clock of each process unless said otherwise; growth of the disk is that of the file system after a sync, as `df` \
+         shows it. Figures are median (least–most).\n\n## Aims\n\n{aims}"
     )
 }
 
@@ -37,6 +39,18 @@ pub(crate) fn spread(values: &[f64], decimals: usize) -> String {
     format!("{median:.decimals$} ({least:.decimals$}–{most:.decimals$})")
 }
 
+/// The median of any values; none where there are none.
+pub(crate) fn median(values: &[f64]) -> Option<f64> {
+    part(values, 0.5)
+}
+
+/// The nearest-rank quantile of any values; none where there are none.
+pub(crate) fn part(values: &[f64], part: f64) -> Option<f64> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    (!sorted.is_empty()).then(|| quantile(&sorted, part))
+}
+
 /// Seconds of each.
 pub(crate) fn seconds(values: &[Duration]) -> Vec<f64> {
     values.iter().map(Duration::as_secs_f64).collect()
@@ -44,9 +58,9 @@ pub(crate) fn seconds(values: &[Duration]) -> Vec<f64> {
 
 /// `12.3 / 45.6 / 78.9`: median, 99th percentile and maximum in milliseconds.
 pub(crate) fn millis_p50_p99_max(values: &[f64]) -> Vec<String> {
-    let mut sorted: Vec<_> = values.iter().map(|seconds| seconds * 1e3).collect();
-    sorted.sort_by(f64::total_cmp);
-    [0.5, 0.99, 1.0].iter().map(|part| format!("{:.0}", quantile(&sorted, *part))).collect()
+    let cell =
+        |rank| part(values, rank).map_or_else(|| "–".to_owned(), |value| format!("{:.0}", value * 1e3));
+    [0.5, 0.99, 1.0].map(cell).to_vec()
 }
 
 /// The nearest-rank quantile of sorted values; 0 where there are none.

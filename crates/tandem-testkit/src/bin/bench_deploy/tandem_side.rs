@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use nix::unistd::Pid;
@@ -12,11 +11,13 @@ use tandem_testkit::installation::{Installation, Setting};
 use tandem_testkit::leftovers::Process;
 use tandem_testkit::program::Program;
 
+use crate::Plan;
+use crate::disk::Survey;
 use crate::ground::Ground;
 use crate::measure::{children_seconds, own_children_seconds, seconds_by_process, used};
 use crate::poller::Poller;
+use crate::progress::say;
 use crate::wire::Relay;
-use crate::{Plan, say};
 
 /// Host name of the guestbook.
 pub(crate) const HOST: &str = "guestbook.localhost";
@@ -26,7 +27,8 @@ const ENTRIES: usize = 10;
 /// An installation with the guestbook on it.
 #[derive(Debug)]
 pub(crate) struct TandemSide {
-    pub(crate) installation: Installation,
+    /// None once it has been finished.
+    installation: Option<Installation>,
     pub(crate) folder: AppFolder,
 }
 
@@ -52,7 +54,7 @@ pub(crate) struct Cost {
 
 impl TandemSide {
     /// Starts, deploys once and fills the page.
-    pub(crate) fn start(plan: &Plan, ground: &Ground) -> Self {
+    pub(crate) fn start(plan: &Plan, ground: &Ground) -> anyhow::Result<Self> {
         say("starting Tandem, first deploy");
         let setting = Setting {
             binary: plan.binary.clone(),
@@ -60,55 +62,67 @@ impl TandemSide {
             group: ground.group_members(),
         };
         let mut installation = Installation::prepare(setting);
+        ground.record().add_installation(installation.traces())?;
         installation.start_again();
-        let folder = AppFolder::guestbook();
+        let folder = AppFolder::guestbook_in(ground.scratch());
         installation.deploy(folder.path());
         let site = installation.site(HOST);
         let token = site.form_token();
         for number in 0..ENTRIES {
             let _ = site.sign(&token, &format!("Visitor+{number}"), "It+was+a+pleasure+to+be+here.");
         }
-        Self { installation, folder }
+        Ok(Self { installation: Some(installation), folder })
+    }
+
+    /// What it runs on.
+    pub(crate) fn installation(&self) -> &Installation {
+        self.installation.as_ref().expect("only finishing takes it")
+    }
+
+    /// Types `tandem down` and proves that nothing is left.
+    pub(crate) fn finish(mut self) {
+        self.installation.take().expect("only finishing takes it").finish();
     }
 
     /// A visitor of the guestbook.
     pub(crate) fn poller(&self) -> Poller {
-        Poller::start(self.installation.ready().http, HOST)
+        Poller::start(self.installation().ready().http, HOST)
     }
 
     /// Types `tandem deploy`.
     pub(crate) fn deploy(&self) {
-        self.installation.deploy(self.folder.path());
+        let _ = self.installation().deploy(self.folder.path());
     }
 
     /// Types `tandem rollback RELEASE`.
     pub(crate) fn roll_back_to(&self, release: &str) {
-        let _ = self.installation.tandem(["rollback", release, "--json"]).expect_success();
+        let _ = self.installation().tandem(["rollback", release, "--json"]).expect_success();
     }
 
     /// Bytes of a deploy's whole conversation with the server, both ways, by a relay before the API.
-    pub(crate) fn deploy_over(&self, relay: &Relay, token: &str) -> anyhow::Result<u64> {
+    pub(crate) fn deploy_over(&self, relay: &Relay, token: &str, ground: &Ground) -> anyhow::Result<u64> {
         let before = relay.bytes();
         let server = format!("http://{}", relay.address());
         let folder = self.folder.path().to_str().context("the temporary folder has a plain path")?;
         let program =
             Program::new(self.binary()?).arguments(["deploy", folder, "--server", &server, "--json"]);
-        let _ = program.set(tandem_kit::env::TANDEM_TOKEN, token).run().expect_success();
-        // Its connections end with it; the relay sees that a moment later.
-        std::thread::sleep(Duration::from_millis(300));
+        // It would remember the source in somebody's home; a change of one line is sent all the same.
+        let program = program.set(tandem_kit::env::XDG_CACHE_HOME, self.client_cache());
+        let program = program.set(tandem_kit::env::TANDEM_TOKEN, token);
+        let _ = ground.record().run("a deploy over the relay", program)?.expect_success();
         Ok(relay.bytes() - before)
     }
 
     /// A token for the API over TCP.
     pub(crate) fn token(&self) -> anyhow::Result<String> {
         let created =
-            self.installation.tandem(["token", "create", "bench", "--json"]).expect_success().json();
+            self.installation().tandem(["token", "create", "bench", "--json"]).expect_success().json();
         Ok(created["token"].as_str().context("the token is shown once")?.to_owned())
     }
 
     /// The uv that Tandem installed for itself, for the script.
     pub(crate) fn uv(&self) -> anyhow::Result<PathBuf> {
-        let tools = self.installation.data().tools();
+        let tools = self.installation().data().tools();
         let found = Program::new("find").arguments([&tools]).arguments(["-name", "uv", "-type", "f"]).run();
         let path = found.stdout.lines().next().context("Tandem has a uv of its own after a Python build")?;
         Ok(PathBuf::from(path))
@@ -126,9 +140,22 @@ impl TandemSide {
         }
     }
 
+    /// Bytes on disk of everything that belongs to it, by folder.
+    pub(crate) fn survey(&self) -> Survey {
+        Survey::of(self.home())
+    }
+
+    fn home(&self) -> &Path {
+        self.installation().data().root().parent().expect("the data folder lies in the installation's")
+    }
+
+    fn client_cache(&self) -> PathBuf {
+        self.home().join("client")
+    }
+
     /// Bytes of the store's write-ahead log on disk: it grows to some megabytes and is written over from then on.
     pub(crate) fn log_bytes(&self) -> u64 {
-        let mut path = self.installation.data().database().into_os_string();
+        let mut path = self.installation().data().database().into_os_string();
         path.push("-wal");
         std::fs::metadata(path).map(|metadata| metadata.blocks() * 512).unwrap_or_default()
     }
@@ -146,13 +173,22 @@ impl TandemSide {
     }
 
     fn tandem_processes(&self) -> Vec<Process> {
-        let processes = self.installation.traces().processes().into_iter();
+        let processes = self.installation().traces().processes().into_iter();
         processes.filter(|process| word(process, 0).rsplit('/').next() == Some("tandem")).collect()
     }
 
     fn binary(&self) -> anyhow::Result<PathBuf> {
         let up = self.role("up").context("tandem up runs")?;
         std::fs::read_link(format!("/proc/{up}/exe")).context("find the binary that runs")
+    }
+}
+
+impl Drop for TandemSide {
+    fn drop(&mut self) {
+        // Something has failed and says so itself.
+        if let Some(installation) = self.installation.take() {
+            installation.abandon();
+        }
     }
 }
 
