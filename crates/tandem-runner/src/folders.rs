@@ -8,6 +8,7 @@
 //!   logs/<app>.<env>/<id>/   source.json and chunks; outlives its instance
 //!   volumes.json      volumes that were made
 //! DATA/volumes/<app>.<env>/<name>/
+//! RUNTIME/s/<id>.sock, RUNTIME/secrets/<id>.json
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -24,6 +25,7 @@ use crate::volumes::Volumes;
 pub(crate) struct Folders {
     root: PathBuf,
     sockets: PathBuf,
+    secrets: PathBuf,
     /// The apps' own folders.
     pub(crate) volumes: Volumes,
     /// Parent of all control groups, relative to the root of each hierarchy.
@@ -72,6 +74,7 @@ impl Folders {
             volumes: Volumes::open(data.volumes(), root.join("volumes.json"))?,
             root,
             sockets: data.shim_sockets(),
+            secrets: data.runtime().join("secrets"),
             cgroup_parent: data.cgroup_name(),
         };
         for name in ["cache", "trees", "instances", "jobs", "logs"] {
@@ -126,6 +129,16 @@ impl Folders {
     /// Folder of all shims' sockets.
     pub(crate) fn sockets(&self) -> &Path {
         &self.sockets
+    }
+
+    /// Config of an instance or job, in the runtime folder: it must not lie on the disk.
+    pub(crate) fn secret(&self, unit: Unit) -> PathBuf {
+        self.secrets.join(format!("{unit}.json"))
+    }
+
+    /// Folder of all configs.
+    pub(crate) fn secrets(&self) -> &Path {
+        &self.secrets
     }
 
     /// Folder of all logs.

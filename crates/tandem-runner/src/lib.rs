@@ -27,6 +27,7 @@ mod reconcile;
 mod removal;
 mod report;
 mod runner;
+mod secrets;
 mod spec;
 mod stage;
 mod tail;

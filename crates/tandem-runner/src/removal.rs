@@ -1,12 +1,18 @@
 //! Removing what an instance or job leaves behind.
 
 use std::io;
-use std::path::Path;
 
-/// Removes the folder and the socket of one that has ended. What the disk refuses is logged and swept at the next start.
-pub(crate) fn remove(folder: &Path, socket: &Path) {
-    for (path, removed) in [(folder, std::fs::remove_dir_all(folder)), (socket, std::fs::remove_file(socket))]
-    {
+use crate::folders::{Folders, Unit};
+
+/// Removes the folder, the socket and the config of one that has ended. What the disk refuses is logged, and swept later.
+pub(crate) fn remove(folders: &Folders, unit: Unit) {
+    let (folder, socket, secret) = (folders.unit(unit), folders.socket(unit), folders.secret(unit));
+    let removed = [
+        (&folder, std::fs::remove_dir_all(&folder)),
+        (&socket, std::fs::remove_file(&socket)),
+        (&secret, std::fs::remove_file(&secret)),
+    ];
+    for (path, removed) in removed {
         match removed {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 tracing::warn!(

@@ -4,18 +4,18 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use tandem_kit::files;
-use tandem_sandbox::shim::ShimSpec;
+use tandem_sandbox::shim::{Secrets, ShimSpec};
 use tandem_sandbox::{Limits, Mount, Network, Spec, User, logs};
 use tandem_types::assignment::AssignedBuild;
 use tandem_types::{Span, Timestamp};
 
 use crate::context::Context;
-use crate::folders::Unit;
+use crate::folders::{Folders, Unit};
 use crate::intent::Place;
 use crate::volumes;
 
 /// The file that a shim reads; written by `tandem_sandbox::shim::launch`.
-const NAME: &str = "spec.json";
+pub(crate) const NAME: &str = "spec.json";
 /// Where the code of every app is, at build time and at run time.
 const APP: &str = "/app";
 /// Name of the user in the sandbox. The same for all apps: it is the number that keeps them apart.
@@ -58,16 +58,21 @@ pub(crate) fn compose(context: &Context, process: Process<'_>) -> Result<ShimSpe
     let mut mounts: Vec<Mount> =
         trees.map(|subtree| Mount::read_only(folders.tree(&subtree.tree), &subtree.mount)).collect();
     for (name, target) in &process.build.volumes {
-        let source = folders.volumes.ready(process.place, name, process.uid, context.clock.now())?;
+        let wanted = volumes::Wanted { place: process.place, name, uid: process.uid };
+        let source = folders.volumes.ready(wanted, context.clock.now())?;
         mounts.push(Mount::writable(source, target));
     }
+    let is_open = |name: &String, _: &mut String| name == tandem_kit::env::PORT;
+    let mut values = process.environment;
+    let open = values.extract_if(.., is_open).collect();
+    let secrets = Some(Secrets { path: folders.secret(process.unit), values });
     let sandbox = Spec {
         id: process.unit.to_string(),
         cgroup_parent: folders.cgroup_parent.clone(),
         isolation: context.isolation,
         command: process.command.to_owned(),
         cwd: APP.into(),
-        environment: process.environment,
+        environment: open,
         user: User { uid: process.uid, name: USER.to_owned() },
         hostname: format!("{}-{}", process.kind, process.unit),
         home: folders.unit(process.unit).join("home"),
@@ -76,24 +81,22 @@ pub(crate) fn compose(context: &Context, process: Process<'_>) -> Result<ShimSpe
         network: Network::Host,
     };
     let socket = folders.socket(process.unit);
-    Ok(ShimSpec { sandbox, log: process.log, socket, marker: None, timeout: None })
+    Ok(ShimSpec { sandbox, log: process.log, socket, marker: None, timeout: None, secrets })
 }
 
-/// The environment of an earlier start: config of a release never changes, so it is as good as the server's answer.
-pub(crate) fn cached_environment(folder: &Path) -> Option<BTreeMap<String, String>> {
-    let spec = files::read_json::<ShimSpec>(&folder.join(NAME));
-    match spec {
-        Ok(spec) => spec.map(|spec| spec.sandbox.environment),
-        Err(error) => {
-            tracing::warn!(error = &error as &dyn std::error::Error, "could not read a cached config");
-            None
-        }
-    }
+/// The environment of an earlier start, without its port: config of a release never changes, so it is as good as the
+/// server's answer. None after a reboot.
+pub(crate) fn cached_environment(folders: &Folders, unit: Unit) -> Option<BTreeMap<String, String>> {
+    Secrets::read(&folders.secret(unit)).unwrap_or_else(|error| {
+        tracing::warn!(error = &error as &dyn std::error::Error, "could not read a cached config");
+        None
+    })
 }
 
 /// The port of an earlier start.
 pub(crate) fn cached_port(folder: &Path) -> Option<u16> {
-    cached_environment(folder)?.get(tandem_kit::env::PORT)?.parse().ok()
+    let spec = files::read_json::<ShimSpec>(&folder.join(NAME)).ok().flatten()?;
+    spec.sandbox.environment.get(tandem_kit::env::PORT)?.parse().ok()
 }
 
 /// Whether something was started in the folder.

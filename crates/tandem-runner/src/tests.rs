@@ -9,5 +9,6 @@ mod leftovers;
 mod logs;
 mod loopback;
 mod scene;
+mod secrets;
 mod server;
 mod shim;

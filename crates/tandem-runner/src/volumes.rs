@@ -38,6 +38,17 @@ pub(crate) struct Volumes {
     notes: Arc<Mutex<Notes>>,
 }
 
+/// Which volume is wanted, and by whom.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    /// Its environment.
+    pub(crate) place: &'a Place,
+    /// Its name.
+    pub(crate) name: &'a str,
+    /// User of the process.
+    pub(crate) uid: u32,
+}
+
 /// Why a volume cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -103,13 +114,8 @@ impl Volumes {
     ///
     /// # Errors
     /// It is gone, is another app's, or the disk refuses. Asking again after a person has acted is enough.
-    pub(crate) fn ready(
-        &self,
-        place: &Place,
-        name: &str,
-        uid: u32,
-        now: Timestamp,
-    ) -> Result<PathBuf, Error> {
+    pub(crate) fn ready(&self, wanted: Wanted<'_>, now: Timestamp) -> Result<PathBuf, Error> {
+        let Wanted { place, name, uid } = wanted;
         let parent = self.root.join(place.to_string());
         let folder = parent.join(name);
         let prepare = |source| Error::Prepare { name: name.to_owned(), source };

@@ -75,7 +75,7 @@ impl Actor {
     async fn gather(&mut self) -> BTreeMap<String, String> {
         self.may_start().await;
         self.staged().await;
-        if let Some(environment) = spec::cached_environment(&self.folder) {
+        if let Some(environment) = spec::cached_environment(&self.context.folders, self.unit()) {
             return environment;
         }
         let mut patience = config::Patience::new();

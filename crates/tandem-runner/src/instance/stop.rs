@@ -58,8 +58,8 @@ impl Actor {
 
     /// Removes everything but its log. Also when the whole host halts: what begins again is a new process, not a crash.
     pub(super) async fn remove(self) {
-        let (folder, socket) = (self.folder.clone(), self.context.folders.socket(self.unit()));
-        tasks::blocking("instance-remove", move || crate::removal::remove(&folder, &socket)).await;
+        let (folders, unit) = (self.context.folders.clone(), self.unit());
+        tasks::blocking("instance-remove", move || crate::removal::remove(&folders, unit)).await;
         self.context.ledger.take_back(self.id());
         self.context.packet_rules.release(self.id()).await;
         self.context.board.drop_instance(self.id());

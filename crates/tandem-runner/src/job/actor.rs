@@ -215,8 +215,8 @@ impl Actor {
     }
 
     async fn remove(self) {
-        let (folder, socket) = (self.folder.clone(), self.context.folders.socket(self.unit()));
-        tasks::blocking("job-remove", move || crate::removal::remove(&folder, &socket)).await;
+        let (folders, unit) = (self.context.folders.clone(), self.unit());
+        tasks::blocking("job-remove", move || crate::removal::remove(&folders, unit)).await;
         self.context.board.drop_job(self.id());
     }
 }

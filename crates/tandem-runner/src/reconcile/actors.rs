@@ -19,6 +19,7 @@ use crate::intent::{Intent, JobIntent};
 use crate::job;
 use crate::order::{Fate, Order, Orders, Wish};
 use crate::plan::{Action, Holding, Present};
+use crate::secrets;
 
 /// All of them.
 pub(super) struct Actors {
@@ -50,6 +51,7 @@ impl Actors {
 
     /// Gives everything that an earlier process left an actor, which looks at it before this returns.
     pub(super) async fn adopt(&mut self) {
+        secrets::move_out(&self.context.folders);
         let found = strays::records(&self.context.folders);
         self.context.packet_rules.start(strays::ports(&self.context.folders, &found)).await;
         let instances = found.instances.into_iter().map(|record| {

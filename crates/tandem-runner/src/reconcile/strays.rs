@@ -75,8 +75,7 @@ pub(super) async fn sweep(folders: Folders, known: BTreeSet<Unit>) {
 
 async fn end(folders: &Folders, unit: Unit, has_group: bool) {
     tracing::warn!("ending what is left of {unit}, which no assignment names");
-    let (folder, socket) = (folders.unit(unit), folders.socket(unit));
-    if let Ok(Adopted::Live(shim)) = adopt(&folder).await {
+    if let Ok(Adopted::Live(shim)) = adopt(&folders.unit(unit)).await {
         let stopped = async {
             shim.stop(Signal::SIGTERM as i32, STOP_TIMEOUT).await?;
             shim.wait_exit().await?;
@@ -90,15 +89,18 @@ async fn end(folders: &Folders, unit: Unit, has_group: bool) {
         tracing::error!(error = &error as &dyn std::error::Error, "{unit}: could not end what is left");
         return;
     }
-    tasks::blocking("stray-remove", move || removal::remove(&folder, &socket)).await;
+    let folders = folders.clone();
+    tasks::blocking("stray-remove", move || removal::remove(&folders, unit)).await;
 }
 
 fn strays(folders: &Folders, known: &BTreeSet<Unit>, groups: &[String]) -> BTreeSet<Unit> {
     let groups = groups.iter().filter_map(|name| Unit::parse(name));
     let sockets = names(folders.sockets());
     let sockets = sockets.iter().filter_map(|name| Unit::parse(name.strip_suffix(".sock")?));
+    let secrets = names(folders.secrets());
+    let secrets = secrets.iter().filter_map(|name| Unit::parse(name.strip_suffix(".json")?));
     let folders = units(&folders.instances()).into_iter().chain(units(&folders.jobs()));
-    folders.chain(groups).chain(sockets).filter(|unit| !known.contains(unit)).collect()
+    folders.chain(groups).chain(sockets).chain(secrets).filter(|unit| !known.contains(unit)).collect()
 }
 
 fn units(folder: &Path) -> Vec<Unit> {

@@ -23,7 +23,7 @@ impl Disk {
     fn ready(&self, uid: u32) -> Result<PathBuf, Error> {
         let root = self.folder.path().join("volumes");
         let volumes = Volumes::open(root, self.folder.path().join("volumes.json")).expect("it is readable");
-        volumes.ready(&self.place, "data", uid, Timestamp::UNIX_EPOCH)
+        volumes.ready(Wanted { place: &self.place, name: "data", uid }, Timestamp::UNIX_EPOCH)
     }
 }
 

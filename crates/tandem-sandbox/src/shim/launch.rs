@@ -14,6 +14,7 @@ use tokio::net::unix::pipe;
 
 use super::ShimHandle;
 use super::record::{self, Hello, ShimRecord, chain};
+use super::secrets::Secrets;
 use crate::spawn::{Program, Tie};
 use crate::{Spec, logs};
 
@@ -35,6 +36,9 @@ pub struct ShimSpec {
     /// Everything is killed after this time, also when no runner is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Span>,
+    /// The part of the environment that must not lie on the disk; where there is none, `sandbox` has all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secrets: Option<Secrets>,
 }
 
 /// Why a shim does not run.
@@ -61,8 +65,8 @@ impl LaunchError {
     }
 }
 
-/// Writes `spec.json` into the folder (made, 0700, where it is missing; records of an earlier run in it are deleted), starts
-/// `<binary> shim DIR` and waits until it answers, 10 s at most.
+/// Writes `spec.json` into the folder (made, 0700, where it is missing; records of an earlier run in it are deleted) and the
+/// secrets into their own file, starts `<binary> shim DIR` and waits until it answers, 10 s at most.
 ///
 /// # Errors
 /// [`LaunchError::NotStarted`] where the command certainly never ran, else [`LaunchError::Unknown`].
@@ -93,6 +97,9 @@ fn prepare(dir: &Path, spec: &ShimSpec) -> Result<(), LaunchError> {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
+        }
+        if let Some(secrets) = &spec.secrets {
+            secrets.write()?;
         }
         let content = serde_json::to_vec(spec)?;
         Ok(files::write_atomic_unsynced(&record::spec_file(dir), &content, 0o600)?)

@@ -24,6 +24,7 @@ use tandem_types::shim::{Answer, Request, VERSION};
 use super::ShimSpec;
 use super::control::{Asked, Control};
 use super::record::{self, ExitRecord, Hello, ShimRecord, chain};
+use super::secrets::Secrets;
 use crate::logs::Writer;
 use crate::process::Identity;
 use crate::supervisor::{Ending, Prepared, Supervisor, wait_for};
@@ -83,7 +84,8 @@ impl Shim {
         let dir = std::fs::canonicalize(dir)?;
         let signals = become_a_keeper()?;
         let missing = || io::Error::new(io::ErrorKind::NotFound, "there is no spec.json");
-        let spec: ShimSpec = files::read_json(&record::spec_file(&dir))?.ok_or_else(missing)?;
+        let mut spec: ShimSpec = files::read_json(&record::spec_file(&dir))?.ok_or_else(missing)?;
+        add_secrets(&mut spec)?;
         cgroup::join_shims(&spec.sandbox.cgroup_parent);
         let control = Control::bind(&spec.socket)
             .map_err(|error| format!("bind the control socket {}: {error}", spec.socket.display()))?;
@@ -230,6 +232,16 @@ impl Shim {
         let Some(end) = &self.end else { return };
         self.dismissed |= end.recorded && waited >= LINGER;
     }
+}
+
+/// A shim that was started without them must not run: an app that lacks a value may do harm by its default.
+fn add_secrets(spec: &mut ShimSpec) -> Result<(), AnyError> {
+    if let Some(Secrets { path, .. }) = &spec.secrets {
+        let values =
+            Secrets::read(path)?.ok_or_else(|| format!("the secrets in {} are gone", path.display()))?;
+        spec.sandbox.environment.extend(values);
+    }
+    Ok(())
 }
 
 /// Executes the command. The order is what adoption stands on: first the shim is written down, then the marker, both

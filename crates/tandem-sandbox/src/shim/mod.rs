@@ -3,7 +3,7 @@
 //! It holds what cannot be handed over: the output pipes, the right to learn the exit code, and the tie by which the kernel
 //! kills the app when its keeper dies. So a runner may end, crash and come back as a newer version at any time.
 //!
-//! Its folder has `spec.json` (what to run, with the environment, 0600), `shim.json` (which process it is), and in the end
+//! Its folder has `spec.json` (what to run, without what is secret, 0600), `shim.json` (which process it is), and in the end
 //! `exit.json`, synced before anybody is told.
 
 mod adopt;
@@ -12,6 +12,7 @@ mod handle;
 mod launch;
 mod main;
 pub(crate) mod record;
+mod secrets;
 #[cfg(test)]
 mod tests;
 
@@ -20,3 +21,4 @@ pub use handle::{Error, ShimHandle, Status};
 pub use launch::{LaunchError, ShimSpec, launch};
 pub use main::main;
 pub use record::ExitRecord;
+pub use secrets::Secrets;

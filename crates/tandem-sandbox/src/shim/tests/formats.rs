@@ -18,6 +18,18 @@ fn specifications_keep_their_form() {
 }
 
 #[test]
+fn of_secrets_a_specification_tells_only_where_they_are() {
+    let file = r#","secrets":{"path":"/run/tandem/0a1b2c3d/e/i42.json"}}"#;
+    let text = SPEC.strip_suffix('}').unwrap().to_owned() + file;
+    let mut spec: ShimSpec = serde_json::from_str(&text).unwrap();
+    let secrets = spec.secrets.as_mut().unwrap();
+    secrets.values.insert("SECRET_KEY".to_owned(), "s3cret".to_owned());
+    assert_eq!(serde_json::to_string(&spec).unwrap(), text);
+    let printed = format!("{spec:?}");
+    assert!(printed.contains("SECRET_KEY") && !printed.contains("s3cret"), "{printed}");
+}
+
+#[test]
 fn records_keep_their_form() {
     let folder = tempfile::tempdir().unwrap();
     files::write_atomic(&exit_file(folder.path()), EXIT.as_bytes(), 0o600).unwrap();

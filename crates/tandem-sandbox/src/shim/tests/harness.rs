@@ -85,7 +85,14 @@ impl Bench {
             tags: BTreeMap::from([("release".to_owned(), "r1".to_owned())]),
         };
         let socket = self.place.path().join("i1.sock");
-        ShimSpec { sandbox: self.place.spec(command), log, socket, marker: None, timeout: None }
+        ShimSpec {
+            sandbox: self.place.spec(command),
+            log,
+            socket,
+            marker: None,
+            timeout: None,
+            secrets: None,
+        }
     }
 
     pub(super) async fn try_launch(&self, spec: &ShimSpec) -> Result<ShimHandle, LaunchError> {
