@@ -4,14 +4,18 @@
 //! only go to a terminal. What is worth which level stands in `CONTRIBUTING.md`.
 
 use std::fmt;
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _};
+use std::path::PathBuf;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 use crate::clock::Clock;
 use crate::env;
+
+mod lines;
 
 /// How a process logs.
 #[derive(Debug, Clone)]
@@ -20,11 +24,14 @@ pub struct LogOptions {
     pub filter: String,
     /// Whether lines begin with the time; off where something else stamps them.
     pub time: bool,
+    /// A file of this process's own: where standard error leads to it, it is rotated (10 MiB, five files), and nobody
+    /// waits for any line, whatever standard error is. What cannot be written at once is dropped and counted.
+    pub own_file: Option<PathBuf>,
 }
 
 impl Default for LogOptions {
     fn default() -> Self {
-        Self { filter: "info".to_owned(), time: true }
+        Self { filter: "info".to_owned(), time: true, own_file: None }
     }
 }
 
@@ -40,19 +47,26 @@ pub enum Error {
         #[source]
         source: tracing_subscriber::filter::ParseError,
     },
+    /// There is no standard error.
+    #[error("use standard error for log lines")]
+    Stream(#[source] io::Error),
 }
 
 /// Sets up logging for the whole process. A second call changes nothing.
 ///
 /// # Errors
-/// The filter does not parse.
+/// The filter does not parse, or lines cannot go anywhere.
 pub fn init(options: LogOptions) -> Result<(), Error> {
     let filter = std::env::var(env::TANDEM_LOG).ok().filter(|text| !text.is_empty());
     let filter = filter.unwrap_or(options.filter);
     let parsed = parse(filter)?;
+    let writer = match &options.own_file {
+        Some(file) => BoxMakeWriter::new(lines::Lines::stderr(file).map_err(Error::Stream)?),
+        None => BoxMakeWriter::new(io::stderr),
+    };
     let lines = tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(colors(std::io::stderr().is_terminal()))
+        .with_writer(writer)
+        .with_ansi(colors(io::stderr().is_terminal()))
         .with_env_filter(parsed)
         .with_timer(Stamp { clock: options.time.then(Clock::system) });
     // Only fails when a subscriber is set already, as in a test binary.
