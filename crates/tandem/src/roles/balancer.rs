@@ -2,7 +2,7 @@
 //! reads the arguments, cuts the ties to whoever started it and turns signals into a drain.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tandem_balancer::{Balancer, BuildError, Config, ListenError};
 use tandem_kit::api::Server;
@@ -40,12 +40,18 @@ pub(crate) fn run(args: Args, server: Server) -> Result<Exit, Failure> {
     // A session of its own: Ctrl-C and the end of the terminal are not meant for it. Refused only where this is the
     // first process of a session already, as under a service manager.
     let _ = nix::unistd::setsid();
-    logging::init(LogOptions::default()).map_err(|error| Failure::usage(chain_of(&error)))?;
+    let options = LogOptions { own_file: Some(log_file(&args.state)), ..LogOptions::default() };
+    logging::init(options).map_err(|error| Failure::usage(chain_of(&error)))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|e| Failure::chain("start the event loop", &e))?;
     runtime.block_on(Box::pin(serve(args, server)))
+}
+
+/// Its log in its folder: where whoever starts it sends its standard error, and what it rotates then.
+pub(super) fn log_file(state: &Path) -> PathBuf {
+    state.join("balancer.log")
 }
 
 async fn serve(args: Args, server: Server) -> Result<Exit, Failure> {

@@ -4,24 +4,27 @@
 //! process is ever taken for it.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::net::SocketAddr;
-use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use rustix::process::{PidfdFlags, pidfd_open};
 use tandem_balancer::Process;
 use tandem_kit::api::Server;
 use tandem_kit::files;
 use tandem_kit::paths::DataDir;
 use tandem_types::HostName;
+use tokio::io::unix::AsyncFd;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
-use crate::failure::Failure;
+use super::balancer::log_file;
+use crate::failure::{Failure, chain_of};
 
 /// Time a balancer has from its start to serving.
 const START_LIMIT: Duration = Duration::from_secs(15);
@@ -29,12 +32,12 @@ const START_LIMIT: Duration = Duration::from_secs(15);
 const STOP_LIMIT: Duration = Duration::from_secs(40);
 /// Time between two looks at a process that is waited for.
 const INTERVAL: Duration = Duration::from_millis(20);
-/// As [`INTERVAL`], where nobody waits.
-const IDLE_INTERVAL: Duration = Duration::from_millis(500);
-/// Its log is put aside (one generation) when it is this long at a start.
-const LOG_BYTES: u64 = 4 * 1024 * 1024;
+/// As [`INTERVAL`], where the kernel cannot tell when a process ends (before Linux 5.3, or where it is not allowed).
+const IDLE_INTERVAL: Duration = Duration::from_millis(100);
 /// Lines of its log shown when it does not start.
 const TAIL_LINES: usize = 12;
+/// Bytes of its log that are read for them.
+const TAIL_BYTES: u64 = 16 * 1024;
 
 /// The balancer that should run.
 #[derive(Debug, Clone)]
@@ -150,18 +153,39 @@ impl Running {
                 Err(error) => format!("is lost: {error}"),
             },
             None => {
-                while self.lives() {
-                    sleep(IDLE_INTERVAL).await;
-                }
+                self.until_gone().await;
                 "ended".to_owned()
             }
         };
-        format!(
-            "process {} {how}; the last lines of {}:\n{}",
-            self.pid(),
-            log_file(&self.data).display(),
-            tail(&self.data)
-        )
+        let log = log_file(&self.data.balancer());
+        format!("process {} {how}; the last lines of {}:\n{}", self.pid(), log.display(), tail(&self.data))
+    }
+
+    /// Waits for the end of a process that is no child of ours. Nobody serves until the next one does, so the kernel is
+    /// asked to tell at once.
+    async fn until_gone(&self) {
+        match Self::pidfd(self.pid()) {
+            // Looked up after the number was turned into a handle: if the balancer lives now, the handle is its own.
+            Ok(pidfd) if self.lives() => match pidfd.readable().await {
+                Ok(_) => return,
+                Err(error) => tracing::debug!("balancer: waiting by looking: {}", chain_of(&error)),
+            },
+            Ok(_) => return,
+            Err(error) => tracing::debug!("balancer: waiting by looking: {}", chain_of(&error)),
+        }
+        while self.lives() {
+            sleep(IDLE_INTERVAL).await;
+        }
+    }
+
+    #[expect(
+        deprecated,
+        reason = "unsound for types that change their descriptor, which an OwnedFd does not; its successor is unsafe"
+    )]
+    fn pidfd(pid: u32) -> io::Result<AsyncFd<std::os::fd::OwnedFd>> {
+        let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+        let pidfd = pidfd_open(pid.ok_or(io::ErrorKind::InvalidInput)?, PidfdFlags::empty())?;
+        AsyncFd::with_interest(pidfd, tokio::io::Interest::READABLE)
     }
 
     /// Ends it: a signal, time for requests under way, then the end.
@@ -209,24 +233,26 @@ fn spawn(data: &DataDir, wanted: &Wanted) -> io::Result<Child> {
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).kill_on_drop(false).spawn()
 }
 
-/// Its output goes to a file: a pipe would end with this process.
+/// Its output goes to a file: a pipe would end with this process. It rotates the file by itself.
 fn open_log(data: &DataDir) -> io::Result<File> {
     files::ensure_dir(&data.balancer(), 0o700)?;
-    let path = log_file(data);
-    if std::fs::metadata(&path).is_ok_and(|log| log.len() >= LOG_BYTES) {
-        std::fs::rename(&path, path.with_extension("old.log"))?;
-    }
-    OpenOptions::new().create(true).append(true).open(path)
+    OpenOptions::new().create(true).append(true).mode(0o600).open(log_file(&data.balancer()))
 }
 
+/// The last lines of its log, as far as they can be read: they are there to help.
 fn tail(data: &DataDir) -> String {
-    let text = std::fs::read_to_string(log_file(data)).unwrap_or_default();
+    let text = end_of(&log_file(&data.balancer())).unwrap_or_default();
     let skipped = text.lines().count().saturating_sub(TAIL_LINES);
     text.lines().skip(skipped).collect::<Vec<_>>().join("\n")
 }
 
-fn log_file(data: &DataDir) -> PathBuf {
-    data.balancer().join("balancer.log")
+fn end_of(file: &Path) -> io::Result<String> {
+    let mut file = File::open(file)?;
+    let start = file.metadata()?.len().saturating_sub(TAIL_BYTES);
+    file.seek(SeekFrom::Start(start))?;
+    let mut end = Vec::new();
+    file.take(TAIL_BYTES).read_to_end(&mut end)?;
+    Ok(String::from_utf8_lossy(&end).into_owned())
 }
 
 #[cfg(test)]

@@ -19,7 +19,8 @@ use super::up::machine;
 use crate::failure::{Failure, chain_of};
 use crate::port;
 
-/// First wait before a balancer that died is started again; doubles up to [`LONGEST_WAIT`].
+/// Wait before a balancer that died a second time is started again; doubles up to [`LONGEST_WAIT`]. After the first death
+/// there is none: until it is there again nobody is served.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 /// Longest wait between two starts: people who fixed the cause do not want to wait for long.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
@@ -159,7 +160,7 @@ async fn keep_running(
     mut running: Option<Running>,
     tell: watch::Sender<Option<String>>,
 ) {
-    let mut wait = FIRST_WAIT;
+    let mut back_off = BackOff::default();
     let mut served = running.is_some();
     loop {
         let since = Instant::now();
@@ -179,18 +180,40 @@ async fn keep_running(
         if !served {
             tell.send_replace(Some(ended.clone()));
         }
-        if since.elapsed() >= FORGIVEN {
-            wait = FIRST_WAIT;
+        match back_off.next(since.elapsed()) {
+            Duration::ZERO => tracing::error!("balancer: {ended}; starting it again at once"),
+            wait => {
+                tracing::error!("balancer: {ended}; starting it again in {wait:?}");
+                sleep(wait).await;
+            }
         }
-        tracing::error!("balancer: {ended}; starting it again in {wait:?}");
-        sleep(wait).await;
-        wait = (wait * 2).min(LONGEST_WAIT);
+    }
+}
+
+/// How long to wait before the next start: nothing at first, then longer with every death in a row.
+#[derive(Debug, Default)]
+struct BackOff(Duration);
+
+impl BackOff {
+    /// The wait after a death; `ran` is how long the balancer lived.
+    fn next(&mut self, ran: Duration) -> Duration {
+        let wait = if ran >= FORGIVEN { Duration::ZERO } else { self.0 };
+        self.0 = (wait * 2).clamp(FIRST_WAIT, LONGEST_WAIT);
+        wait
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_deaths_in_a_row_are_waited_for_and_longer_each_time() {
+        let mut back_off = BackOff::default();
+        let mut after = |seconds| back_off.next(Duration::from_secs(seconds)).as_millis();
+        assert_eq!([1; 8].map(&mut after), [0, 100, 200, 400, 800, 1600, 3200, 5000]);
+        assert_eq!([1, 60, 59, 59].map(&mut after), [5000, 0, 100, 200]);
+    }
 
     #[test]
     fn port_0_means_the_port_that_people_know_while_it_is_free() {

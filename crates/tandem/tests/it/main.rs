@@ -3,6 +3,7 @@
 //! Each has an installation of its own and must leave nothing behind (see `tandem_testkit::installation`). Most
 //! deploy the fixture `plain`, which needs no packages; what is about Django deploys the guestbook.
 
+mod balancer;
 mod command_line;
 mod config;
 mod crash;
