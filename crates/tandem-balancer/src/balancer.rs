@@ -30,6 +30,9 @@ use crate::table::{Holder, Registry, StateFile, keep_saved, report};
 
 /// Longest wait for a first table before requests are answered without one.
 const FIRST_TABLE: Duration = Duration::from_secs(3);
+/// Longest wait for the first probes of a saved table: nobody is served meanwhile, and one instance that hangs must not
+/// keep all others waiting.
+const FIRST_PROBES: Duration = Duration::from_millis(250);
 /// Time after the drain's limit for the threads to end.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -186,7 +189,8 @@ async fn start_control(
     tasks.spawn("control", Kind::Component, control.run(tasks.drain().clone()));
 }
 
-/// Serves the table of an earlier life, if there was one. Its instances may be gone: each is probed before it is trusted.
+/// Serves the table of an earlier life, if there was one. Its instances may be gone: each is probed before it is trusted;
+/// one that takes its time comes into its pool later.
 async fn restore(
     file: &mut StateFile,
     (shared, library): (Arc<Shared>, Library),
@@ -200,7 +204,8 @@ async fn restore(
     holder.serve(saved.table);
     let targets = holder.targets();
     join_all(targets.iter().map(|target| async move {
-        target.instance.set_healthy(probe(target).await.is_ok());
+        let probed = tokio::time::timeout(FIRST_PROBES, probe(target)).await;
+        target.instance.set_healthy(probed.is_ok_and(|probed| probed.is_ok()));
     }))
     .await;
     for site in holder.unloaded() {

@@ -1,7 +1,7 @@
 //! How a balancer follows its server, and what it does without one.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 
 use tandem_types::{Epoch, InstanceId};
 
@@ -176,4 +176,30 @@ async fn a_balancer_that_was_never_told_anything_does_not_deny_that_an_app_exist
     assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, "2"));
     world.server.come_back().await;
     within(async { while fetch(world.address, "/").await.status != 404 {} }).await;
+}
+
+#[tokio::test]
+async fn an_instance_that_hangs_is_out_of_its_pool_from_a_restart_on() {
+    let hang = Arc::new(AtomicBool::new(false));
+    let (well, shown) = (App::saying("well").await, Arc::clone(&hang));
+    let hanging = App::start(move |_| {
+        let shown = Arc::clone(&shown);
+        async move {
+            while shown.load(Ordering::SeqCst) {
+                std::future::pending().await
+            }
+            status(200)
+        }
+    })
+    .await;
+    let mut world = World::serving(&[well.address, hanging.address]).await;
+    let saved = world.folder.path().join("balancer/state.json");
+    eventually(|| std::fs::read_to_string(&saved).is_ok_and(|text| text.contains("\"i2\""))).await;
+    world.server.go_away();
+    world.stop().await;
+    hang.store(true, Ordering::SeqCst);
+    world.start().await;
+    assert_eq!(fetch(world.address, "/").await.text(), "well");
+    world.server.come_back().await;
+    world.until(|status| status.unhealthy == [InstanceId(2)]).await;
 }
