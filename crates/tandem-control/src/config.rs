@@ -59,7 +59,7 @@ pub enum Error {
 pub struct Control {
     shared: Arc<Shared>,
     feed: Feed,
-    observing_since: Timestamp,
+    pub(crate) observing_since: Timestamp,
 }
 
 impl Control {

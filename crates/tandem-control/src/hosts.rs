@@ -1,7 +1,11 @@
 //! What runners and balancers report, and `down`.
 
-use tandem_store::{Error, Transaction};
+use std::collections::BTreeSet;
+
+use tandem_rules::destroy::without_balancer;
+use tandem_store::{Error, Expect, Transaction};
 use tandem_types::api::{Installation, Reason};
+use tandem_types::app::App;
 use tandem_types::document::{Cause, Kind};
 use tandem_types::instance::HostObservation;
 use tandem_types::problem::Problem;
@@ -55,14 +59,38 @@ impl Handle {
     /// `balancer_not_found`.
     pub async fn forget_balancer(&self, actor: &str, balancer: &BalancerId) -> Result<(), Problem> {
         let key = keys::balancer(balancer);
-        if self.shared.value::<BalancerStatus>(&key).is_none() {
+        if self.shared.value::<BalancerStatus>(&key).is_none() && self.waiting_for(balancer).is_empty() {
             let title = format!("there is no balancer {balancer}");
             return Err(Problem::new(404, "balancer_not_found", title).hint("tandem status"));
         }
-        let note = Transaction::new(about(actor, "balancer.forget", balancer.as_str())).noted();
         let refuse = |error: &Error| problem::store("forget the balancer", error);
-        self.shared.commit(note).await.map_err(|error| refuse(&error))?;
-        self.shared.store.delete_volatile(&key).await.map_err(|error| refuse(&error))
+        // First: as long as its last report is here, it is waited for.
+        self.shared.store.delete_volatile(&key).await.map_err(|error| refuse(&error))?;
+        self.shared.refresh(&key).await.map_err(|error| refuse(&error))?;
+        for _ in 0..MOST_ATTEMPTS {
+            let note = Transaction::new(about(actor, "balancer.forget", balancer.as_str())).noted();
+            let strike =
+                |all: Transaction, (app, expect): (App, Expect)| all.put(keys::app(&app.name), &app, expect);
+            let transaction = self.waiting_for(balancer).into_iter().fold(note, strike);
+            match self.shared.commit(transaction).await {
+                Ok(_) => return Ok(()),
+                Err(Error::Conflict { .. }) => {}
+                Err(error) => return Err(refuse(&error)),
+            }
+        }
+        Err(busy())
+    }
+
+    /// Apps whose destruction waits for the balancer, as they are without that.
+    fn waiting_for(&self, balancer: &BalancerId) -> Vec<(App, Expect)> {
+        self.shared.look(|mirror| {
+            let names: BTreeSet<_> =
+                mirror.environments().map(|environment| environment.app.clone()).collect();
+            let apps = names.iter().filter_map(|name| mirror.get::<App>(&keys::app(name)));
+            let struck =
+                apps.filter_map(|app| Some((without_balancer(&app.value, balancer)?, app.unchanged())));
+            struck.collect()
+        })
     }
 
     async fn record<T: Kind>(&self, key: &str, report: &T) -> Result<(), Problem> {
@@ -111,9 +139,12 @@ impl Handle {
             self.shared.down.send_replace(down);
             return Ok(());
         }
-        Err(Problem::new(503, "busy", "the installation is being changed by others all the time")
-            .hint("try again"))
+        Err(busy())
     }
+}
+
+fn busy() -> Problem {
+    Problem::new(503, "busy", "the installation is being changed by others all the time").hint("try again")
 }
 
 fn about(actor: &str, action: &str, reason: &str) -> Cause {

@@ -36,6 +36,11 @@ pub(crate) fn app_not_found<'a>(name: &AppName, known: impl Iterator<Item = &'a 
     Problem::new(404, "app_not_found", format!("there is no app {name}")).hint(hint)
 }
 
+pub(crate) fn app_destroying(name: &AppName) -> Problem {
+    Problem::new(409, "app_destroying", format!("{name} is being destroyed"))
+        .hint(format!("tandem app destroy {name} --confirm {name} shows what that waits for"))
+}
+
 pub(crate) fn environment_not_found<'a>(place: &Place, known: impl Iterator<Item = &'a str>) -> Problem {
     let hint = match nearest(place.environment.as_str(), known) {
         Some(near) => format!("did you mean {near}?"),

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use tandem_rules::rollout::{self, PREEMPTED, preempted_by_rollback};
 use tandem_store::{Error, Transaction};
 use tandem_types::api::{RolloutAction, RolloutStarted, StartRollout};
+use tandem_types::app::App;
 use tandem_types::document::Cause;
 use tandem_types::environment::Environment;
 use tandem_types::problem::Problem;
 use tandem_types::rollout::{Rollout, RolloutKind, RolloutState, Source};
-use tandem_types::{ProcessType, ReleaseNumber, RolloutNumber, Timestamp, keys};
+use tandem_types::{AppName, ProcessType, ReleaseNumber, RolloutNumber, Timestamp, keys};
 
 use crate::handle::Handle;
 use crate::mirror::Versioned;
@@ -46,7 +47,7 @@ impl Handle {
     /// Writes a rollout down; it is carried out from then on. A first deploy creates the app and the environment.
     ///
     /// # Errors
-    /// `app_not_found`, `environment_not_found`, `rollout_in_progress` (with `no_wait`), and what each action says:
+    /// `app_not_found`, `environment_not_found`, `app_destroying`, `rollout_in_progress` (with `no_wait`), and what each action says:
     /// `source_missing`, `release_not_found`, `same_release`, `never_served`, `build_gone`, `nothing_to_roll_back_to`,
     /// `nothing_runs`, `process_not_found`, `singleton`, `too_many_instances`.
     pub async fn start_rollout(
@@ -104,6 +105,7 @@ impl Handle {
     ) -> Result<(Transaction, RolloutNumber), Problem> {
         let environment = &*stored.value;
         let (app, name) = (&environment.app, &environment.name);
+        let transaction = self.with_living_app(app, transaction)?;
         let unfinished: Vec<_> =
             self.shared.look(|mirror| mirror.unfinished(&keys::rollouts(app, name)).collect());
         if ask.no_wait {
@@ -119,6 +121,20 @@ impl Handle {
         let rollout = queued(&environment, number, ask, self.shared.now());
         let key = keys::rollout(app, name, number);
         Ok((transaction.put(key, &rollout, tandem_store::Expect::Absent), number))
+    }
+
+    /// Lets a transaction fail where the app is being destroyed by then.
+    pub(crate) fn with_living_app(
+        &self,
+        app: &AppName,
+        transaction: Transaction,
+    ) -> Result<Transaction, Problem> {
+        let key = keys::app(app);
+        let Some(stored) = self.shared.get::<App>(&key) else { return Ok(transaction) };
+        if stored.value.destroying.is_some() {
+            return Err(problem::app_destroying(app));
+        }
+        Ok(transaction.check(key, stored.unchanged()))
     }
 
     /// Aborts what has not moved traffic yet: whoever goes back does not want it to take over afterwards.

@@ -9,6 +9,7 @@ use tandem_types::api::Installation;
 use tandem_types::app::App;
 use tandem_types::assignment::Assignment;
 use tandem_types::build::Build;
+use tandem_types::destroy::LeavingState;
 use tandem_types::environment::Environment;
 use tandem_types::instance::HostObservation;
 use tandem_types::release::Release;
@@ -132,7 +133,20 @@ fn rivals(mirror: &Mirror, place: &Place) -> Vec<Rival> {
         let urgent = rollout.kind == RolloutKind::Rollback || rollout.state == RolloutState::Reverting;
         Some(Rival { epoch: rollout.epoch?, urgent })
     };
-    mirror.unfinished(keys::APPS).map(|stored| stored.value).filter(elsewhere).filter_map(rival).collect()
+    let rollouts = mirror.unfinished(keys::APPS).map(|stored| stored.value).filter(elsewhere);
+    rollouts.filter_map(rival).chain(leaving(mirror, place)).collect()
+}
+
+/// Environments of apps that are being destroyed, while they take themselves out of the routes.
+fn leaving<'m>(mirror: &'m Mirror, place: &'m Place) -> impl Iterator<Item = Rival> + 'm {
+    let elsewhere =
+        mirror.environments().filter(|other| (&other.app, &other.name) != (&place.app, &place.environment));
+    elsewhere.filter_map(|other| {
+        let app = mirror.value::<App>(&keys::app(&other.app))?;
+        let leaving = app.destroying.as_ref()?.environments.get(&other.name)?;
+        let epoch = leaving.epoch.filter(|_| leaving.state == LeavingState::Preparing)?;
+        Some(Rival { epoch, urgent: false })
+    })
 }
 
 fn taken_domains(mirror: &Mirror, place: &Place) -> BTreeMap<String, Owner> {

@@ -1,6 +1,7 @@
 //! Every decision of Tandem, pure: no clock, no input or output, no async.
 
 pub mod config;
+pub mod destroy;
 mod draft;
 pub mod placement;
 pub mod probe;

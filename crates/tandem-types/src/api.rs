@@ -8,7 +8,8 @@
 //! | `POST /v1/blobs/missing` | [`Digests`] → [`Digests`] |
 //! | `POST /v1/blobs` | framed stream of blobs → 204 |
 //! | `POST /v1/blobs/fetch` | [`Digests`] → framed stream of blobs |
-//! | `GET /v1/apps`, `POST /v1/apps`, `GET /v1/apps/A`, `DELETE /v1/apps/A` | [`CreateApp`] → [`AppSummary`] |
+//! | `GET /v1/apps`, `POST /v1/apps`, `GET /v1/apps/A`, `DELETE /v1/apps/A` | [`CreateApp`] → [`AppSummary`]; 202 |
+//! | `GET /v1/apps/A/destroy` | → stream of [`crate::destroy::Progress`], one a line |
 //! | `POST /v1/apps/A/envs/E/rollouts` | [`StartRollout`] → [`RolloutStarted`] (202) |
 //! | `GET /v1/apps/A/envs/E/rollouts`, `…/rollouts/N` (or `latest`) | → [`crate::rollout::Rollout`] |
 //! | `GET …/rollouts/N/events?after=K&follow=true` | → stream of [`crate::event::RolloutEvent`], one a line |

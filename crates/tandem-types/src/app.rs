@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::destroy::Destroying;
 use crate::document::Kind;
 use crate::{AppName, BuildNumber, ProcessType, Span, Timestamp, defaults};
 
@@ -16,10 +17,13 @@ pub struct App {
     pub created: Timestamp,
     /// The number the next build gets.
     pub next_build: BuildNumber,
+    /// Set once somebody asked to destroy it: it goes, whatever happens, and nothing new begins in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destroying: Option<Destroying>,
 }
 
 impl Kind for App {
-    const KIND: &'static str = "app/1";
+    const KIND: &'static str = "app/2";
 }
 
 /// What a build needs to run: read from `tandem.toml` and the Procfile, the rest detected. Part of the build.

@@ -12,6 +12,7 @@ pub mod app;
 pub mod assignment;
 pub mod build;
 pub mod defaults;
+pub mod destroy;
 pub mod document;
 pub mod duration;
 pub mod environment;

@@ -35,6 +35,7 @@ pub fn router(site: Site) -> Router {
         .route("/v1/blobs/fetch", post(blobs::fetch))
         .route("/v1/apps", get(apps::list).post(apps::create))
         .route("/v1/apps/{app}", get(apps::show).delete(apps::destroy))
+        .route("/v1/apps/{app}/destroy", get(apps::destroy_progress))
         .nest("/v1/apps/{app}/envs/{environment}", environment)
         .route("/v1/hosts/{host}/observed", put(hosts::observe))
         .route("/v1/hosts/{host}/config/{app}/{environment}/{release}", get(hosts::config))

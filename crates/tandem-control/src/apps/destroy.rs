@@ -1,36 +1,59 @@
-//! `app destroy`: routes first, then everything else that Tandem made. Volumes stay on the disk.
+//! `app destroy`: written into the app, which from then on leaves step by step (see [`tandem_rules::destroy`]), carried
+//! out by the reconciler whether or not the caller stays. Volumes stay on the disk.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use tandem_rules::table;
-use tandem_store::{Error, Expect, SharedStore, Transaction};
-use tandem_types::assignment::Assignment;
-use tandem_types::document::{Cause, Document, Kind};
+use futures_util::{Stream, stream};
+use tandem_rules::destroy;
+use tandem_store::{Error, Transaction};
+use tandem_types::app::App;
+use tandem_types::destroy::{Destroying, Progress};
+use tandem_types::document::Cause;
 use tandem_types::environment::Environment;
 use tandem_types::problem::Problem;
-use tandem_types::routing::{RoutingDocument, Table};
-use tandem_types::{AppName, EnvironmentName, Epoch, defaults, keys};
+use tandem_types::{AppName, Fence, keys};
 
 use super::is_running;
 use crate::handle::Handle;
+use crate::mirror::{Mirror, Versioned};
 use crate::place::Place;
 use crate::problem;
-use crate::shared::{MOST_ATTEMPTS, cause};
+use crate::shared::{MOST_ATTEMPTS, Shared, cause};
 use crate::start::busy;
-use crate::world;
+use crate::world::{Surroundings, gather};
 
-/// Time that balancers get to let go of the app's routes before its instances are stopped.
-const UNROUTE_LIMIT: Duration = Duration::from_secs(10);
+/// Longest time between two looks at what a destroy waits for: that somebody fell silent is no news.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 impl Handle {
-    /// Destroys an app: takes it out of the routes, stops its instances, and forgets its releases and config. Its
-    /// volumes stay on the disk. An app that runs is destroyed only when that was confirmed.
+    /// Has an app destroyed: taken out of the routes, drained, stopped, and its releases and config forgotten. Its volumes
+    /// stay on the disk. Returns once that is written down. An app that runs is destroyed only when that was confirmed;
+    /// asking twice is the same as once.
     ///
     /// # Errors
     /// `app_not_found`, `rollout_in_progress`, `app_running`.
     pub async fn destroy_app(&self, actor: &str, name: &AppName, confirmed: bool) -> Result<(), Problem> {
-        let app = self.app(name)?;
         let place = Place::production(name.clone());
+        let cause = Cause { subject: name.to_string(), ..cause(actor, "destroy.start", "", &place) };
+        for _ in 0..MOST_ATTEMPTS {
+            self.app(name)?;
+            let Some(stored) = self.shared.get::<App>(&keys::app(name)) else { continue };
+            if stored.value.destroying.is_some() {
+                return Ok(());
+            }
+            self.check_idle(name, confirmed)?;
+            match self.shared.commit(self.destroying(&stored, &cause)).await {
+                Ok(_) => return Ok(()),
+                Err(Error::Conflict { .. }) => {}
+                Err(error) => return Err(problem::store("destroy the app", &error)),
+            }
+        }
+        Err(busy(&place))
+    }
+
+    fn check_idle(&self, name: &AppName, confirmed: bool) -> Result<(), Problem> {
+        let app = self.app(name)?;
         let under_way = app.environments.iter().find_map(|e| Some((e.name.clone(), e.rollout?)));
         if let Some((environment, rollout)) = under_way {
             let place = Place { app: name.clone(), environment };
@@ -39,132 +62,97 @@ impl Handle {
                 .hint(format!("tandem rollout abort {rollout} {}", place.arguments())));
         }
         let runs = self.shared.look(|mirror| {
-            mirror
-                .environments()
-                .any(|environment| environment.app == *name && is_running(mirror, &environment))
+            let mut own = mirror.environments().filter(|environment| environment.app == *name);
+            own.any(|environment| is_running(mirror, &environment))
         });
         if runs && !confirmed {
             let title = format!("{name} is running");
             return Err(Problem::new(409, "app_running", title)
                 .hint(format!("tandem app destroy {name} --confirm {name}")));
         }
-        let by = |verb: &str| Cause { subject: name.to_string(), ..cause(actor, verb, "", &place) };
-        // Every transaction has its line in the journal, so the two steps have names of their own.
-        let epoch = self.unroute(name, &place, &by("app.unroute")).await?;
-        self.wait_unrouted(epoch).await;
-        self.delete_documents(name, &place, &by("app.destroy")).await
+        Ok(())
     }
 
-    /// Takes the app out of the serving table, once no other epoch is prepared.
-    async fn unroute(&self, app: &AppName, place: &Place, cause: &Cause) -> Result<Epoch, Problem> {
-        for _ in 0..MOST_ATTEMPTS {
-            let key = keys::ROUTING_TABLE;
-            let Some(stored) = self.shared.get::<RoutingDocument>(key) else { return Ok(Epoch(0)) };
-            let routing = &stored.value;
-            if !routing.serving.routes.iter().any(|route| route.pool.app == *app) {
-                return Ok(routing.serving.epoch);
-            }
-            if routing.prepared.is_some() {
-                self.wait_for_news().await;
-                continue;
-            }
-            let epoch = table::next_epoch(routing);
-            let others = routing.serving.routes.iter().filter(|route| route.pool.app != *app);
-            let serving = Table { epoch, routes: others.cloned().collect() };
-            let without = RoutingDocument { serving, prepared: None, last: epoch };
-            let transaction = Transaction::new(cause.clone()).put(key, &without, stored.unchanged());
-            let transaction = self.retired(app, transaction);
-            match self.shared.commit(transaction).await {
-                Ok(_) => return Ok(epoch),
-                Err(Error::Conflict { .. }) => {}
-                Err(error) => return Err(problem::store("take the app out of the routes", &error)),
-            }
-        }
-        Err(busy(place))
-    }
-
-    /// Adds that no release of the app serves: upkeep would bring back what an emptied pool is missing.
-    fn retired(&self, app: &AppName, transaction: Transaction) -> Transaction {
-        let stored = self.shared.look(|mirror| {
-            let own = mirror.environments().filter(|environment| environment.app == *app);
-            let keys = own.map(|environment| keys::environment(app, &environment.name));
-            keys.filter_map(|key| Some((mirror.get::<Environment>(&key)?, key))).collect::<Vec<_>>()
+    /// The app as one that goes, and its environments as such that serve nothing any more. Writing them makes whatever
+    /// was begun in one of them meanwhile conflict with this.
+    fn destroying(&self, stored: &Versioned<App>, cause: &Cause) -> Transaction {
+        let app = &*stored.value;
+        let destroying =
+            Destroying { cause: cause.clone(), since: self.shared.now(), environments: Default::default() };
+        let going = App { destroying: Some(destroying), ..app.clone() };
+        let transaction =
+            Transaction::new(cause.clone()).put(keys::app(&app.name), &going, stored.unchanged());
+        let environments: Vec<_> = self.shared.look(|mirror| {
+            let own = mirror.environments().filter(|environment| environment.app == app.name);
+            let keys = own.map(|environment| keys::environment(&app.name, &environment.name));
+            keys.filter_map(|key| Some((mirror.get::<Environment>(&key)?, key))).collect()
         });
-        stored.into_iter().fold(transaction, |all, (stored, key)| {
+        environments.into_iter().fold(transaction, |all, (stored, key)| {
             let idle = Environment { current: None, warm: Vec::new(), ..(*stored.value).clone() };
             all.put(key, &idle, stored.unchanged())
         })
     }
 
-    async fn wait_unrouted(&self, epoch: Epoch) {
-        let confirmed = async {
-            while !self.is_confirmed(epoch) {
-                self.wait_for_news().await;
-            }
-        };
-        if tokio::time::timeout(UNROUTE_LIMIT, confirmed).await.is_err() {
-            tracing::warn!("some balancer has not confirmed {epoch}; the app is destroyed all the same");
-        }
-    }
-
-    fn is_confirmed(&self, epoch: Epoch) -> bool {
-        let now = self.shared.now();
-        let reports = self.shared.look(world::balancers);
-        let mut live = reports.values().filter(|report| report.is_fresh(defaults::BALANCER_LIVE, now));
-        live.all(|report| report.value.serving >= epoch)
-    }
-
-    async fn wait_for_news(&self) {
-        let mut generation = self.shared.generation.subscribe();
-        let _ = tokio::time::timeout(Duration::from_millis(500), generation.changed()).await;
-    }
-
-    async fn delete_documents(&self, app: &AppName, place: &Place, cause: &Cause) -> Result<(), Problem> {
-        for _ in 0..MOST_ATTEMPTS {
-            let keys = owned_keys(&self.shared.store, app).await;
-            let keys = keys.map_err(|error| problem::store("read what belongs to the app", &error))?;
-            let environments: Vec<_> = self.shared.look(|mirror| {
-                let own = mirror.environments().filter(|environment| environment.app == *app);
-                own.map(|environment| environment.name.clone()).collect()
-            });
-            let transaction = keys
-                .into_iter()
-                .fold(Transaction::new(cause.clone()), |all, (key, expect)| all.delete(key, expect));
-            match self.shared.commit(transaction).await {
-                Ok(_) => {
-                    self.forget_stories(app, &environments);
-                    self.shared.builder.forget(app.clone()).await;
-                    return Ok(());
-                }
-                Err(Error::Conflict { .. }) => {}
-                Err(error) => return Err(problem::store("destroy the app", &error)),
-            }
-        }
-        Err(busy(place))
-    }
-
-    /// Removes the event logs of the app. Not those of a namesake that somebody deploys at this very moment.
-    fn forget_stories(&self, app: &AppName, environments: &[EnvironmentName]) {
-        let gone = self.shared.now();
-        for environment in environments {
-            if let Err(error) = self.shared.logs.remove_older(app, environment, gone) {
-                tracing::warn!("failed to {error}; the next rollout of that number removes it");
-            }
-        }
+    /// What the destruction of an app waits for, whenever that changes, until the app is gone.
+    ///
+    /// # Errors
+    /// `app_not_found`; `app_not_destroying` where nobody asked for it.
+    pub fn destroy_progress(
+        &self,
+        name: &AppName,
+    ) -> Result<impl Stream<Item = Progress> + Send + use<>, Problem> {
+        self.app(name)?;
+        let app = self.shared.value::<App>(&keys::app(name)).filter(|app| app.destroying.is_some());
+        let app = app.ok_or_else(|| {
+            Problem::new(409, "app_not_destroying", format!("{name} is not being destroyed"))
+                .hint(format!("tandem app show {name}"))
+        })?;
+        let follower = Follower { shared: Arc::clone(&self.shared), app, told: None };
+        Ok(stream::unfold(follower, Follower::next))
     }
 }
 
-/// Everything in the store that belongs to the app. Read from the store itself: a look at the mirror may fall between
-/// two documents of one transaction, and would leave the second behind.
-async fn owned_keys(store: &SharedStore, app: &AppName) -> Result<Vec<(String, Expect)>, Error> {
-    let (own, below) = (keys::app(app), format!("{}/", keys::app(app)));
-    let documents = store.list(&own).await?.documents;
-    let documents = documents.into_iter().filter(|found| found.key == own || found.key.starts_with(&below));
-    let assigned = |found: &Document| {
-        let assignment = serde_json::from_value::<Assignment>(found.body.clone());
-        found.kind == Assignment::KIND && assignment.is_ok_and(|assignment| assignment.app == *app)
-    };
-    let assignments = store.list(keys::HOSTS).await?.documents.into_iter().filter(assigned);
-    let owned = assignments.chain(documents);
-    Ok(owned.map(|found| (found.key, Expect::Revision(found.revision))).collect())
+/// Follows the end of one app, and not of a namesake that came after it.
+struct Follower {
+    shared: Arc<Shared>,
+    app: Arc<App>,
+    told: Option<Progress>,
+}
+
+impl Follower {
+    async fn next(mut self) -> Option<(Progress, Self)> {
+        if self.told.as_ref().is_some_and(|told| told.destroyed) {
+            return None;
+        }
+        let mut generation = self.shared.generation.subscribe();
+        loop {
+            generation.mark_unchanged();
+            let progress = self.shared.look(|mirror| self.progress(mirror));
+            if self.told.as_ref() != Some(&progress) {
+                self.told = Some(progress.clone());
+                return Some((progress, self));
+            }
+            let _ = tokio::time::timeout(LOOK_EVERY, generation.changed()).await;
+        }
+    }
+
+    fn progress(&self, mirror: &Mirror) -> Progress {
+        let name = &self.app.name;
+        let same = |app: &Arc<App>| app.created == self.app.created && app.destroying.is_some();
+        if !mirror.value::<App>(&keys::app(name)).is_some_and(|app| same(&app)) {
+            return Progress { waiting_for: Vec::new(), destroyed: true };
+        }
+        let now = self.shared.now();
+        let around = Surroundings {
+            hosts: self.shared.hosts.clone(),
+            fence: Fence(0),
+            observing_since: self.shared.started,
+        };
+        let own = mirror.environments().filter(|environment| environment.app == *name);
+        let places =
+            own.map(|environment| Place { app: name.clone(), environment: environment.name.clone() });
+        let worlds = places.filter_map(|place| gather(mirror, &place, &around));
+        let waiting_for = worlds.flat_map(|gathered| destroy::progress(&gathered.world, now)).collect();
+        Progress { waiting_for, destroyed: false }
+    }
 }

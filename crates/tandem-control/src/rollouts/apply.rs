@@ -5,6 +5,7 @@ use tandem_rules::world::World;
 use tandem_store::Transaction;
 use tandem_types::InstanceId;
 use tandem_types::assignment::Desired;
+use tandem_types::destroy::LeavingState;
 use tandem_types::document::{Cause, Lease};
 use tandem_types::rollout::{Rollout, RolloutState};
 
@@ -49,6 +50,10 @@ pub(super) fn rollout(changes: &[Change]) -> Option<&Rollout> {
 }
 
 fn reason(place: &Place, world: &World, changes: &[Change]) -> Cause {
+    if let Some(state) = leaving(world, changes) {
+        let text = format!("{state:?}").to_lowercase();
+        return cause(ACTOR, "destroy.step", text, place);
+    }
     let Some(after) = rollout(changes) else {
         return cause(ACTOR, "environment.upkeep", upkeep(world, changes), place);
     };
@@ -58,6 +63,17 @@ fn reason(place: &Place, world: &World, changes: &[Change]) -> Cause {
         None => format!("{}: {}", after.number, name(after.state)),
     };
     cause(ACTOR, "rollout.step", text, place)
+}
+
+/// Where the environment of an app that is being destroyed stands after the changes.
+fn leaving(world: &World, changes: &[Change]) -> Option<LeavingState> {
+    let changed = changes.iter().find_map(|change| match change {
+        Change::App(app) => Some(&**app),
+        _ => None,
+    });
+    let destroying = changed.unwrap_or(&world.app).destroying.as_ref()?;
+    let leaving = destroying.environments.get(&world.environment.name)?;
+    Some(leaving.state)
 }
 
 /// What becomes of instances without a rollout.

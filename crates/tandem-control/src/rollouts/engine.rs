@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use tandem_rules::rollout::{self, Built, Plan};
-use tandem_rules::upkeep;
+use tandem_rules::{destroy, upkeep};
 use tandem_store::Error;
 use tandem_types::assignment::Assignment;
 use tandem_types::build::Build;
@@ -16,10 +16,10 @@ use tandem_types::problem::Problem;
 use tandem_types::rollout::{Rollout, RolloutState};
 use tandem_types::{BuildNumber, JobId, Timestamp};
 
-use super::apply;
 use super::builds::Builds;
 use super::followers::{Followers, Job};
 use super::static_files::StaticFiles;
+use super::{apply, farewell};
 use crate::builder::BuildOrder;
 use crate::place::Place;
 use crate::shared::Shared;
@@ -89,11 +89,30 @@ impl Engine {
             until = earliest(until, plan.look_again);
         }
         self.builds.keep_only(place, &building);
+        if gathered.world.app.destroying.is_some() {
+            return self.destroy(place, gathered, lease).await;
+        }
         let plan = upkeep::plan(&gathered.world, self.shared.now());
         if !plan.changes.is_empty() {
             return self.write(place, (gathered, &plan), lease).await;
         }
         Ok(Look::Quiet(earliest(until, plan.look_again)))
+    }
+
+    /// Takes an environment of an app that is being destroyed one step further; the last one takes the app along.
+    async fn destroy(&self, place: &Place, gathered: &Gathered, lease: &Lease) -> Result<Look, Error> {
+        let plan = destroy::plan(&gathered.world, self.shared.now());
+        if !plan.changes.is_empty() {
+            return self.write(place, (gathered, &plan), lease).await;
+        }
+        if destroy::has_stopped(&gathered.world) {
+            match farewell::delete_app(&self.shared, &place.app, lease).await {
+                Ok(true) | Err(Error::Conflict { .. }) => return Ok(Look::Changed),
+                Ok(false) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Look::Quiet(plan.look_again))
     }
 
     async fn write(

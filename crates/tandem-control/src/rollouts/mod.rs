@@ -3,6 +3,7 @@
 mod apply;
 mod builds;
 mod engine;
+mod farewell;
 mod followers;
 mod reconciler;
 mod static_files;

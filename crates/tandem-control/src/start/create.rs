@@ -61,9 +61,9 @@ impl Handle {
         );
         let key = keys::app(&place.app);
         if self.shared.value::<App>(&key).is_some() {
-            return Ok(transaction);
+            return self.with_living_app(&place.app, transaction);
         }
-        let app = App { name: place.app.clone(), created: now, next_build: BuildNumber(1) };
+        let app = App { name: place.app.clone(), created: now, next_build: BuildNumber(1), destroying: None };
         Ok(transaction.put(key, &app, Expect::Absent))
     }
 }

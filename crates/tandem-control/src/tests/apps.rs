@@ -11,7 +11,7 @@ use tandem_types::problem::Problem;
 use tandem_types::rollout::RolloutState;
 use tandem_types::routing::RoutingDocument;
 use tandem_types::tree::Tree;
-use tandem_types::{AppName, keys};
+use tandem_types::{AppName, defaults, keys};
 
 use super::builds::spec;
 use super::site::Site;
@@ -34,11 +34,12 @@ async fn an_app_that_is_not_there_is_met_with_what_was_meant() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn destroying_a_running_app_needs_a_confirmation_and_leaves_nothing_in_the_store() {
-    let site = Site::start().await;
+    let site = Site::start_after(defaults::BALANCER_LIVE).await;
     site.deploy().await;
     let refused = site.handle.destroy_app("unix:ana", &site.place.app, false).await.expect_err("refused");
     assert_eq!(refused.code, "app_running");
-    site.handle.destroy_app("unix:ana", &site.place.app, true).await.expect("destroyed");
+    let told = site.destroy().await;
+    assert!(told.last().is_some_and(|last| last.destroyed), "{told:?}");
     assert!(site.handle.apps().is_empty());
     let left = site.store.list("apps/").await.expect("a list").documents;
     assert_eq!(left, []);
@@ -64,7 +65,7 @@ async fn a_deploy_after_a_destroy_tells_its_own_story_even_where_an_old_one_was_
     site.deploy().await;
     let story = site.data.rollouts().join("guestbook.production").join("1.ndjson");
     let old = std::fs::read(&story).expect("a story");
-    site.handle.destroy_app("unix:ana", &site.place.app, true).await.expect("destroyed");
+    site.destroy().await;
     assert!(!story.exists());
     tandem_kit::files::write_atomic(&story, &old, 0o600).expect("left behind");
     *site.builder.problem.lock().expect("lock") = None;

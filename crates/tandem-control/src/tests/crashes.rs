@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use tandem_types::ReleaseNumber;
 use tandem_types::api::RolloutAction;
 use tandem_types::event::Event;
 use tandem_types::rollout::RolloutState;
+use tandem_types::routing::RoutingDocument;
+use tandem_types::{ReleaseNumber, defaults, keys};
 use tokio::time::timeout;
 
 use super::killed_store::Kill;
@@ -71,4 +72,38 @@ async fn a_deploy_goes_on_after_a_kill_after_any_write() {
 async fn a_rollback_goes_on_after_a_kill_at_any_write() {
     timeout(LIMIT, killed_at_every_write(false, true)).await.expect("in time");
     timeout(LIMIT, killed_at_every_write(true, true)).await.expect("in time");
+}
+
+/// Kills control at each write of a destroy, and sees it end by itself.
+async fn destroy_killed_at_every_write(after: bool) {
+    let mut site = Site::start_after(defaults::BALANCER_LIVE).await;
+    for at in 1..MOST_WRITES {
+        site.deploy().await;
+        let store = site.restart_with_kill(Kill { at, after }).await;
+        site.handle.destroy_app("unix:ana", &site.place.app, true).await.expect("written down");
+        let undisturbed = async {
+            site.until("it ends without a kill", || site.handle.apps().is_empty()).await;
+        };
+        let killed = tokio::select! {
+            () = store.dead.notified() => true,
+            () = undisturbed => false,
+        };
+        site.restart().await;
+        site.until("the app is gone", || site.handle.apps().is_empty()).await;
+        let left = site.store.list("apps/").await.expect("a list").documents;
+        assert_eq!(left, [], "killed at write {at}");
+        let routing = site.handle.shared.value::<RoutingDocument>(keys::ROUTING_TABLE).expect("a table");
+        assert!(routing.serving.routes.is_empty() && routing.prepared.is_none(), "{routing:?}");
+        if !killed {
+            assert!(at > 4, "a destroy takes more writes than {at}");
+            return;
+        }
+    }
+    panic!("a destroy took more than {MOST_WRITES} writes");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_destroy_that_was_asked_for_once_ends_after_a_kill_at_any_write() {
+    timeout(LIMIT, destroy_killed_at_every_write(false)).await.expect("in time");
+    timeout(LIMIT, destroy_killed_at_every_write(true)).await.expect("in time");
 }

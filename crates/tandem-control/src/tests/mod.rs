@@ -5,6 +5,7 @@ mod apps;
 mod builds;
 mod crashes;
 mod deploys;
+mod destroys;
 mod killed_store;
 mod secrecy;
 mod settings;

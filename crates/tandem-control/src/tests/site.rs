@@ -12,10 +12,11 @@ use tandem_kit::tasks::{self, Owned};
 use tandem_store::{SharedStore, sqlite};
 use tandem_types::api::{RolloutAction, StartRollout};
 use tandem_types::build::SourceInfo;
+use tandem_types::destroy::Progress;
 use tandem_types::event::Event;
 use tandem_types::problem::Problem;
 use tandem_types::rollout::{Rollout, RolloutState};
-use tandem_types::{ReleaseNumber, RolloutNumber};
+use tandem_types::{ReleaseNumber, RolloutNumber, Span};
 use tokio::time::timeout;
 
 use super::actors::{Host, alpha, run_balancer, run_host, run_logs};
@@ -34,6 +35,8 @@ pub(super) struct Site {
     pub(super) store: SharedStore,
     pub(super) handle: Handle,
     pub(super) place: Place,
+    /// How long control acts as if it had listened to balancers already, at each start.
+    listened: Span,
     running: Vec<Owned<()>>,
     _logs: Owned<()>,
     _folder: tempfile::TempDir,
@@ -41,15 +44,20 @@ pub(super) struct Site {
 
 impl Site {
     pub(super) async fn start() -> Self {
+        Self::start_after(Span::seconds(0)).await
+    }
+
+    /// As [`Site::start`], for what waits until every balancer had time to report.
+    pub(super) async fn start_after(listened: Span) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let data = DataDir::open(folder.path()).expect("a data folder");
         let store = sqlite::open(&data.database(), Clock::system()).await.expect("a store");
         let host = Arc::<Mutex<Host>>::default();
         let logs = run_logs(&data.runner_socket());
         let builder = FakeBuilder::shared();
-        let (handle, running) = run(&data, (&store, &store), &builder, &host).await;
+        let (handle, running) = run(&data, (&store, &store), &builder, (&host, listened)).await;
         let place = Place::production("guestbook".parse().expect("a name"));
-        Self { data, host, builder, store, handle, place, running, _logs: logs, _folder: folder }
+        Self { data, host, builder, store, handle, place, listened, running, _logs: logs, _folder: folder }
     }
 
     /// Ends control as a kill does, reopens the store and starts control anew.
@@ -75,7 +83,7 @@ impl Site {
         self.store = sqlite::open(&self.data.database(), Clock::system()).await.expect("a store");
         let wrapped = wrap(Arc::clone(&self.store));
         (self.handle, self.running) =
-            run(&self.data, (&wrapped, &self.store), &self.builder, &self.host).await;
+            run(&self.data, (&wrapped, &self.store), &self.builder, (&self.host, self.listened)).await;
     }
 
     // What people do.
@@ -101,6 +109,13 @@ impl Site {
     pub(super) async fn rollback(&self, release: Option<u64>) -> Result<Rollout, Problem> {
         let number = self.ask(RolloutAction::Rollback { release: release.map(ReleaseNumber) }).await?;
         Ok(self.ended(number).await)
+    }
+
+    /// Has the app destroyed, and waits until it is gone. Returns what was told meanwhile.
+    pub(super) async fn destroy(&self) -> Vec<Progress> {
+        self.handle.destroy_app("unix:ana", &self.place.app, true).await.expect("written down");
+        let told = self.handle.destroy_progress(&self.place.app).expect("progress").collect();
+        timeout(LIMIT, told).await.expect("the app goes")
     }
 
     // What tests ask.
@@ -166,7 +181,7 @@ async fn run(
     data: &DataDir,
     (store, plain): (&SharedStore, &SharedStore),
     builder: &Arc<FakeBuilder>,
-    host: &Arc<Mutex<Host>>,
+    (host, listened): (&Arc<Mutex<Host>>, Span),
 ) -> (Handle, Vec<Owned<()>>) {
     let config = ControlConfig {
         data: data.clone(),
@@ -177,7 +192,8 @@ async fn run(
         hosts: vec![alpha()],
         version: "test".to_owned(),
     };
-    let control = Control::build(config).await.expect("control");
+    let mut control = Control::build(config).await.expect("control");
+    control.observing_since -= listened.as_duration();
     let handle = control.handle();
     let running = vec![
         tasks::owned("control", async move {

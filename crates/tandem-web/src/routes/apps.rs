@@ -2,6 +2,7 @@
 
 use axum::Json as Body;
 use axum::extract::{Extension, State};
+use axum::response::Response;
 use http::StatusCode;
 use serde::Deserialize;
 use tandem_types::AppName;
@@ -9,6 +10,7 @@ use tandem_types::api::{AppSummary, CreateApp};
 
 use crate::caller::Caller;
 use crate::extract::{Json, Path, Query};
+use crate::lines;
 use crate::problem::Answer;
 use crate::site::Site;
 
@@ -42,5 +44,9 @@ pub(crate) async fn destroy(
     Query(confirmation): Query<Confirmation>,
 ) -> Answer<StatusCode> {
     site.control.destroy_app(&actor, &app, confirmation.confirm).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(StatusCode::ACCEPTED)
+}
+
+pub(crate) async fn destroy_progress(State(site): State<Site>, Path(app): Path<AppName>) -> Answer<Response> {
+    Ok(lines::sure(site.control.destroy_progress(&app)?, &site.drain))
 }

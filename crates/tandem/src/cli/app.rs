@@ -1,8 +1,12 @@
 //! `tandem app create|list|show|destroy`.
 
+use std::collections::BTreeSet;
+
+use futures_util::StreamExt;
 use serde::Serialize;
 use tandem_types::AppName;
 use tandem_types::api::{AppSummary, CreateApp, EnvironmentSummary};
+use tandem_types::destroy::Progress;
 
 use super::confirm::{Deed, confirm};
 use crate::exit::Exit;
@@ -102,9 +106,36 @@ async fn destroy(session: &Session, name: &AppName, said: Option<String>) -> Res
     };
     confirm(session, &deed, said)?;
     let () = session.client()?.delete(&format!("/v1/apps/{name}?confirm=true")).await?;
+    until_gone(session, name).await?;
     session.output.note(format!("{name} is destroyed; its volumes stay on disk"));
     session.output.show(&Destroyed { name, state: "destroyed" }, |_| String::new())?;
     Ok(Exit::Done)
+}
+
+/// Tells what the destruction waits for, until the app is gone. It goes on without anybody who watches.
+async fn until_gone(session: &Session, name: &AppName) -> Result<(), Failure> {
+    let mut told = BTreeSet::new();
+    let mut lines = session.client()?.lines::<Progress>(&format!("/v1/apps/{name}/destroy"));
+    while let Some(line) = lines.next().await {
+        let progress = match line {
+            Ok(progress) => progress,
+            // It was quicker than the question.
+            Err(error) if error.problem().is_some_and(|problem| problem.code == "app_not_found") => {
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if progress.destroyed {
+            return Ok(());
+        }
+        for text in progress.waiting_for {
+            if told.insert(text.clone()) {
+                session.output.note(format!("waiting: {text}"));
+            }
+        }
+    }
+    Err(Failure::new(format!("the server ended before {name} was gone; it goes on once the server runs"))
+        .hint(format!("type `tandem app destroy {name} --confirm {name}` to watch on")))
 }
 
 /// Apps by environment, one a line.

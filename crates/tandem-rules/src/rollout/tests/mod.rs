@@ -3,6 +3,7 @@
 
 mod actors;
 mod crashes;
+mod destroys;
 mod events;
 mod people;
 mod properties;

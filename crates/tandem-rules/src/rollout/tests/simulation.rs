@@ -18,6 +18,7 @@ use tandem_types::{
 };
 
 use super::actors::{Balancer, Behavior, Runner};
+use crate::destroy;
 use crate::draft::Change;
 use crate::rollout::{Built, Plan, built, plan};
 use crate::upkeep;
@@ -88,7 +89,12 @@ impl Simulation {
         };
         Self {
             now,
-            app: App { name: environment.app.clone(), created: now, next_build: BuildNumber(1) },
+            app: App {
+                name: environment.app.clone(),
+                created: now,
+                next_build: BuildNumber(1),
+                destroying: None,
+            },
             environment,
             installation: Installation {
                 next_instance: InstanceId(1),
@@ -157,7 +163,8 @@ impl Simulation {
                 wrote |= self.apply(finished.changes);
             }
         }
-        wrote | self.apply(upkeep::plan(&self.world(), self.now).changes)
+        let keep = if self.app.destroying.is_some() { destroy::plan } else { upkeep::plan };
+        wrote | self.apply(keep(&self.world(), self.now).changes)
     }
 
     fn finish_build(&mut self, number: RolloutNumber, build: BuildNumber) -> Plan {
@@ -240,7 +247,7 @@ impl Simulation {
             .any(|rollout| !rollout.state.is_final() && rollout.scale.get(&ProcessType::web()) == Some(&0));
         let none_wanted = self.environment.scale.get(&ProcessType::web()) == Some(&0);
         assert!(
-            !next.is_empty() || !had || wished || none_wanted,
+            !next.is_empty() || !had || wished || none_wanted || self.app.destroying.is_some(),
             "a pool with a healthy instance was emptied"
         );
     }
