@@ -1,6 +1,7 @@
 //! What every part of a runner shares: handles only, no state of its own.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tandem_kit::api::Client;
 use tandem_kit::clock::Clock;
@@ -34,6 +35,8 @@ pub(crate) struct Context {
     pub(crate) isolation: Isolation,
     /// Time an instance has from its start to being ready, before it is told with its last lines that it is not.
     pub(crate) budget: Span,
+    /// Time between two looks for what no actor stands for.
+    pub(crate) sweep_interval: Duration,
     /// This host.
     pub(crate) host: HostName,
     /// True once no server answered for so long after the start that what ran before is started again without one.

@@ -12,10 +12,11 @@ use std::time::Duration;
 
 use tandem_kit::api::Watch;
 use tandem_kit::drain::Drain;
-use tandem_kit::tasks::{self, Tasks};
+use tandem_kit::tasks::{self, Owned, Tasks};
 use tandem_sandbox::cgroup;
 use tandem_types::document::Change;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 use crate::assignments::Assignments;
 use crate::board::BuildKey;
@@ -26,6 +27,7 @@ use crate::plan::{self, Wanted};
 use crate::runner::EndMode;
 use crate::stage::Needs;
 use actors::Actors;
+use strays::Traces;
 
 /// After the start without a word from a server, what ran before is started again without one.
 const ALONE_AFTER: Duration = Duration::from_secs(5);
@@ -41,14 +43,18 @@ pub(crate) struct Reconciler {
     assignments: Assignments,
     needs: watch::Sender<Needs>,
     alone: watch::Sender<bool>,
-    /// Whether what no actor stands for was swept.
-    swept: bool,
+    /// When to look for what no actor stands for.
+    next_sweep: Instant,
+    /// A look for it that is under way.
+    sweeping: Option<Owned<Traces>>,
 }
 
 enum Event {
     Change(Change),
     Ended(Unit),
     Alone,
+    SweepDue,
+    Swept(Traces),
     Drain,
 }
 
@@ -69,7 +75,7 @@ impl Reconciler {
         actors.adopt().await;
         let assignments = Assignments::new(context.ledger.fences());
         let Outlets { needs, alone } = outlets;
-        Self { context, actors, ended, assignments, needs, alone, swept: false }
+        Self { context, actors, ended, assignments, needs, alone, next_sweep: Instant::now(), sweeping: None }
     }
 
     /// Reconciles until the drain, and then ends as told.
@@ -82,6 +88,8 @@ impl Reconciler {
                 change = watch.next() => Event::Change(change),
                 Some(unit) = self.ended.recv() => Event::Ended(unit),
                 () = &mut alone, if !self.is_settled() => Event::Alone,
+                () = tokio::time::sleep_until(self.next_sweep), if self.may_sweep() => Event::SweepDue,
+                traces = found(&mut self.sweeping) => Event::Swept(traces),
                 () = drain.requested() => Event::Drain,
             };
             match event {
@@ -95,6 +103,14 @@ impl Reconciler {
                     tracing::warn!("no server answers: what ran here before is started again without one");
                     self.alone.send_replace(true);
                 }
+                Event::SweepDue => {
+                    self.next_sweep = Instant::now() + self.context.sweep_interval;
+                    let folders = self.context.folders.clone();
+                    self.sweeping = Some(tasks::owned("stray-list", Traces::find(folders)));
+                    continue;
+                }
+                // Only now, and not when the look began, is it asked who is known: one that started meanwhile is.
+                Event::Swept(traces) => self.actors.sweep(traces),
                 Event::Drain => break,
             }
             self.reconcile().await;
@@ -104,6 +120,11 @@ impl Reconciler {
             EndMode::Leave => tracing::info!("instances go on without this runner"),
             EndMode::StopAll => self.stop_all().await,
         }
+    }
+
+    /// Only where all that should be is known, so that nothing is taken for left over that is not.
+    fn may_sweep(&self) -> bool {
+        self.assignments.is_complete() && self.sweeping.is_none()
     }
 
     fn is_settled(&self) -> bool {
@@ -119,10 +140,6 @@ impl Reconciler {
             }
         }
         self.tell_needs(&wanted);
-        if self.assignments.is_complete() && !self.swept {
-            self.swept = true;
-            self.actors.sweep_strays();
-        }
     }
 
     /// Fences are on the disk before they are acted on. A disk that refuses must not stop the acting: the store has
@@ -169,4 +186,12 @@ impl Reconciler {
         let parent = self.context.folders.cgroup_parent.clone();
         tasks::blocking("cgroup-remove", move || cgroup::remove_parent(&parent)).await;
     }
+}
+
+/// What a look for traces has found; never ready while none is under way.
+async fn found(look: &mut Option<Owned<Traces>>) -> Traces {
+    let Some(task) = look else { return std::future::pending().await };
+    let traces = task.await;
+    *look = None;
+    traces
 }

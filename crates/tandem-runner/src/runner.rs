@@ -31,6 +31,8 @@ use crate::{api, report};
 
 /// Time that answers under way get at the end.
 const JOIN_LIMIT: Duration = Duration::from_secs(1);
+/// What no actor stands for is rare and harms little; looking for it reads a few folders.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
 
 /// What a runner is told.
 #[derive(Debug, Clone)]
@@ -59,6 +61,21 @@ pub enum EndMode {
     Leave,
     /// Each gets its stop signal and its time; the runner ends after them.
     StopAll,
+}
+
+/// Times that tests have shorter.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    /// What instances have from their start to being ready.
+    pub(crate) budget: Span,
+    /// Between two looks for what no actor stands for.
+    pub(crate) sweep: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { budget: defaults::READINESS_BUDGET, sweep: SWEEP_INTERVAL }
+    }
 }
 
 /// Why a runner could not be built.
@@ -105,11 +122,11 @@ impl Runner {
     /// # Errors
     /// A folder cannot be made or read, or another runner listens on the socket.
     pub async fn build(config: Config) -> Result<Self, Error> {
-        Self::with_budget(config, defaults::READINESS_BUDGET).await
+        Self::with_pace(config, Pace::default()).await
     }
 
-    /// As [`Runner::build`]; instances are overdue after this time.
-    pub(crate) async fn with_budget(config: Config, budget: Span) -> Result<Self, Error> {
+    /// As [`Runner::build`], with times of one's own.
+    pub(crate) async fn with_pace(config: Config, pace: Pace) -> Result<Self, Error> {
         let (folders, ledger, cache) = open(&config.data)?;
         let (isolation, explanation) = tasks::blocking("isolation", tandem_sandbox::isolation).await;
         tracing::info!(?isolation, "{explanation}");
@@ -134,7 +151,8 @@ impl Runner {
             client: Client::new(config.server),
             binary: config.binary,
             isolation,
-            budget,
+            budget: pace.budget,
+            sweep_interval: pace.sweep,
             host: config.host,
             alone: alone_seen,
         });

@@ -10,7 +10,7 @@ use tandem_types::assignment::AssignedBuild;
 use tandem_types::{InstanceId, JobId};
 use tokio::sync::{mpsc, watch};
 
-use super::strays;
+use super::strays::{self, Traces};
 use crate::board::BuildKey;
 use crate::context::Context;
 use crate::folders::Unit;
@@ -28,6 +28,8 @@ pub(super) struct Actors {
     ended: mpsc::UnboundedSender<Unit>,
     instances: BTreeMap<InstanceId, watch::Sender<Order<Intent>>>,
     jobs: BTreeMap<JobId, watch::Sender<Order<JobIntent>>>,
+    /// What no actor stands for and is being ended.
+    swept: BTreeSet<Unit>,
 }
 
 /// Tells that an actor ended, however it did.
@@ -46,7 +48,8 @@ impl Drop for Farewell {
 impl Actors {
     /// None yet.
     pub(super) fn new(context: Arc<Context>, tasks: Tasks, ended: mpsc::UnboundedSender<Unit>) -> Self {
-        Self { context, tasks, ended, instances: BTreeMap::new(), jobs: BTreeMap::new() }
+        let (instances, jobs, swept) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        Self { context, tasks, ended, instances, jobs, swept }
     }
 
     /// Gives everything that an earlier process left an actor, which looks at it before this returns.
@@ -86,10 +89,17 @@ impl Actors {
 
     /// What each was told last.
     pub(super) fn present(&self) -> Present {
-        Present {
+        let mut present = Present {
             instances: self.instances.iter().map(|(id, orders)| (*id, holding(&orders.borrow()))).collect(),
             jobs: self.jobs.iter().map(|(id, orders)| (*id, holding(&orders.borrow()))).collect(),
+        };
+        for unit in &self.swept {
+            match unit {
+                Unit::Instance(id) => drop(present.instances.insert(*id, Holding::Leaving)),
+                Unit::Job(id) => drop(present.jobs.insert(*id, Holding::Leaving)),
+            }
         }
+        present
     }
 
     /// Does one thing of a plan.
@@ -104,8 +114,11 @@ impl Actors {
         }
     }
 
-    /// An actor has ended.
+    /// An actor has ended, or what was left of one.
     pub(super) fn forget(&mut self, unit: Unit) {
+        if self.swept.remove(&unit) {
+            return;
+        }
         match unit {
             Unit::Instance(id) => {
                 self.instances.remove(&id);
@@ -148,13 +161,23 @@ impl Actors {
         instances.chain(jobs)
     }
 
-    /// Removes, aside, what no actor stands for: folders, groups, sockets, ports.
-    pub(super) fn sweep_strays(&self) {
-        let instances = self.instances.keys().map(|id| Unit::Instance(*id));
-        let known: BTreeSet<Unit> = instances.chain(self.jobs.keys().map(|id| Unit::Job(*id))).collect();
-        self.context.ledger.keep_ports(|id| known.contains(&Unit::Instance(id)));
-        let folders = self.context.folders.clone();
-        self.tasks.spawn("stray-sweep", Kind::Helper, strays::sweep(folders, known));
+    /// Removes, aside, what no actor stands for: folders, groups, sockets, ports. An id is not given an actor while what
+    /// is left of it is ended.
+    pub(super) fn sweep(&mut self, traces: Traces) {
+        self.context.ledger.keep_ports(|id| self.instances.contains_key(&id));
+        let strays = traces.unknown(|unit| self.knows(unit));
+        for unit in strays.units() {
+            self.swept.insert(unit);
+            self.spawn(unit, "stray-sweep", strays.end(self.context.folders.clone(), unit));
+        }
+    }
+
+    fn knows(&self, unit: Unit) -> bool {
+        let has_actor = match unit {
+            Unit::Instance(id) => self.instances.contains_key(&id),
+            Unit::Job(id) => self.jobs.contains_key(&id),
+        };
+        has_actor || self.swept.contains(&unit)
     }
 
     fn start_instance(&mut self, intent: Intent) {

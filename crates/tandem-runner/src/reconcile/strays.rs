@@ -58,19 +58,44 @@ fn readable<T>(unit: Unit, record: Result<Option<T>, files::Error>) -> Option<T>
     })
 }
 
-/// Ends and removes what is neither known nor named by anybody. Groups of builds have other names and are not touched.
-pub(super) async fn sweep(folders: Folders, known: BTreeSet<Unit>) {
-    let (looked, parent) = (folders.clone(), folders.cgroup_parent.clone());
-    let (stray, groups) = tasks::blocking("stray-list", move || {
-        let groups = cgroup::list(&parent).unwrap_or_else(|error| {
-            tracing::warn!(error = &error as &dyn std::error::Error, "cannot list the control groups");
-            Vec::new()
-        });
-        (strays(&looked, &known, &groups), groups)
-    })
-    .await;
-    let ends = stray.into_iter().map(|unit| end(&folders, unit, groups.contains(&unit.to_string())));
-    futures_util::future::join_all(ends).await;
+/// Everything that has a folder, a control group, a socket or a config here, known or not.
+#[derive(Debug, Default)]
+pub(super) struct Traces {
+    units: BTreeSet<Unit>,
+    groups: BTreeSet<Unit>,
+}
+
+impl Traces {
+    /// What there is; looks on a thread that may block.
+    pub(super) async fn find(folders: Folders) -> Self {
+        tasks::blocking("stray-list", move || {
+            let groups = cgroup::list(&folders.cgroup_parent).unwrap_or_else(|error| {
+                tracing::warn!(error = &error as &dyn std::error::Error, "cannot list the control groups");
+                Vec::new()
+            });
+            // Groups of builds have other names and are not touched.
+            let groups: BTreeSet<Unit> = groups.iter().filter_map(|name| Unit::parse(name)).collect();
+            Self { units: named(&folders).chain(groups.iter().copied()).collect(), groups }
+        })
+        .await
+    }
+
+    /// Those that nobody knows.
+    pub(super) fn unknown(mut self, is_known: impl Fn(Unit) -> bool) -> Self {
+        self.units.retain(|unit| !is_known(*unit));
+        self
+    }
+
+    /// Which they are.
+    pub(super) fn units(&self) -> impl Iterator<Item = Unit> {
+        self.units.iter().copied()
+    }
+
+    /// Ends and removes one.
+    pub(super) fn end(&self, folders: Folders, unit: Unit) -> impl Future<Output = ()> + use<> {
+        let has_group = self.groups.contains(&unit);
+        async move { end(&folders, unit, has_group).await }
+    }
 }
 
 async fn end(folders: &Folders, unit: Unit, has_group: bool) {
@@ -93,14 +118,13 @@ async fn end(folders: &Folders, unit: Unit, has_group: bool) {
     tasks::blocking("stray-remove", move || removal::remove(&folders, unit)).await;
 }
 
-fn strays(folders: &Folders, known: &BTreeSet<Unit>, groups: &[String]) -> BTreeSet<Unit> {
-    let groups = groups.iter().filter_map(|name| Unit::parse(name));
-    let sockets = names(folders.sockets());
-    let sockets = sockets.iter().filter_map(|name| Unit::parse(name.strip_suffix(".sock")?));
-    let secrets = names(folders.secrets());
-    let secrets = secrets.iter().filter_map(|name| Unit::parse(name.strip_suffix(".json")?));
-    let folders = units(&folders.instances()).into_iter().chain(units(&folders.jobs()));
-    folders.chain(groups).chain(sockets).chain(secrets).filter(|unit| !known.contains(unit)).collect()
+fn named(folders: &Folders) -> impl Iterator<Item = Unit> {
+    let files = [(folders.sockets(), ".sock"), (folders.secrets(), ".json")];
+    let files = files.into_iter().flat_map(|(folder, end)| {
+        let of = move |name: String| Unit::parse(name.strip_suffix(end)?);
+        names(folder).into_iter().filter_map(of)
+    });
+    units(&folders.instances()).into_iter().chain(units(&folders.jobs())).chain(files)
 }
 
 fn units(folder: &Path) -> Vec<Unit> {

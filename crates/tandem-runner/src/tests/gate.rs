@@ -73,7 +73,7 @@ async fn an_app_that_listens_where_nobody_asks_is_explained() {
 #[tokio::test]
 async fn an_app_that_is_overdue_is_told_with_its_last_lines_and_may_still_pass() {
     let mut scene = Scene::new().await;
-    scene.budget = Span::millis(300);
+    scene.pace.budget = Span::millis(300);
     let command =
         "echo waiting for go; while [ ! -e /data/go ]; do sleep 0.01; done; exec python3 /app/app.py";
     let files = [("app.py", include_str!("app.py"))];

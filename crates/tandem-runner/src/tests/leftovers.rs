@@ -87,3 +87,20 @@ async fn an_instance_whose_volume_is_gone_is_not_started_before_a_person_has_spo
     scene.state(1, InstanceState::Ready).await;
     assert_eq!(scene.lines("starts"), 1);
 }
+
+#[tokio::test]
+async fn what_is_left_of_an_instance_is_found_later_too() {
+    let mut scene = Scene::new().await;
+    scene.pace.sweep = std::time::Duration::from_millis(50);
+    let worker = instance(1, &"worker".parse().expect("it is a name"), WORK);
+    scene.server.put(&Assignment { instances: vec![worker], ..scene.assignment(&[]) });
+    scene.start();
+    let before = scene.state(1, InstanceState::Ready).await;
+    let stray = scene.data.runner().join("instances/i99");
+    files::ensure_dir(&stray, 0o700).expect("there is room");
+    let secret = scene.data.runtime().join("secrets/i98.json");
+    files::write_atomic_unsynced(&secret, b"{}", 0o600).expect("there is room");
+    scene.eventually("both to go", || !stray.exists() && !secret.exists()).await;
+    let after = scene.state(1, InstanceState::Ready).await;
+    assert_eq!((after.pid, scene.lines("starts")), (before.pid, 1));
+}

@@ -18,7 +18,7 @@ use tandem_types::assignment::{AssignedBuild, Assignment};
 use tandem_types::build::Subtree;
 use tandem_types::instance::{HostObservation, InstanceObservation, InstanceState, JobState};
 use tandem_types::tree::{Entry, Tree};
-use tandem_types::{BuildNumber, InstanceId, JobId, Span, defaults};
+use tandem_types::{BuildNumber, InstanceId, JobId, Span};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -26,6 +26,7 @@ use tokio::task::JoinHandle;
 use super::server::FakeServer;
 use super::shim;
 use crate::folders::Unit;
+use crate::runner::Pace;
 use crate::testing;
 use crate::{Config, EndMode, Runner};
 
@@ -45,8 +46,8 @@ pub(super) struct Scene {
     pub(super) data: DataDir,
     pub(super) server: FakeServer,
     runner: Option<Process>,
-    /// What instances have to pass their gate.
-    pub(super) budget: Span,
+    /// Times of the runner.
+    pub(super) pace: Pace,
     /// Ports of Tandem's own.
     pub(super) closed_ports: BTreeSet<u16>,
     end: watch::Sender<EndMode>,
@@ -63,7 +64,7 @@ impl Scene {
             data,
             server,
             runner: None,
-            budget: defaults::READINESS_BUDGET,
+            pace: Pace::default(),
             closed_ports: BTreeSet::new(),
             end: watch::Sender::new(EndMode::Leave),
         }
@@ -80,11 +81,11 @@ impl Scene {
             end: self.end.subscribe(),
             clock: Clock::system(),
         };
-        let (budget, (trigger, drain)) = (self.budget, drain::channel());
+        let (pace, (trigger, drain)) = (self.pace, drain::channel());
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         let runtime = builder.worker_threads(2).enable_all().build().expect("threads are not short");
         let ended = runtime.spawn(async move {
-            Runner::with_budget(config, budget).await.expect("the runner can be built").run(drain).await;
+            Runner::with_pace(config, pace).await.expect("the runner can be built").run(drain).await;
         });
         self.runner = Some(Process { runtime, ended, trigger });
     }
