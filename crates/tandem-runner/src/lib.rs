@@ -35,6 +35,7 @@ mod tail;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod together;
 mod volumes;
 
 pub use runner::{Config, EndMode, Error, Runner};

@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use tandem_kit::files;
+use tandem_kit::{files, tasks};
 use tandem_sandbox::shim::{Secrets, ShimSpec};
 use tandem_sandbox::{Limits, Mount, Network, Spec, User, logs};
 use tandem_types::assignment::AssignedBuild;
+use tandem_types::instance::Isolation;
 use tandem_types::{Span, Timestamp};
 
 use crate::context::Context;
 use crate::folders::{Folders, Unit};
 use crate::intent::Place;
+use crate::together::put_together;
 use crate::volumes;
 
 /// The file that a shim reads; written by `tandem_sandbox::shim::launch`.
@@ -20,6 +22,11 @@ pub(crate) const NAME: &str = "spec.json";
 const APP: &str = "/app";
 /// Name of the user in the sandbox. The same for all apps: it is the number that keeps them apart.
 const USER: &str = "app";
+
+/// Why the parts of a build are not in one folder.
+#[derive(Debug, thiserror::Error)]
+#[error("put the parts of the build together")]
+pub(crate) struct NotTogether(#[source] std::io::Error);
 
 /// What differs between an instance and a job.
 pub(crate) struct Process<'a> {
@@ -82,6 +89,16 @@ pub(crate) fn compose(context: &Context, process: Process<'_>) -> Result<ShimSpe
     };
     let socket = folders.socket(process.unit);
     Ok(ShimSpec { sandbox, log: process.log, socket, marker: None, timeout: None, secrets })
+}
+
+/// Without a sandbox, puts what is mounted at `/app` and below together in the folder of the unit.
+pub(crate) async fn without_mounts(unit_folder: &Path, mut spec: ShimSpec) -> Result<ShimSpec, NotTogether> {
+    if spec.sandbox.isolation == Isolation::Plain {
+        let (mounts, destination) = (std::mem::take(&mut spec.sandbox.mounts), unit_folder.join("app"));
+        let work = move || put_together(mounts, Path::new(APP), &destination);
+        spec.sandbox.mounts = tasks::blocking("put-together", work).await.map_err(NotTogether)?;
+    }
+    Ok(spec)
 }
 
 /// The environment of an earlier start, without its port: config of a release never changes, so it is as good as the

@@ -30,6 +30,10 @@ impl Actor {
         let intent = orders.now().intent;
         self.adopt_intent(&intent);
         let spec = match self.describe(environment) {
+            Ok(spec) => spec::without_mounts(&self.folder, spec).await.map_err(|error| chain(&error)),
+            Err(reason) => Err(reason),
+        };
+        let spec = match spec {
             Ok(spec) => spec,
             Err(reason) => return self.not_started(reason).await,
         };

@@ -30,6 +30,10 @@ impl Actor {
             return if halted { Phase::Halted } else { Phase::Done(JobState::NotStarted { reason }) };
         };
         let spec = match gathered.and_then(|environment| self.describe(environment)) {
+            Ok(spec) => spec::without_mounts(&self.folder, spec).await.map_err(|error| chain(&error)),
+            Err(reason) => Err(reason),
+        };
+        let spec = match spec {
             Ok(spec) => spec,
             Err(reason) => return Phase::Done(JobState::NotStarted { reason }),
         };
