@@ -79,25 +79,14 @@ impl Feed {
     }
 
     fn apply(&mut self, cursor: Cursor) {
-        let batch = std::mem::take(&mut self.batch);
-        let mut gone = self.missing.take().unwrap_or_default();
+        let (batch, missing) = (std::mem::take(&mut self.batch), self.missing.take());
+        let before = self.cursor.as_ref().map(|before| &before.incarnation);
+        let reborn = missing.is_some() && before.is_some_and(|before| *before != cursor.incarnation);
         self.shared.change(|mirror| {
-            let mut news = false;
-            for (change, heard) in batch {
-                news |= match change {
-                    Change::Put { document } => {
-                        gone.remove(&document.key);
-                        mirror.put(document, heard)
-                    }
-                    Change::Delete { key, revision } => mirror.delete(&key, revision),
-                    Change::Reset | Change::Live { .. } => false,
-                };
+            if reborn {
+                mirror.forget_revisions();
             }
-            for key in gone {
-                news |= mirror.delete(&key, cursor.revision);
-            }
-            mirror.heard_up_to(cursor.revision);
-            news
+            mirror.catch_up(batch, missing.unwrap_or_default(), cursor.revision)
         });
         self.cursor = Some(cursor);
     }

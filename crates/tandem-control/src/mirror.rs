@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tandem_store::Expect;
-use tandem_types::document::Document;
+use tandem_types::document::{Change, Document};
 use tandem_types::rollout::Rollout;
 use tandem_types::{Revision, Timestamp};
 
@@ -44,8 +44,10 @@ struct Entry {
 #[derive(Debug, Default)]
 pub(crate) struct Mirror {
     documents: BTreeMap<String, Entry>,
-    /// Deleted here before the watch told of it: older news of these must not bring them back.
+    /// Deleted after what the watch has told of: older news of these must not bring them back.
     deleted: BTreeMap<String, Revision>,
+    /// Everything up to here has been told by the watch: what is not here was not there then.
+    heard: Revision,
     /// Keys of rollouts that have not ended.
     unfinished: BTreeSet<String>,
     /// Keys of environments.
@@ -61,9 +63,10 @@ impl Mirror {
         let known = self.documents.get(&key);
         let newest = known.map(|entry| entry.revision).max(self.deleted.get(&key).copied());
         let body = Body::read(&kind, body, &key);
+        // Read before its deletion, and brought after the watch has told of that and its mark is gone: a ghost.
+        let newest = newest.unwrap_or(self.heard);
         // Volatile documents have no revision of their own.
-        let stale = newest.is_some_and(|newest| if body.is_volatile() { false } else { newest >= revision });
-        if stale {
+        if !body.is_volatile() && newest >= revision {
             return false;
         }
         self.index(&key, &body);
@@ -73,23 +76,60 @@ impl Mirror {
         true
     }
 
-    /// Drops a document, unless something newer is known of it.
+    /// Drops a document, unless something newer is known of it. Says whether it was news.
     pub(crate) fn delete(&mut self, key: &str, revision: Revision) -> bool {
         let known = self.documents.get(key);
-        if known.is_none_or(|entry| entry.revision > revision) {
+        if known.is_some_and(|entry| entry.revision > revision) {
             return false;
         }
-        self.documents.remove(key);
+        // Also of one that was never here: who wrote it may tell of it later.
+        if revision > self.heard {
+            let mark = self.deleted.entry(key.to_owned()).or_default();
+            *mark = revision.max(*mark);
+        }
+        if self.documents.remove(key).is_none() {
+            return false;
+        }
         self.unfinished.remove(key);
         self.environments.remove(key);
-        self.deleted.insert(key.to_owned(), revision);
         self.changed.insert(key.to_owned());
         true
     }
 
-    /// Everything up to here has been heard: no older news can come.
-    pub(crate) fn heard_up_to(&mut self, revision: Revision) {
-        self.deleted.retain(|_, deleted| *deleted > revision);
+    /// Takes in what a watch told up to a revision. With `missing` it was a listing, and what is left of these keys is
+    /// gone. Says whether there was news.
+    pub(crate) fn catch_up(
+        &mut self,
+        batch: Vec<(Change, Timestamp)>,
+        missing: BTreeSet<String>,
+        up_to: Revision,
+    ) -> bool {
+        let (mut news, mut gone) = (false, missing);
+        for (change, heard) in batch {
+            news |= match change {
+                Change::Put { document } => {
+                    gone.remove(&document.key);
+                    self.put(document, heard)
+                }
+                Change::Delete { key, revision } => self.delete(&key, revision),
+                Change::Reset | Change::Live { .. } => false,
+            };
+        }
+        for key in gone {
+            news |= self.delete(&key, up_to);
+        }
+        self.heard = self.heard.max(up_to);
+        let heard = self.heard;
+        self.deleted.retain(|_, deleted| *deleted > heard);
+        news
+    }
+
+    /// The store began another life: its revisions say nothing about those of the one before. What is here stays until
+    /// the listing says better.
+    pub(crate) fn forget_revisions(&mut self) {
+        self.documents.values_mut().for_each(|entry| entry.revision = Revision(0));
+        self.deleted.clear();
+        self.heard = Revision(0);
     }
 
     /// Keys of all documents.
@@ -159,39 +199,4 @@ impl Entry {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn token(revision: u64, name: &str) -> Document {
-        let hash = "0".repeat(64);
-        Document {
-            key: "tokens/ci".to_owned(),
-            revision: Revision(revision),
-            kind: "token/1".to_owned(),
-            body: json!({ "name": name, "hash": hash, "created": "2026-11-21T12:00:00Z" }),
-        }
-    }
-
-    fn name(mirror: &Mirror) -> Option<String> {
-        mirror.value::<tandem_types::api::Token>("tokens/ci").map(|token| token.name.clone())
-    }
-
-    #[test]
-    fn old_news_never_replaces_what_was_written_here() {
-        let mut mirror = Mirror::default();
-        let now = Timestamp::UNIX_EPOCH;
-        assert!(mirror.put(token(5, "mine"), now));
-        assert!(!mirror.put(token(4, "older"), now));
-        assert!(!mirror.put(token(5, "mine"), now), "its own echo is no news");
-        assert_eq!(name(&mirror).as_deref(), Some("mine"));
-        assert!(mirror.delete("tokens/ci", Revision(6)));
-        assert!(!mirror.put(token(5, "mine"), now), "deleted here, told of later");
-        assert_eq!(name(&mirror), None);
-        mirror.heard_up_to(Revision(6));
-        assert!(mirror.put(token(7, "again"), now));
-        assert_eq!(mirror.take_changed().len(), 1);
-        assert!(mirror.take_changed().is_empty());
-    }
-}
+mod tests;
