@@ -2,6 +2,8 @@
 //!
 //! Only what is plain is said: advice that is wrong costs more than none.
 
+use crate::recipe::APP;
+
 /// What is known of a failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Advice {
@@ -64,11 +66,19 @@ const NO_COMPILER: &[&str] = &[
     "Unknown compiler(s)",
 ];
 
-/// About dependencies that were not installed.
-pub(crate) fn for_dependencies(lines: &[String]) -> Advice {
-    let title = match failing_package(lines) {
-        Some(package) => format!("the dependency {package} does not build"),
-        None => "the dependencies could not be installed".to_owned(),
+/// What uv says of a package that does not build, without its name.
+const NAMELESS: &[&str] =
+    &["The build backend returned an error", "Failed to parse metadata from built wheel", "Failed to build"];
+
+/// About dependencies that were not installed; `unnamed` are the paths of those that uv cannot name before it built them.
+pub(crate) fn for_dependencies(lines: &[String], unnamed: &[String]) -> Advice {
+    let title = match (failing_package(lines), unnamed) {
+        (Some(package), _) => format!("the dependency {package} does not build"),
+        (None, [path]) if says(lines, NAMELESS) => format!("the dependency {path} does not build"),
+        (None, [_, ..]) if says(lines, NAMELESS) => {
+            format!("one of the dependencies {} does not build", unnamed.join(", "))
+        }
+        (None, _) => "the dependencies could not be installed".to_owned(),
     };
     let hint = if let Some(package) = debian_package(lines) {
         format!("install what is missing on the server: apt-get install {package}")
@@ -114,12 +124,17 @@ fn debian_package(lines: &[String]) -> Option<&'static str> {
     PACKAGES.iter().find(|(needle, _)| says(needle)).map(|(_, package)| *package)
 }
 
-/// The package that uv names: ``Failed to build `psycopg2==2.9.9` ``.
-fn failing_package(lines: &[String]) -> Option<&str> {
-    lines.iter().find_map(|line| {
+/// The package that uv names: ``Failed to build `psycopg2==2.9.9` ``, or ``Failed to build `shop @ file:///app/libs/shop` ``.
+fn failing_package(lines: &[String]) -> Option<String> {
+    let named = lines.iter().find_map(|line| {
         let rest =
             line.split_once("Failed to build `").or_else(|| line.split_once("Failed to download `"))?.1;
         rest.split('`').next()
+    })?;
+    let path = |url: &str| url.strip_prefix(&format!("file://{APP}/")).map(|path| format!("./{path}"));
+    Some(match named.split_once(" @ ") {
+        Some((name, url)) => path(url).map_or(named.to_owned(), |path| format!("{name} ({path})")),
+        None => path(named).unwrap_or_else(|| named.to_owned()),
     })
 }
 
@@ -201,12 +216,32 @@ mod tests {
             ("error: can't find Rust compiler", "cargo"),
         ] {
             let text = format!("  x Failed to build `thing==1.0`\n{text}");
-            let advice = for_dependencies(&lines(&text));
+            let advice = for_dependencies(&lines(&text), &[]);
             assert_eq!(advice.title, "the dependency thing==1.0 does not build");
             assert!(advice.hint.ends_with(&format!("apt-get install {package}")), "{text}: {}", advice.hint);
         }
-        let advice = for_dependencies(&lines("compiling libxml/x.c\nerror: something else"));
+        let advice = for_dependencies(&lines("compiling libxml/x.c\nerror: something else"), &[]);
         assert!(!advice.hint.contains("apt-get"), "{}", advice.hint);
+    }
+
+    #[test]
+    fn a_dependency_given_by_path_is_named_by_its_path() {
+        let nameless = "error: The build backend returned an error\n  [stderr]\n  it breaks";
+        for (text, unnamed, title) in [
+            (
+                "error: Failed to build `shop @ file:///app/libs/shop`\n  it breaks",
+                &["./sp"][..],
+                "the dependency shop (./libs/shop) does not build",
+            ),
+            ("Failed to build: `file:///app/sp`", &["./sp"], "the dependency ./sp does not build"),
+            (nameless, &["./sp"], "the dependency ./sp does not build"),
+            (nameless, &["./a", "./b"], "one of the dependencies ./a, ./b does not build"),
+            (nameless, &[], "the dependencies could not be installed"),
+            ("error: No solution found", &["./sp"], "the dependencies could not be installed"),
+        ] {
+            let unnamed: Vec<String> = unnamed.iter().map(|path| (*path).to_owned()).collect();
+            assert_eq!(for_dependencies(&lines(text), &unnamed).title, title, "{text}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The builder: one source in, one build out.
 //!
 //! Builds of one app wait for each other, since they share its caches; builds of different apps do not. A build that is
-//! given up (its future dropped) leaves a work folder behind that the next one removes.
+//! given up (its future dropped) leaves a work folder behind that the next one removes, or the next start of Tandem.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,8 +18,9 @@ use tandem_types::{AppName, BuildNumber, Digest, Span, Timestamp};
 use crate::error::io_error;
 use crate::python::{self, Python, Stamp, Wanted};
 use crate::workshop::{self, Workshop};
-use crate::{Error, Events, dependencies, static_files, tools};
+use crate::{Error, Events, NetworkSettings, dependencies, static_files, tools, uv_cache};
 
+mod leftovers;
 mod part;
 mod steps;
 
@@ -36,6 +37,19 @@ pub struct BuilderConfig {
     pub clock: Clock,
     /// How commands are kept apart; see [`tandem_sandbox::isolation()`].
     pub isolation: Isolation,
+    /// The way to the package index.
+    pub network: NetworkSettings,
+    /// Bytes of downloads kept for an app.
+    pub uv_cache_bytes: u64,
+}
+
+impl BuilderConfig {
+    /// A builder with the network settings of this process and the usual limits.
+    #[must_use]
+    pub fn new(data: DataDir, blobs: BlobStore, clock: Clock, isolation: Isolation) -> Self {
+        let network = NetworkSettings::of_process();
+        Self { data, blobs, clock, isolation, network, uv_cache_bytes: uv_cache::USUAL_BYTES }
+    }
 }
 
 /// What is to be built.
@@ -49,7 +63,7 @@ pub struct BuildRequest {
     pub tree: Digest,
     /// Where it came from.
     pub source: SourceInfo,
-    /// User and group id of the commands; nobody else's.
+    /// User and group id of the environment's instances. Commands get one of their own that goes with it.
     pub uid: u32,
     /// Time budget of the whole build, [`tandem_types::defaults::BUILD_TIMEOUT`] as a rule.
     pub timeout: Span,
@@ -115,6 +129,13 @@ impl Builder {
         })
     }
 
+    /// Removes what builds of an earlier process left behind: folders they worked in, control groups and what still runs
+    /// in them. Only before the first build of this process.
+    pub async fn remove_leftovers(&self) {
+        let data = self.inner.config.data.clone();
+        leftovers::remove(&data).await;
+    }
+
     /// Roots of trees that the builder's caches name. A sweep of blobs that keeps them spares builds from doing their
     /// work again; one that does not is no harm.
     #[must_use]
@@ -146,9 +167,9 @@ impl Builder {
         let (config, app) = (self.inner.config.clone(), request.app.clone());
         let (uid, limit) = (request.uid, request.timeout);
         let open = move || {
-            let BuilderConfig { data, clock, isolation, .. } = &config;
+            let BuilderConfig { data, clock, isolation, network, .. } = &config;
             let isolation = *isolation;
-            Workshop::open(&workshop::Options { data, app: &app, isolation, uid, clock, limit })
+            Workshop::open(&workshop::Options { data, app: &app, isolation, uid, network, clock, limit })
         };
         tasks::blocking("open build folder", open).await
     }

@@ -11,7 +11,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use tandem_blobs::{BlobStore, TreeSummary, export, ingest, ingest_folder};
-use tandem_sandbox::{Mount, Network};
+use tandem_sandbox::Network;
 use tandem_types::Digest;
 
 use crate::bytecode::COMPILE;
@@ -27,31 +27,6 @@ const VERSION: u32 = 1;
 const MOST_KEYS: usize = 8;
 /// Installed folders kept.
 const MOST_FOLDERS: usize = 2;
-/// Where uv keeps what it downloaded, as commands see it.
-const UV_CACHE: &str = "/uv-cache";
-/// Settings of an administrator for the way to the package index, handed on from Tandem's own environment.
-const NETWORK_SETTINGS: [&str; 19] = [
-    "ALL_PROXY",
-    "HTTPS_PROXY",
-    "HTTP_PROXY",
-    "NO_PROXY",
-    "all_proxy",
-    "https_proxy",
-    "http_proxy",
-    "no_proxy",
-    "SSL_CERT_DIR",
-    "SSL_CERT_FILE",
-    "UV_DEFAULT_INDEX",
-    "UV_EXTRA_INDEX_URL",
-    "UV_HTTP_TIMEOUT",
-    "UV_INDEX",
-    "UV_INDEX_STRATEGY",
-    "UV_INDEX_URL",
-    "UV_INSECURE_HOST",
-    "UV_NATIVE_TLS",
-    "UV_SYSTEM_CERTS",
-];
-
 /// Installed dependencies in the blob store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Installed {
@@ -113,63 +88,6 @@ pub(crate) fn find(shop: &Workshop, store: &BlobStore, key: &Digest) -> Result<O
 pub(crate) fn roots(build_folder: &Path) -> Vec<Digest> {
     let known: Known = kept::read(&build_folder.join("dependencies.json"), VERSION);
     known.entries.into_iter().map(|(_, installed)| installed.tree).collect()
-}
-
-/// Installs into the exported source: `uv` in the sandbox with the network, then the compiler without it.
-pub(crate) async fn install(shop: &Workshop, inputs: &Inputs<'_>, events: Events<'_>) -> Result<(), Error> {
-    let script = format!(
-        "\"$UV\" venv --quiet --relocatable --no-project --python \"$PYTHON\" .venv && {}",
-        match inputs.requirements.declared {
-            Declared::Lock => "\"$UV\" sync --locked --no-dev --no-install-project",
-            Declared::Requirements => "\"$UV\" pip install --python .venv/bin/python -r requirements.txt",
-            Declared::Project => "\"$UV\" pip install --python .venv/bin/python -r pyproject.toml",
-        }
-    );
-    let mut mounts = shop.mounts();
-    mounts.push(Mount::read_only(inputs.uv, "/uv"));
-    mounts.push(Mount::writable(shop.folder.join("uv"), UV_CACHE));
-    let call = Call {
-        what: "the installation of the dependencies",
-        command: script,
-        cwd: APP,
-        environment: environment(inputs.python),
-        mounts,
-        network: Network::Host,
-        is_shown: true,
-    };
-    let outcome = shop.run(call, events).await?;
-    if outcome.succeeded() {
-        return Ok(());
-    }
-    let lines = outcome.last_lines;
-    let is_stale = lines.iter().any(|line| line.contains("needs to be updated") && line.contains("lock"));
-    Err(if is_stale { Error::StaleLock { lines } } else { Error::Dependencies { lines } })
-}
-
-fn environment(python: &Python) -> BTreeMap<String, String> {
-    let mut environment: BTreeMap<String, String> = [
-        ("UV", "/uv"),
-        ("UV_CACHE_DIR", UV_CACHE),
-        // A hard link would let an app's build change the cache, and the cache what was installed.
-        ("UV_LINK_MODE", "copy"),
-        ("UV_NO_PROGRESS", "1"),
-        ("UV_PROJECT_ENVIRONMENT", VENV),
-        ("UV_PYTHON", python.path_text()),
-        ("UV_PYTHON_DOWNLOADS", "never"),
-        ("NO_COLOR", "1"),
-        ("PYTHON", python.path_text()),
-    ]
-    .map(|(name, value)| (name.to_owned(), value.to_owned()))
-    .into();
-    for name in NETWORK_SETTINGS {
-        environment.extend(std::env::var(name).ok().map(|value| (name.to_owned(), value)));
-    }
-    // Names and passwords of private indexes are in variables that bear the index's name.
-    let is_credential = |name: &str| {
-        name.starts_with("UV_INDEX_") && (name.ends_with("_USERNAME") || name.ends_with("_PASSWORD"))
-    };
-    environment.extend(std::env::vars().filter(|(name, _)| is_credential(name)));
-    environment
 }
 
 /// Compiles what was installed. Files that do not compile are common (templates, code of other versions) and left alone.

@@ -75,6 +75,8 @@ pub enum Error {
     Dependencies {
         /// Its last lines.
         lines: Vec<String>,
+        /// Paths of dependencies whose names only their own build scripts tell.
+        unnamed: Vec<String>,
     },
     /// `collectstatic` failed.
     #[error("collect the static files")]
@@ -91,6 +93,14 @@ pub enum Error {
         limit: Span,
         /// Its last lines.
         lines: Vec<String>,
+    },
+    /// A command wrote so much that the disk is nearly full, or it was before.
+    #[error("finish {what}: the disk is nearly full")]
+    DiskFull {
+        /// Which part.
+        what: &'static str,
+        /// Bytes that are free.
+        left: u64,
     },
     /// A command could not be started.
     #[error("run {what}")]
@@ -173,8 +183,8 @@ impl Error {
             Self::StaleLock { lines } => refused("lock_stale", "uv.lock does not fit pyproject.toml")
                 .detail(tail(lines))
                 .hint("type `uv lock`, commit uv.lock, deploy again"),
-            Self::Dependencies { lines } => {
-                let advice = advice::for_dependencies(lines);
+            Self::Dependencies { lines, unnamed } => {
+                let advice = advice::for_dependencies(lines, unnamed);
                 refused("dependency_failed", advice.title).detail(tail(lines)).hint(advice.hint)
             }
             Self::Static { lines } => {
@@ -196,6 +206,11 @@ impl Error {
                 refused("build_timeout", format!("{what} did not end within the build's {limit}"))
                     .detail(tail(lines))
                     .hint("the lines above say where it hangs; what was downloaded is kept for the next try")
+            }
+            Self::DiskFull { what, left } => {
+                let title = format!("{what} was ended: the server's disk has only {} MiB left", left >> 20);
+                Problem::new(507, "disk_full", title)
+                    .hint("make room on the disk of Tandem's data folder, or let the build write less; then deploy again")
             }
             Self::Unexpected { what, reason, lines } => {
                 Problem::new(500, "build_failed", format!("{what} failed: {reason}")).detail(tail(lines))

@@ -10,10 +10,13 @@ mod builder;
 mod bytecode;
 mod dependencies;
 mod digest;
+mod disk;
 mod django;
 mod error;
+mod installation;
 mod kept;
 mod look;
+mod network;
 mod platform;
 mod python;
 mod recipe;
@@ -21,10 +24,12 @@ mod requirements;
 mod source;
 mod static_files;
 pub mod tools;
+mod uv_cache;
 mod workshop;
 
 pub use builder::{BuildRequest, Builder, BuilderConfig};
 pub use error::Error;
+pub use network::NetworkSettings;
 pub use look::{interpreter_path, static_trees};
 
 /// Where a build tells what it does.

@@ -33,6 +33,8 @@ pub(crate) struct Requirements {
     pub(crate) least_python: Option<u32>,
     /// Requirements that another day may resolve otherwise.
     pub(crate) unpinned: Vec<String>,
+    /// Folders given by path of which no file says the name, as they are written: `./libs/shop`.
+    pub(crate) unnamed: Vec<String>,
 }
 
 /// Names of packages in their normal form (PEP 503).
@@ -120,7 +122,8 @@ fn locked(source: &Source, project: &Table, lock: &str) -> Result<Requirements, 
     let least_python = least_python(project);
     let project = relevant(project);
     let declared = Declared::Lock;
-    Ok(Requirements { declared, packages, inputs, project, least_python, unpinned: Vec::new() })
+    let (unpinned, unnamed) = (Vec::new(), Vec::new());
+    Ok(Requirements { declared, packages, inputs, project, least_python, unpinned, unnamed })
 }
 
 fn from_project(source: &Source, project: &Table) -> Result<Requirements, Error> {
@@ -140,7 +143,8 @@ fn from_project(source: &Source, project: &Table) -> Result<Requirements, Error>
     }
     let least_python = least_python(project);
     let project = relevant(project);
-    Ok(Requirements { declared: Declared::Project, packages, inputs, project, least_python, unpinned })
+    let (declared, unnamed) = (Declared::Project, Vec::new());
+    Ok(Requirements { declared, packages, inputs, project, least_python, unpinned, unnamed })
 }
 
 fn uv_sources(project: &Table) -> Option<&Table> {
@@ -155,6 +159,7 @@ fn from_requirements(source: &Source) -> Result<Requirements, Error> {
         project: String::new(),
         least_python: None,
         unpinned: Vec::new(),
+        unnamed: Vec::new(),
     };
     let mut reader = Reader { source, found, waiting: vec!["requirements.txt".to_owned()] };
     while let Some(path) = reader.waiting.pop() {
@@ -196,6 +201,9 @@ impl Reader<'_> {
         if local.starts_with('.') || local.starts_with("file:") || is_wheel {
             let path = local.trim_start_matches("file:").split(['[', ';', ' ']).next().unwrap_or(local);
             add_input(self.source, &below(path), &mut self.found.inputs);
+            if local.starts_with('.') && !is_wheel && !has_name(self.source, &below(path)) {
+                self.found.unnamed.push(format!("./{}", below(path)));
+            }
         } else if !local.starts_with('-') {
             self.found.packages.add(local);
             if !is_pinned(local) {
@@ -204,6 +212,13 @@ impl Reader<'_> {
             }
         }
     }
+}
+
+/// Whether `pyproject.toml` says what a folder's package is called; else only its build does.
+fn has_name(source: &Source, folder: &str) -> bool {
+    let text = source.text(&join(folder, "pyproject.toml")).ok().flatten();
+    let project = text.and_then(|text| text.parse::<Table>().ok());
+    project.is_some_and(|project| project.get("project").is_some_and(|project| project.get("name").is_some()))
 }
 
 /// The value of an option at the beginning of a line.

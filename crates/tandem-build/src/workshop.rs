@@ -4,6 +4,7 @@
 //! what is mounted. What a command left behind is not trusted: its links are never followed (see [`real_folder`]).
 
 use std::collections::BTreeMap;
+use std::error::Error as _;
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, lchown};
@@ -16,13 +17,16 @@ use tandem_blobs::{BlobStore, export};
 use tandem_kit::clock::{Clock, Moment};
 use tandem_kit::files;
 use tandem_kit::paths::DataDir;
+use tandem_sandbox::packet_rules::Tables;
 use tandem_sandbox::run::{self, Outcome};
 use tandem_sandbox::{Limits, Mount, Network, Spec, User, Weight};
 use tandem_types::event::Event;
 use tandem_types::instance::Isolation;
 use tandem_types::{AppName, Digest, Span};
 
+use crate::disk;
 use crate::error::{LINES_SHOWN, io_error};
+use crate::network::{NetworkSettings, redacted};
 use crate::recipe::APP;
 use crate::{Error, Events};
 
@@ -32,6 +36,10 @@ const MEMORY_BYTES: u64 = 4 << 30;
 const PIDS: u32 = 4096;
 /// Where commands find Tandem's own scripts and leave their reports.
 pub(crate) const TOOLS: &str = "/build";
+/// Where commands of a build work, below the app's folder.
+pub(crate) const WORK: &str = "work";
+/// What the names of builds' control groups begin with; no instance or job has such a name.
+pub(crate) const GROUP_PREFIX: &str = "build-";
 /// Longest report that is read.
 const MAX_REPORT_BYTES: u64 = 64 * 1024 * 1024;
 
@@ -43,6 +51,8 @@ pub(crate) struct Workshop {
     cgroup_parent: String,
     isolation: Isolation,
     uid: u32,
+    tables: Tables,
+    network: NetworkSettings,
     clock: Clock,
     deadline: Moment,
     limit: Span,
@@ -53,7 +63,9 @@ pub(crate) struct Options<'a> {
     pub(crate) data: &'a DataDir,
     pub(crate) app: &'a AppName,
     pub(crate) isolation: Isolation,
+    /// The user of the environment's instances; see [`Tables::build_uid`].
     pub(crate) uid: u32,
+    pub(crate) network: &'a NetworkSettings,
     pub(crate) clock: &'a Clock,
     pub(crate) limit: Span,
 }
@@ -76,11 +88,14 @@ impl Workshop {
     /// Makes the folders and removes what a crashed build left.
     pub(crate) fn open(options: &Options<'_>) -> Result<Self, Error> {
         let folder = options.data.build().join(options.app.as_str());
+        let tables = Tables::of(options.data);
         let shop = Self {
             app: options.app.clone(),
             cgroup_parent: options.data.cgroup_name(),
             isolation: options.isolation,
-            uid: options.uid,
+            uid: tables.build_uid(options.uid),
+            tables,
+            network: options.network.clone(),
             clock: options.clock.clone(),
             deadline: options.clock.monotonic() + options.limit.as_duration(),
             limit: options.limit,
@@ -92,13 +107,34 @@ impl Workshop {
         for name in ["home", "uv"] {
             shop.owned_folder(&shop.folder.join(name))?;
         }
-        files::ensure_dir(&shop.folder.join("work"), 0o700)?;
+        files::ensure_dir(&shop.folder.join(WORK), 0o700)?;
         Ok(shop)
+    }
+
+    /// Settings for commands that use the network.
+    pub(crate) fn network(&self) -> &NetworkSettings {
+        &self.network
+    }
+
+    /// Closes the loopback to commands of builds, but for what is named as index or proxy. Where that cannot be done,
+    /// the build goes on and people are told.
+    pub(crate) async fn close_loopback(&self) -> Option<String> {
+        if self.isolation == Isolation::Plain {
+            return None;
+        }
+        let open = self.network.addresses().await;
+        let error = self.tables.guard_builds(&open).await.err()?;
+        let cause = error.source().map_or(String::new(), |cause| format!(": {cause}"));
+        let text = format!(
+            "build scripts of packages reach other services on this server's loopback: {error}{cause}"
+        );
+        tracing::warn!("NO PACKET RULES: {text}");
+        Some(text)
     }
 
     /// Removes what commands worked on.
     pub(crate) fn clear(&self) -> Result<(), Error> {
-        let work = self.folder.join("work");
+        let work = self.folder.join(WORK);
         match fs::remove_dir_all(&work) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(io_error("remove", &work)(error))
@@ -109,7 +145,7 @@ impl Workshop {
 
     /// A place for a command to work on; nothing is there yet.
     pub(crate) fn work(&self, name: &str) -> PathBuf {
-        self.folder.join("work").join(name)
+        self.folder.join(WORK).join(name)
     }
 
     /// Makes a folder of the build's user.
@@ -149,13 +185,23 @@ impl Workshop {
         let timeout = Span::millis(u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
         let options = run::Options { timeout, last_lines: 5 * LINES_SHOWN };
         let is_shown = call.is_shown;
+        // Only who has them can print them.
+        let secrets = if call.network == Network::Host { self.network.secrets() } else { Vec::new() };
         let mut on_line = |_, text: &str| {
             if is_shown {
-                events(Event::Line { source: "build".to_owned(), text: text.to_owned() });
+                events(Event::Line { source: "build".to_owned(), text: redacted(text, &secrets) });
             }
         };
-        let outcome = run::run(self.spec(call), options, &mut on_line).await;
-        let outcome = outcome.map_err(|source| Error::Run { what, source })?;
+        let outcome = tokio::select! {
+            outcome = run::run(self.spec(call), options, &mut on_line) => outcome,
+            left = disk::nearly_full(&self.folder) => return Err(Error::DiskFull { what, left }),
+        };
+        let mut outcome = outcome.map_err(|source| Error::Run { what, source })?;
+        // It may have been quicker than the watch.
+        if let Some(left) = disk::too_little(&self.folder).filter(|_| !outcome.succeeded()) {
+            return Err(Error::DiskFull { what, left });
+        }
+        outcome.last_lines.iter_mut().for_each(|line| *line = redacted(line, &secrets));
         if outcome.timed_out { Err(timed_out(outcome.last_lines)) } else { Ok(outcome) }
     }
 
@@ -165,7 +211,7 @@ impl Workshop {
         let mut environment = call.environment;
         environment.insert("TOOLS".to_owned(), TOOLS.to_owned());
         Spec {
-            id: format!("build-{}-{number}", self.app),
+            id: format!("{GROUP_PREFIX}{}-{number}", self.app),
             cgroup_parent: self.cgroup_parent.clone(),
             isolation: self.isolation,
             command: call.command,

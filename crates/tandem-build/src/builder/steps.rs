@@ -17,7 +17,7 @@ use crate::recipe::{APP, Recipe, VENV};
 use crate::source::Source;
 use crate::static_files::{self, Collected};
 use crate::workshop::Workshop;
-use crate::{Error, Events, bytecode, digest};
+use crate::{Error, Events, bytecode, digest, installation, uv_cache};
 
 /// Files that warnings name.
 const NAMES_SHOWN: usize = 3;
@@ -109,11 +109,14 @@ impl<'a> Steps<'a> {
             return Ok(installed);
         }
         self.blocking(move |shop, store| shop.lay_out(store, &tree)).await?;
-        dependencies::install(&shop, &inputs, self.events).await?;
+        for warning in installation::install(&shop, &inputs, self.events).await? {
+            self.warn(Some(warning));
+        }
         dependencies::compile(&shop, python, self.events).await?;
         let interpreter = python.clone();
         let installed =
             self.blocking(move |shop, store| dependencies::keep(shop, store, &interpreter, key)).await?;
+        uv_cache::ensure_small(&shop, &inputs, self.builder.inner.config.uv_cache_bytes).await;
         part.end(count(installed.packages, "package", "packages"));
         Ok(installed)
     }

@@ -10,7 +10,8 @@ use tandem_build::{BuildRequest, Builder, BuilderConfig, Error, tools};
 use tandem_kit::clock::Clock;
 use tandem_kit::files;
 use tandem_kit::paths::DataDir;
-use tandem_sandbox::isolation;
+use tandem_sandbox::packet_rules::Tables;
+use tandem_sandbox::{cgroup, isolation};
 use tandem_types::build::{Build, SourceInfo};
 use tandem_types::event::Event;
 use tandem_types::{BuildNumber, Span, defaults};
@@ -21,6 +22,7 @@ pub(crate) struct Bench {
     data: DataDir,
     pub(crate) store: BlobStore,
     builder: Builder,
+    config: BuilderConfig,
     events: Mutex<Vec<Event>>,
 }
 
@@ -33,6 +35,11 @@ pub(crate) async fn shared_uv() -> PathBuf {
 
 impl Bench {
     pub(crate) async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// A bench whose builder is set up otherwise.
+    pub(crate) async fn with(set_up: impl FnOnce(&mut BuilderConfig)) -> Self {
         let uv = shared_uv().await;
         let folder = tempfile::tempdir().expect("there is room for a temporary folder");
         let data = DataDir::open(&folder.path().join("data")).expect("a new folder can be opened");
@@ -41,9 +48,14 @@ impl Bench {
         fs::hard_link(&uv, &own).or_else(|_| fs::copy(&uv, &own).map(|_| ())).expect("uv can be copied");
         let store = BlobStore::open(data.blobs()).expect("a new store can be opened");
         let (isolation, _) = tandem_kit::tasks::blocking("look for a sandbox", isolation).await;
-        let config =
-            BuilderConfig { data: data.clone(), blobs: store.clone(), clock: Clock::system(), isolation };
-        Self { folder, data, store, builder: Builder::new(config), events: Mutex::default() }
+        let mut config = BuilderConfig::new(data.clone(), store.clone(), Clock::system(), isolation);
+        set_up(&mut config);
+        Self { folder, data, store, builder: Builder::new(config.clone()), config, events: Mutex::default() }
+    }
+
+    /// The builder of the next process.
+    pub(crate) fn next_start(&self) -> Builder {
+        Builder::new(self.config.clone())
     }
 
     pub(crate) fn source(&self) -> PathBuf {
@@ -63,6 +75,14 @@ impl Bench {
     }
 
     pub(crate) async fn build_within(&self, timeout: Span) -> Result<Build, Error> {
+        let built = self.build_unchecked(timeout).await;
+        let left = self.build_folder().join("work");
+        assert!(!left.exists(), "a build left {} behind", left.display());
+        built
+    }
+
+    /// As [`Bench::build_within`], whatever it leaves behind.
+    pub(crate) async fn build_unchecked(&self, timeout: Span) -> Result<Build, Error> {
         let tree = ingest_folder(&self.source(), &self.store, &Rules::default())
             .expect("the source can be kept")
             .digest;
@@ -75,13 +95,41 @@ impl Bench {
             timeout,
         };
         self.events.lock().expect("no thread panics with events").clear();
-        let built = self
-            .builder
-            .build(request, &|event| self.events.lock().expect("no thread panics with events").push(event))
-            .await;
-        let left = self.data.build().join("shop/work");
-        assert!(!left.exists(), "a build left {} behind", left.display());
-        built
+        let note = |event| self.events.lock().expect("no thread panics with events").push(event);
+        self.builder.build(request, &note).await
+    }
+
+    /// Folder of the app's caches.
+    pub(crate) fn build_folder(&self) -> PathBuf {
+        self.data.build().join("shop")
+    }
+
+    /// Parent of the builds' control groups.
+    pub(crate) fn cgroup(&self) -> String {
+        self.data.cgroup_name()
+    }
+
+    /// What uv keeps for the app.
+    pub(crate) fn uv_cache_bytes(&self) -> u64 {
+        fn below(folder: &Path) -> u64 {
+            let entries = fs::read_dir(folder).expect("a cache can be listed").flatten();
+            let size = |entry: fs::DirEntry| {
+                let metadata = entry.metadata().expect("it was just listed");
+                if metadata.is_dir() { below(&entry.path()) } else { metadata.len() }
+            };
+            entries.map(size).sum()
+        }
+        below(&self.build_folder().join("uv"))
+    }
+
+    /// Warnings of the build before.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let events = self.events.lock().expect("no thread panics with events");
+        let warning = |event: &Event| match event {
+            Event::Warning { text } => Some(text.clone()),
+            _ => None,
+        };
+        events.iter().filter_map(warning).collect()
     }
 
     /// What parts of the build before ended with.
@@ -107,6 +155,14 @@ impl Bench {
 
 impl Drop for Bench {
     fn drop(&mut self) {
+        let tables = Tables::of(&self.data);
+        let removed = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            // A runtime cannot be waited for inside another one, and without rules there is nothing to remove.
+            runtime.map(|runtime| runtime.block_on(tables.remove()).is_ok())
+        });
+        let _ = removed.join();
+        cgroup::remove_parent(&self.data.cgroup_name());
         // A test that failed has more to say than this.
         let _ = self.data.remove_runtime();
     }

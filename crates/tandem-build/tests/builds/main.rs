@@ -4,5 +4,8 @@
 
 mod bench;
 mod django;
+mod index;
+mod leftovers;
 mod locked;
+mod network;
 mod refusals;

@@ -5,7 +5,7 @@ use tandem_types::Span;
 use crate::bench::Bench;
 
 /// A dependency whose build runs this Python; nothing of the index is needed.
-fn write_dependency(bench: &Bench, build: &str) {
+pub(crate) fn write_dependency(bench: &Bench, build: &str) {
     let project = "[project]\nname = \"broken\"\nversion = \"1\"\n\
         [build-system]\nrequires = []\nbuild-backend = \"backend\"\nbackend-path = [\".\"]\n";
     bench.write("Procfile", "web: python -m http.server\n");
@@ -21,8 +21,20 @@ async fn a_dependency_that_does_not_build_is_told_with_its_last_lines() {
     write_dependency(&bench, &format!("print('{complaint}'); raise SystemExit(1)"));
     let problem = bench.build().await.unwrap_err().to_problem();
     assert_eq!(problem.code, "dependency_failed", "{problem:?}");
+    assert_eq!(problem.title, "the dependency broken (./broken) does not build");
     assert!(problem.detail.contains(complaint), "{problem:?}");
     assert!(problem.hint.ends_with("apt-get install python3-dev"), "{problem:?}");
+}
+
+#[tokio::test]
+async fn a_dependency_whose_name_only_its_build_knows_is_told_by_its_path() {
+    let bench = Bench::new().await;
+    write_dependency(&bench, "raise SystemExit('it breaks')");
+    let nameless = "[build-system]\nrequires = []\nbuild-backend = \"backend\"\nbackend-path = [\".\"]\n";
+    bench.write("broken/pyproject.toml", nameless);
+    let problem = bench.build().await.unwrap_err().to_problem();
+    assert_eq!(problem.title, "the dependency ./broken does not build", "{problem:?}");
+    assert!(problem.detail.contains("it breaks"), "{problem:?}");
 }
 
 #[tokio::test]

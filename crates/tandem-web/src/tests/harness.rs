@@ -51,12 +51,12 @@ impl Api {
             store: store.clone(),
             blobs: blobs.clone(),
             // Nothing is built in these tests.
-            builder: SourceBuilder::shared(tandem_build::Builder::new(BuilderConfig {
-                data: data.clone(),
-                blobs: blobs.clone(),
-                clock: clock.clone(),
-                isolation: Isolation::Plain,
-            })),
+            builder: SourceBuilder::shared(tandem_build::Builder::new(BuilderConfig::new(
+                data.clone(),
+                blobs.clone(),
+                clock.clone(),
+                Isolation::Plain,
+            ))),
             clock,
             hosts: vec!["box".parse().expect("a name")],
             version: "0.1.0".to_owned(),

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tandem_blobs::BlobStore;
-use tandem_build::BuilderConfig;
+use tandem_build::{Builder, BuilderConfig};
 use tandem_control::{Control, ControlConfig, SourceBuilder};
 use tandem_kit::clock::Clock;
 use tandem_kit::drain::{self, Trigger};
@@ -51,16 +51,14 @@ impl Server {
         let store = opened("open the store", sqlite::open(data.database(), clock.clone()).await)?;
         let blobs = opened("open the blob store", BlobStore::open(data.blobs()))?;
         opened("make the folder of keys", files::ensure_dir(&data.keys(), 0o700))?;
+        let builder = BuilderConfig::new(data.clone(), blobs.clone(), clock.clone(), isolation().await);
+        let builder = Builder::new(builder);
+        builder.remove_leftovers().await;
         let config = ControlConfig {
             data: data.clone(),
             store: store.clone(),
             blobs: blobs.clone(),
-            builder: SourceBuilder::shared(tandem_build::Builder::new(BuilderConfig {
-                data: data.clone(),
-                blobs: blobs.clone(),
-                clock: clock.clone(),
-                isolation: isolation().await,
-            })),
+            builder: SourceBuilder::shared(builder),
             clock: clock.clone(),
             hosts: vec![machine::host_name(data)?],
             version: env!("CARGO_PKG_VERSION").to_owned(),

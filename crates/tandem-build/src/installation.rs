@@ -1,0 +1,168 @@
+//! Installing the dependencies: uv in the sandbox, the one step with the network.
+//!
+//! Packages that come as source run code of their own here. It reaches nothing of the loopback but name servers and what
+//! the administrator named as index or proxy. Where that setting has a password, packages are first installed without
+//! running any of their code, which is enough for most apps; see decision 009.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+
+use tandem_sandbox::run::Outcome;
+use tandem_sandbox::{Mount, Network};
+use tandem_types::event::Event;
+
+use crate::dependencies::Inputs;
+use crate::recipe::{APP, VENV};
+use crate::requirements::Declared;
+use crate::workshop::{Call, Workshop};
+use crate::{Error, Events};
+
+/// Where uv keeps what it downloaded, as commands see it.
+pub(crate) const UV_CACHE: &str = "/uv-cache";
+const WHAT: &str = "the installation of the dependencies";
+/// Packages that a warning names.
+const NAMES_SHOWN: usize = 5;
+
+/// Whether packages may run code of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Builds {
+    Refused,
+    Allowed,
+}
+
+/// Installs into the exported source. Returns what people should know.
+pub(crate) async fn install(
+    shop: &Workshop,
+    inputs: &Inputs<'_>,
+    events: Events<'_>,
+) -> Result<Vec<String>, Error> {
+    let mut warnings: Vec<String> = shop.close_loopback().await.into_iter().collect();
+    if !shop.network().has_credentials() {
+        let outcome = run(shop, (inputs, Builds::Allowed), events).await?;
+        return judge(inputs, outcome).map(|()| warnings);
+    }
+    let held = Held::default();
+    let outcome = run(shop, (inputs, Builds::Refused), &|event| held.hold(event)).await?;
+    if outcome.succeeded() || is_stale(&outcome.last_lines) {
+        held.release(events);
+        return judge(inputs, outcome).map(|()| warnings);
+    }
+    // Not told: with another reason for the failure than a package that must be built, the second try says the same.
+    let built = Built::default();
+    let outcome = run(shop, (inputs, Builds::Allowed), &|event| {
+        built.note(&event);
+        events(event);
+    })
+    .await?;
+    let warning = built.warning();
+    if outcome.succeeded() {
+        warnings.extend(warning);
+    } else if let Some(text) = warning {
+        events(Event::Warning { text });
+    }
+    judge(inputs, outcome).map(|()| warnings)
+}
+
+async fn run(
+    shop: &Workshop,
+    (inputs, builds): (&Inputs<'_>, Builds),
+    events: Events<'_>,
+) -> Result<Outcome, Error> {
+    let install = match inputs.requirements.declared {
+        Declared::Lock => "sync --locked --no-dev --no-install-project",
+        Declared::Requirements => "pip install --python .venv/bin/python -r requirements.txt",
+        Declared::Project => "pip install --python .venv/bin/python -r pyproject.toml",
+    };
+    let refusal = if builds == Builds::Refused { " --no-build" } else { "" };
+    let venv = "\"$UV\" venv --quiet --relocatable --no-project --python \"$PYTHON\" .venv";
+    let mut mounts = shop.mounts();
+    mounts.push(Mount::read_only(inputs.uv, "/uv"));
+    mounts.push(Mount::writable(shop.folder.join("uv"), UV_CACHE));
+    let mut environment = environment(inputs.python.path_text());
+    environment.extend(shop.network().variables().clone());
+    let call = Call {
+        what: WHAT,
+        command: format!("{{ test -e .venv/bin/python || {venv}; }} && \"$UV\" {install}{refusal}"),
+        cwd: APP,
+        environment,
+        mounts,
+        network: Network::Host,
+        is_shown: true,
+    };
+    shop.run(call, events).await
+}
+
+/// What uv is told, but for the network.
+pub(crate) fn environment(python: &str) -> BTreeMap<String, String> {
+    [
+        ("UV", "/uv"),
+        ("UV_CACHE_DIR", UV_CACHE),
+        // A hard link would let an app's build change the cache, and the cache what was installed.
+        ("UV_LINK_MODE", "copy"),
+        ("UV_NO_PROGRESS", "1"),
+        ("UV_PROJECT_ENVIRONMENT", VENV),
+        ("UV_PYTHON", python),
+        ("UV_PYTHON_DOWNLOADS", "never"),
+        ("NO_COLOR", "1"),
+        ("PYTHON", python),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into()
+}
+
+fn judge(inputs: &Inputs<'_>, outcome: Outcome) -> Result<(), Error> {
+    if outcome.succeeded() {
+        return Ok(());
+    }
+    let lines = outcome.last_lines;
+    if is_stale(&lines) {
+        return Err(Error::StaleLock { lines });
+    }
+    Err(Error::Dependencies { lines, unnamed: inputs.requirements.unnamed.clone() })
+}
+
+fn is_stale(lines: &[String]) -> bool {
+    lines.iter().any(|line| line.contains("needs to be updated") && line.contains("lock"))
+}
+
+/// Events kept back until it is certain that they are worth reading.
+#[derive(Default)]
+struct Held(Mutex<Vec<Event>>);
+
+impl Held {
+    fn hold(&self, event: Event) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(event);
+    }
+
+    fn release(self, events: Events<'_>) {
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().for_each(events);
+    }
+}
+
+/// Packages whose code ran, as uv's output tells.
+#[derive(Default)]
+struct Built(Mutex<BTreeSet<String>>);
+
+impl Built {
+    fn note(&self, event: &Event) {
+        let Event::Line { text, .. } = event else { return };
+        if let Some(package) = text.trim_start().strip_prefix("Building ") {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(package.trim().to_owned());
+        }
+    }
+
+    fn warning(self) -> Option<String> {
+        let packages = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let names = packages.iter().take(NAMES_SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let (more, distributions) = match packages.len() {
+            0 => return None,
+            1 => ("", "1 source distribution".to_owned()),
+            all if all > NAMES_SHOWN => (", …", format!("{all} source distributions")),
+            all => ("", format!("{all} source distributions")),
+        };
+        Some(format!(
+            "index credentials are visible to build scripts of {distributions}: {names}{more}; pin versions that \
+             have wheels, or give Tandem credentials that only read"
+        ))
+    }
+}

@@ -1,0 +1,106 @@
+//! uv's cache of an app, kept below a limit: it grows with every version that was ever installed, and nobody else
+//! looks after it.
+//!
+//! Only under the app's lock, after an installation, and only when it is over its limit: what was downloaded comes from
+//! the index again, what was built from source is kept. Where that is not enough the cache begins anew. A cache that
+//! cannot be made smaller is no reason to fail a build.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use tandem_kit::tasks;
+use tandem_sandbox::{Mount, Network};
+
+use crate::Error;
+use crate::dependencies::Inputs;
+use crate::error::io_error;
+use crate::installation::{UV_CACHE, environment};
+use crate::recipe::APP;
+use crate::workshop::{Call, Workshop};
+
+/// Room for environments with libraries for machine learning, the largest there are.
+pub(crate) const USUAL_BYTES: u64 = 4 << 30;
+/// Bytes in a block, as `stat` counts them.
+const BLOCK: u64 = 512;
+
+/// Brings the cache below the limit.
+pub(crate) async fn ensure_small(shop: &Workshop, inputs: &Inputs<'_>, limit: u64) {
+    if let Err(error) = try_ensure_small(shop, inputs, limit).await {
+        let error: &dyn std::error::Error = &error;
+        tracing::warn!(error, "could not make the cache of downloads smaller");
+    }
+}
+
+async fn try_ensure_small(shop: &Workshop, inputs: &Inputs<'_>, limit: u64) -> Result<(), Error> {
+    let before = measure(shop).await?;
+    if before <= limit {
+        return Ok(());
+    }
+    prune(shop, inputs).await?;
+    let pruned = measure(shop).await?;
+    if pruned > limit {
+        empty(shop).await?;
+    }
+    let (before, after) = (before >> 20, measure(shop).await? >> 20);
+    tracing::info!(
+        "the cache of downloads below {} went from {before} MiB to {after}",
+        shop.folder.display()
+    );
+    Ok(())
+}
+
+/// Removes what no present version of uv reads, and what the index has.
+async fn prune(shop: &Workshop, inputs: &Inputs<'_>) -> Result<(), Error> {
+    let mut mounts = shop.mounts();
+    mounts.push(Mount::read_only(inputs.uv, "/uv"));
+    mounts.push(Mount::writable(shop.folder.join("uv"), UV_CACHE));
+    let call = Call {
+        what: "the cleaning of the cache of downloads",
+        command: "\"$UV\" cache prune --ci".to_owned(),
+        cwd: APP,
+        environment: environment(inputs.python.path_text()),
+        mounts,
+        network: Network::None,
+        is_shown: false,
+    };
+    let outcome = shop.run(call, &|_| {}).await?;
+    if !outcome.succeeded() {
+        tracing::warn!("uv does not clean its cache: {}", outcome.last_lines.join(" / "));
+    }
+    Ok(())
+}
+
+async fn empty(shop: &Workshop) -> Result<(), Error> {
+    let folder = shop.folder.join("uv");
+    let emptied = move || {
+        for entry in fs::read_dir(&folder).map_err(io_error("list", &folder))? {
+            let entry = entry.map_err(io_error("list", &folder))?;
+            let path = entry.path();
+            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            let removed = if is_folder { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            removed.map_err(io_error("remove", &path))?;
+        }
+        Ok(())
+    };
+    tasks::blocking("empty uv's cache", emptied).await
+}
+
+async fn measure(shop: &Workshop) -> Result<u64, Error> {
+    let folder = shop.folder.join("uv");
+    tasks::blocking("measure uv's cache", move || bytes_below(&folder)).await
+}
+
+/// What is on the disk, links not followed.
+fn bytes_below(folder: &Path) -> Result<u64, Error> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(folder).map_err(io_error("list", folder))? {
+        let entry = entry.map_err(io_error("list", folder))?;
+        let metadata = entry.metadata().map_err(io_error("look at", &entry.path()))?;
+        bytes += metadata.blocks() * BLOCK;
+        if metadata.is_dir() {
+            bytes += bytes_below(&entry.path())?;
+        }
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,50 @@
+//! What a build leaves behind when it is cut off, and what it must not take: the whole disk.
+
+use std::time::Duration;
+
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use tandem_types::defaults;
+
+use crate::bench::Bench;
+use crate::refusals::write_dependency;
+
+#[tokio::test]
+async fn a_build_that_was_cut_off_leaves_nothing_after_the_next_start() {
+    let bench = Bench::new().await;
+    write_dependency(&bench, "print('hangs', flush=True); import time; time.sleep(600)");
+    let work = bench.build_folder().join("work/app");
+    let hangs = async {
+        while !work.join(".venv").exists() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    // Dropped while its command runs, as everything is when the process is killed.
+    tokio::select! {
+        ended = bench.build_unchecked(defaults::BUILD_TIMEOUT) => panic!("{ended:?}"),
+        () = hangs => {}
+    }
+    assert!(work.exists());
+    bench.next_start().remove_leftovers().await;
+    assert!(!bench.build_folder().join("work").exists());
+    let groups = tandem_sandbox::cgroup::list(&bench.cgroup()).unwrap_or_default();
+    assert!(!groups.iter().any(|name| name.starts_with("build-")), "{groups:?}");
+    assert!(bench.build_folder().join("uv").exists(), "what is worth keeping stays");
+}
+
+#[tokio::test]
+async fn a_build_that_fills_the_disk_is_ended_and_told() {
+    if !nix::unistd::Uid::effective().is_root() {
+        return;
+    }
+    let bench = Bench::new().await;
+    let endless = "out.write(bytes(62 << 20)); out.flush(); time.sleep(600)";
+    write_dependency(&bench, &format!("import time; out = open('out', 'wb'); {endless}"));
+    let folder = bench.build_folder();
+    std::fs::create_dir_all(&folder).unwrap();
+    mount(Some("tmpfs"), &folder, Some("tmpfs"), MsFlags::empty(), Some("size=64m")).unwrap();
+    let problem = bench.build_unchecked(defaults::BUILD_TIMEOUT).await.map_err(|error| error.to_problem());
+    umount2(&folder, MntFlags::MNT_DETACH).unwrap();
+    let problem = problem.unwrap_err();
+    assert_eq!(problem.code, "disk_full", "{problem:?}");
+    assert!(problem.title.contains("has only "), "{problem:?}");
+}
