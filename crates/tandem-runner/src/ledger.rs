@@ -12,6 +12,7 @@ use tandem_kit::files;
 use tandem_types::InstanceId;
 
 use crate::assignments::Fences;
+use crate::port_range::PortRange;
 use crate::ports::{Exhausted, Ports};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -39,13 +40,15 @@ pub(crate) enum PortError {
 }
 
 impl Ledger {
-    /// Reads what an earlier process wrote down; where there was none, the search for ports begins at `first_port`.
+    /// Reads what an earlier process wrote down; where there was none, the search for ports begins at `first_port`. New
+    /// ports are of the range.
     ///
     /// # Errors
     /// It is there and cannot be read.
-    pub(crate) fn open(path: PathBuf, first_port: u16) -> Result<Self, files::Error> {
+    pub(crate) fn open(path: PathBuf, range: PortRange, first_port: u16) -> Result<Self, files::Error> {
         let new = || State { fences: Fences::default(), ports: Ports::starting_at(first_port) };
-        let state: State = files::read_json(&path)?.unwrap_or_else(new);
+        let State { fences, ports } = files::read_json(&path)?.unwrap_or_else(new);
+        let state = State { fences, ports: ports.within(range) };
         Ok(Self { path, state: Arc::new(Mutex::new(state)) })
     }
 
@@ -145,7 +148,7 @@ mod tests {
     use tandem_types::Fence;
 
     fn open(folder: &tempfile::TempDir) -> Ledger {
-        Ledger::open(folder.path().join("state.json"), 0).expect("it is readable")
+        Ledger::open(folder.path().join("state.json"), PortRange::default(), 0).expect("it is readable")
     }
 
     #[test]

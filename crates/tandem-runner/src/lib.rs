@@ -21,6 +21,7 @@ mod logs;
 mod order;
 mod packet_rules;
 mod plan;
+mod port_range;
 mod ports;
 mod probe;
 mod reconcile;

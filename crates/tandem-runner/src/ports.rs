@@ -7,32 +7,35 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use tandem_types::{InstanceId, defaults};
+use tandem_types::InstanceId;
+
+use crate::port_range::PortRange;
 
 /// Ports given to instances, and where the search for the next one begins.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Ports {
     given: BTreeMap<InstanceId, u16>,
     next: u16,
-}
-
-impl Default for Ports {
-    fn default() -> Self {
-        Self::starting_at(defaults::FIRST_PORT)
-    }
+    /// Where new ones come from. Not kept: the machine may be set otherwise at the next start.
+    #[serde(skip)]
+    range: PortRange,
 }
 
 /// Every port is given or in use by somebody else.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("find a free port between {} and {}", defaults::FIRST_PORT, defaults::LAST_PORT)]
-pub(crate) struct Exhausted;
+#[error("find a free port from {0}")]
+pub(crate) struct Exhausted(PortRange);
 
 impl Ports {
     /// None given yet; the search begins at the port (or at the nearest of ours). Runners of several data folders on
     /// one machine begin at different places, so that they do not race for the same ports.
     pub(crate) fn starting_at(port: u16) -> Self {
-        let next = port.clamp(defaults::FIRST_PORT, defaults::LAST_PORT);
-        Self { given: BTreeMap::new(), next }
+        Self { given: BTreeMap::new(), next: port, range: PortRange::default() }
+    }
+
+    /// The same, with new ports from this range. What was given stays as it is.
+    pub(crate) fn within(self, range: PortRange) -> Self {
+        Self { range, ..self }
     }
 
     /// The port of an instance, the one it has already or the next one that nobody uses.
@@ -45,13 +48,14 @@ impl Ports {
             return Ok(*port);
         }
         let taken: BTreeSet<u16> = self.given.values().copied().collect();
-        let start = self.next.clamp(defaults::FIRST_PORT, defaults::LAST_PORT);
-        let port = (start..=defaults::LAST_PORT)
-            .chain(defaults::FIRST_PORT..start)
+        let PortRange { first, last } = self.range;
+        let start = self.range.nearest(self.next);
+        let port = (start..=last)
+            .chain(first..start)
             .find(|port| !taken.contains(port) && is_free(*port))
-            .ok_or(Exhausted)?;
+            .ok_or(Exhausted(self.range))?;
         self.given.insert(instance, port);
-        self.next = if port == defaults::LAST_PORT { defaults::FIRST_PORT } else { port + 1 };
+        self.next = if port == last { first } else { port + 1 };
         Ok(port)
     }
 
@@ -72,11 +76,15 @@ impl Ports {
 mod tests {
     use super::*;
 
-    const FIRST: u16 = defaults::FIRST_PORT;
+    const FIRST: u16 = tandem_types::defaults::FIRST_PORT;
+
+    fn none() -> Ports {
+        Ports::starting_at(FIRST)
+    }
 
     #[test]
     fn an_instance_keeps_its_port_and_no_two_share_one() {
-        let mut ports = Ports::default();
+        let mut ports = none();
         let one = ports.give(InstanceId(1), |_| true);
         let two = ports.give(InstanceId(2), |_| true);
         assert_eq!((one, two), (Ok(FIRST), Ok(FIRST + 1)));
@@ -85,13 +93,13 @@ mod tests {
 
     #[test]
     fn a_port_that_somebody_else_uses_is_skipped() {
-        let mut ports = Ports::default();
+        let mut ports = none();
         assert_eq!(ports.give(InstanceId(1), |port| port > FIRST + 2), Ok(FIRST + 3));
     }
 
     #[test]
     fn a_port_given_back_is_the_last_to_be_given_again() {
-        let mut ports = Ports::default();
+        let mut ports = none();
         ports.give(InstanceId(1), |_| true).expect("the first port is free");
         assert!(ports.take_back(InstanceId(1)));
         assert!(!ports.take_back(InstanceId(1)));
@@ -101,12 +109,12 @@ mod tests {
 
     #[test]
     fn all_ports_in_use_is_an_error_and_not_an_endless_search() {
-        assert_eq!(Ports::default().give(InstanceId(1), |_| false), Err(Exhausted));
+        assert_eq!(none().give(InstanceId(1), |_| false), Err(Exhausted(PortRange::default())));
     }
 
     #[test]
     fn ports_survive_being_written_and_read() {
-        let mut ports = Ports::default();
+        let mut ports = none();
         ports.give(InstanceId(7), |_| true).expect("the first port is free");
         let text = serde_json::to_string(&ports).expect("ports are plain JSON");
         assert_eq!(text, r#"{"given":{"i7":20000},"next":20001}"#);
@@ -115,12 +123,26 @@ mod tests {
 
     #[test]
     fn ports_of_instances_that_are_no_more_are_taken_back() {
-        let mut ports = Ports::default();
+        let mut ports = none();
         for id in 1..=3 {
             ports.give(InstanceId(id), |_| true).expect("there are thousands");
         }
         assert!(ports.retain(|instance| instance == InstanceId(2)));
         assert!(!ports.retain(|instance| instance == InstanceId(2)));
         assert_eq!(ports.give(InstanceId(2), |_| false), Ok(FIRST + 1));
+    }
+    #[test]
+    fn a_port_outside_of_the_range_is_kept_by_its_instance_and_given_to_no_other() {
+        let mut ports = none();
+        assert_eq!(ports.give(InstanceId(1), |_| true), Ok(FIRST));
+        let mut ports = ports.within(PortRange { first: 61_000, last: 61_001 });
+        assert_eq!(ports.give(InstanceId(1), |_| false), Ok(FIRST));
+        assert_eq!(ports.give(InstanceId(2), |_| true), Ok(61_000));
+        assert!(ports.take_back(InstanceId(1)));
+        assert_eq!(ports.give(InstanceId(3), |_| true), Ok(61_001));
+        assert_eq!(
+            ports.give(InstanceId(4), |_| true).map_err(|error| error.to_string()),
+            Err("find a free port from 61000 to 61001".to_owned())
+        );
     }
 }

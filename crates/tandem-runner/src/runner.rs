@@ -25,6 +25,7 @@ use crate::host::{self, Host};
 use crate::ledger::Ledger;
 use crate::logs::{Shelf, trim};
 use crate::packet_rules::PacketRules;
+use crate::port_range::PortRange;
 use crate::reconcile::{Outlets, Reconciler};
 use crate::stage::{Needs, Stager};
 use crate::{api, report};
@@ -202,16 +203,10 @@ impl Drop for FireOnDrop {
 
 fn open(data: &DataDir) -> Result<(Folders, Ledger, LinkCache), Error> {
     let folders = Folders::open(data).map_err(Error::Folders)?;
-    let ledger = Ledger::open(folders.state(), first_port(&data.cgroup_name())).map_err(Error::Ledger)?;
+    let ports = PortRange::of_this_machine();
+    let first = ports.spread(&data.cgroup_name());
+    let ledger = Ledger::open(folders.state(), ports, first).map_err(Error::Ledger)?;
     let cache = LinkCache::open(folders.cache()).map_err(Error::Cache)?;
     checkout::remove_leftovers(&folders.trees()).map_err(Error::Leftovers)?;
     Ok((folders, ledger, cache))
-}
-
-/// Where the search for ports begins: spread by the name of the data folder, so that two of them on one machine
-/// do not race for the same ports.
-fn first_port(name: &str) -> u16 {
-    let sum = name.bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
-    let span = u32::from(defaults::LAST_PORT - defaults::FIRST_PORT) + 1;
-    defaults::FIRST_PORT + u16::try_from(sum % span).expect("less than the span of ports")
 }

@@ -99,6 +99,11 @@ impl Traces {
 }
 
 async fn end(folders: &Folders, unit: Unit, has_group: bool) {
+    let paths = [folders.unit(unit), folders.socket(unit), folders.secret(unit)];
+    if !has_group && !paths.iter().any(|path| path.exists()) {
+        // Its actor has removed it since the look.
+        return;
+    }
     tracing::warn!("ending what is left of {unit}, which no assignment names");
     if let Ok(Adopted::Live(shim)) = adopt(&folders.unit(unit)).await {
         let stopped = async {

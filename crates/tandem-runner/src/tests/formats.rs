@@ -74,7 +74,8 @@ fn the_ledger_keeps_its_form() {
     let path = folder.path().join("state.json");
     let golden = include_str!("golden/state.json").trim_end();
     tandem_kit::files::write_atomic_unsynced(&path, golden.as_bytes(), 0o600).expect("there is room");
-    let ledger = crate::ledger::Ledger::open(path.clone(), 0).expect("it is readable");
+    let ledger = crate::ledger::Ledger::open(path.clone(), crate::port_range::PortRange::default(), 0)
+        .expect("it is readable");
     let mut fences = ledger.fences();
     fences.highest.clear();
     ledger.obey(&fences).expect("there is room");
