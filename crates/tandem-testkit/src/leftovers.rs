@@ -11,6 +11,7 @@ use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 use tandem_kit::paths::DataDir;
 
+use crate::program::Program;
 use crate::wait::{PATIENCE, within};
 
 /// Where one installation could have left something. Whoever may be killed writes it down, for who cleans up then.
@@ -34,7 +35,7 @@ impl Traces {
     pub fn leftovers(&self) -> Vec<String> {
         let mut found = Vec::new();
         let gone = |found: &mut Vec<String>| {
-            *found = self.look();
+            *found = self.present();
             found.is_empty().then_some(())
         };
         // Ended processes, their groups and mounts go one after the other, not at once.
@@ -54,6 +55,9 @@ impl Traces {
         for group in self.groups() {
             remove_group(&group);
         }
+        for table in self.tables() {
+            let _ = nft(&["delete", "table", "inet", &table]);
+        }
         let _ = fs::remove_dir_all(&self.runtime);
     }
 
@@ -66,7 +70,9 @@ impl Traces {
         ids.map(Pid::from_raw).filter(|id| *id != own).filter_map(|id| self.process(id)).collect()
     }
 
-    fn look(&self) -> Vec<String> {
+    /// Everything that is there at this moment, one thing a line.
+    #[must_use]
+    pub fn present(&self) -> Vec<String> {
         let processes = self.processes().into_iter().map(|process| process.to_string());
         let groups = self.groups().into_iter().map(|group| format!("control group {}", group.display()));
         let root = self.data.to_string_lossy().into_owned();
@@ -74,7 +80,8 @@ impl Traces {
             lines_with("/proc/self/mountinfo", &root).into_iter().map(|line| format!("mount {line}"));
         let runtime = self.runtime.to_string_lossy().into_owned();
         let sockets = lines_with("/proc/net/unix", &runtime).into_iter().map(|line| format!("socket {line}"));
-        processes.chain(groups).chain(mounts).chain(sockets).collect()
+        let tables = self.tables().into_iter().map(|table| format!("packet rules {table}"));
+        processes.chain(groups).chain(mounts).chain(sockets).chain(tables).collect()
     }
 
     fn process(&self, id: Pid) -> Option<Process> {
@@ -94,6 +101,15 @@ impl Traces {
     fn is_group(&self, line: &str) -> bool {
         let path = line.rsplit(':').next().unwrap_or_default();
         format!("{path}/").contains(&format!("/{}/", self.cgroup))
+    }
+
+    /// Tables of packet rules: for apps, and for builds.
+    fn tables(&self) -> Vec<String> {
+        let name = self.cgroup.replace('/', "_");
+        let ours = [name.clone(), format!("{name}_build")];
+        let listed = nft(&["list", "tables", "inet"]);
+        let tables = listed.lines().filter_map(|line| line.strip_prefix("table inet "));
+        tables.filter(|table| ours.iter().any(|ours| ours == table)).map(str::to_owned).collect()
     }
 
     /// The control group of this installation in every hierarchy where it is.
@@ -120,6 +136,15 @@ impl std::fmt::Display for Process {
     }
 }
 
+/// What nft says; nothing where it is missing or may not.
+fn nft(arguments: &[&str]) -> String {
+    let program = Path::new("/usr/sbin/nft");
+    if !program.exists() {
+        return String::new();
+    }
+    Program::new(program).arguments(arguments).run().stdout
+}
+
 fn lines_with(path: &str, text: &str) -> Vec<String> {
     let all = fs::read_to_string(path).unwrap_or_default();
     all.lines().filter(|line| line.contains(text)).map(str::to_owned).collect()
@@ -138,7 +163,6 @@ fn remove_group(group: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::program::Program;
 
     #[test]
     fn a_process_that_bears_the_data_folder_is_found_and_ended() {
@@ -152,6 +176,21 @@ mod tests {
         assert_eq!(found.id, running.id());
         traces.clean();
         assert!(running.wait(PATIENCE).code().is_none(), "it was killed");
+        assert_eq!(traces.leftovers(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn packet_rules_that_are_left_are_found_and_removed() {
+        if !nix::unistd::Uid::effective().is_root() || !Path::new("/usr/sbin/nft").exists() {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let data = DataDir::open(folder.path()).unwrap();
+        let traces = Traces::of(&data);
+        let table = format!("{}_build", data.cgroup_name().replace('/', "_"));
+        nft(&["add", "table", "inet", &table]);
+        assert_eq!(traces.present(), [format!("packet rules {table}")]);
+        traces.clean();
         assert_eq!(traces.leftovers(), Vec::<String>::new());
     }
 

@@ -23,16 +23,16 @@ pub(crate) struct Part {
 }
 
 impl Aim {
-    /// At most `limit`, with this many decimals, in `unit`.
+    /// At most `limit` in `unit`; without a unit both are counts.
     pub(crate) fn at_most(what: &str, measured: Option<f64>, (limit, unit): (f64, &str)) -> Self {
-        let decimals = if limit < 10.0 { 2 } else { 0 };
+        let decimals = if limit < 10.0 && !unit.is_empty() { 2 } else { 0 };
         let measured = measured.filter(|value| value.is_finite());
         Self {
             what: what.to_owned(),
-            aim: format!("≤ {limit} {unit}"),
+            aim: format!("≤ {limit} {unit}").trim_end().to_owned(),
             // Judged as it was measured, not as it is printed.
             hit: measured.is_some_and(|value| value <= limit),
-            measured: measured.map(|value| format!("{value:.decimals$} {unit}")),
+            measured: measured.map(|value| format!("{value:.decimals$} {unit}").trim_end().to_owned()),
         }
     }
 

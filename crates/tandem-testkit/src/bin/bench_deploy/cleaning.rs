@@ -100,7 +100,7 @@ fn end(entries: &Entries, found: &mut Found) {
         }
     }
     for traces in &entries.installations {
-        let running = traces.leftovers();
+        let running = traces.present();
         if !running.is_empty() {
             found.running.extend(running);
             traces.clean();

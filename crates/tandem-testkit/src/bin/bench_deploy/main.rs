@@ -121,7 +121,7 @@ impl Plan {
     /// How long it takes, by what its steps took on two cores.
     fn minutes(&self) -> u64 {
         let starts = 120;
-        let deploys = 40 * self.deploys as u64;
+        let deploys = 47 * self.deploys as u64;
         let rollbacks =
             2 * self.rollbacks as u64 + 10 * self.rollbacks.div_ceil(rollbacks::SCRIPT_SHARE) as u64;
         (starts + deploys + rollbacks + 8 * self.loaded_rounds as u64 + self.idle_seconds).div_ceil(60)

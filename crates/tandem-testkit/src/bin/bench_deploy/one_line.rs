@@ -65,12 +65,12 @@ fn one_by_tandem(side: &TandemSide, ground: &Ground, (round, row): (usize, &mut 
     let quiet = side.look(ground);
     poller.pass(QUIET);
     let (disk, log, before) = (ground.used_bytes(), side.log_bytes(), side.look(ground));
-    let took = watch(&poller, &heading, row, || {
+    let pages = watch(&poller, &heading, row, || {
         side.deploy();
         Ok(())
     })?;
     let cost = before.until(&side.look(ground));
-    let cost = cost.less(quiet.until(&before), took.as_secs_f64() / QUIET.as_secs_f64());
+    let cost = cost.less(quiet.until(&before), pages);
     row.own.push(cost.own);
     row.build.push(cost.build);
     row.own_and_build.push(cost.own + cost.build);
@@ -98,13 +98,14 @@ fn one_by_script(side: &ScriptSide, ground: &Ground, (round, row): (usize, &mut 
 }
 
 /// Lets `operation` happen, and a quiet time after it, and writes down what a visitor saw. Before it, the visitor must
-/// have had a quiet time too. Returns how long both took.
+/// have had a quiet time too. Returns how many pages the visitor got in all for one that he got in the quiet time before:
+/// on a busy machine they are fewer a second, so time would be no measure of what they cost.
 fn watch(
     poller: &Poller,
     heading: &str,
     row: &mut Row,
     operation: impl FnOnce() -> anyhow::Result<()>,
-) -> anyhow::Result<Duration> {
+) -> anyhow::Result<f64> {
     let begin = poller.now();
     operation()?;
     let seen = poller.wait_for(heading, begin)?;
@@ -119,7 +120,11 @@ fn watch(
     let (polls, failed) = poller.failures((Duration::ZERO, end));
     row.polls += polls;
     row.failed += failed;
-    Ok(end - begin)
+    let (quiet, _) = poller.failures((begin.saturating_sub(QUIET), begin));
+    let (all, _) = poller.failures((begin, end));
+    #[expect(clippy::cast_precision_loss, reason = "some thousand pages")]
+    let pages = all as f64 / quiet.max(1) as f64;
+    Ok(pages)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a disk of some gigabytes")]
@@ -148,7 +153,7 @@ fn tell(plan: &Plan, rows: &[Row; 3], wire: &[f64]) -> String {
          quiet time before the command; *longest wait*: in the whole operation. *Tandem*: server, runner, balancer, shims and the typed command. *Build or script*: uv, byte \
          compiler, `collectstatic` (in ticks of 10 ms); for the scripts the whole script, `migrate` included. *Boots and \
          the rest*: the new instances, and for Tandem the smoke check and the release phase. The visitor's pages are \
-         taken off by what they cost in the quiet time. *Disk*: growth of a file system that nobody else writes to: \
+         taken off by what each cost in the quiet time. *Disk*: growth of a file system that nobody else writes to: \
          what came less what went, both by folder in the table below; \
          *of which log*: the store's write-ahead log, which grows to some megabytes and is then written over. \
          *Wire*: whole conversation of client and server, both ways. The scripts send HUP, which stops the old workers \

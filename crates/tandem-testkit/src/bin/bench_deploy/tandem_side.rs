@@ -29,6 +29,7 @@ const ENTRIES: usize = 10;
 pub(crate) struct TandemSide {
     /// None once it has been finished.
     installation: Option<Installation>,
+    binary: PathBuf,
     pub(crate) folder: AppFolder,
 }
 
@@ -56,8 +57,9 @@ impl TandemSide {
     /// Starts, deploys once and fills the page.
     pub(crate) fn start(plan: &Plan, ground: &Ground) -> anyhow::Result<Self> {
         say("starting Tandem, first deploy");
+        let binary = plan.binary.canonicalize().context("find the binary")?;
         let setting = Setting {
-            binary: plan.binary.clone(),
+            binary: binary.clone(),
             parent: Some(ground.folder().to_owned()),
             group: ground.group_members(),
         };
@@ -71,7 +73,7 @@ impl TandemSide {
         for number in 0..ENTRIES {
             let _ = site.sign(&token, &format!("Visitor+{number}"), "It+was+a+pleasure+to+be+here.");
         }
-        Ok(Self { installation: Some(installation), folder })
+        Ok(Self { installation: Some(installation), binary, folder })
     }
 
     /// What it runs on.
@@ -104,8 +106,7 @@ impl TandemSide {
         let before = relay.bytes();
         let server = format!("http://{}", relay.address());
         let folder = self.folder.path().to_str().context("the temporary folder has a plain path")?;
-        let program =
-            Program::new(self.binary()?).arguments(["deploy", folder, "--server", &server, "--json"]);
+        let program = Program::new(&self.binary).arguments(["deploy", folder, "--server", &server, "--json"]);
         // It would remember the source in somebody's home; a change of one line is sent all the same.
         let program = program.set(tandem_kit::env::XDG_CACHE_HOME, self.client_cache());
         let program = program.set(tandem_kit::env::TANDEM_TOKEN, token);
@@ -174,12 +175,9 @@ impl TandemSide {
 
     fn tandem_processes(&self) -> Vec<Process> {
         let processes = self.installation().traces().processes().into_iter();
-        processes.filter(|process| word(process, 0).rsplit('/').next() == Some("tandem")).collect()
-    }
-
-    fn binary(&self) -> anyhow::Result<PathBuf> {
-        let up = self.role("up").context("tandem up runs")?;
-        std::fs::read_link(format!("/proc/{up}/exe")).context("find the binary that runs")
+        // By the file they run, since a shim is called by another name than what a person types.
+        let file = |process: &Process| std::fs::read_link(format!("/proc/{}/exe", process.id)).ok();
+        processes.filter(|process| file(process).as_ref() == Some(&self.binary)).collect()
     }
 }
 
@@ -193,7 +191,7 @@ impl Drop for TandemSide {
 }
 
 impl Cost {
-    /// Without what as much quiet time costs: `share` of the cost of a quiet time.
+    /// Without what the visitor's pages cost: `share` of the cost of a quiet time with nothing but such pages.
     pub(crate) fn less(self, quiet: Self, share: f64) -> Self {
         let less = |busy: f64, quiet: f64| (busy - quiet * share).max(0.0);
         Self {
