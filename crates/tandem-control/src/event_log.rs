@@ -137,7 +137,8 @@ impl EventLogs {
         self.root.join(format!("{app}.{environment}"))
     }
 
-    fn path(&self, (app, environment, rollout): &Key) -> PathBuf {
+    /// Where a log is, or would be.
+    pub(crate) fn path(&self, (app, environment, rollout): &Key) -> PathBuf {
         self.folder(app, environment).join(format!("{}.ndjson", rollout.0))
     }
 }

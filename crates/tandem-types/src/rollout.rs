@@ -76,7 +76,9 @@ pub struct Rollout {
     /// Why it failed, in the words people get.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,
-    /// What people should know: no balancer confirmed, a config value changed since, …
+    /// What people should know, each once: balancers that have not confirmed in time (these begin with `unconfirmed`, and
+    /// `status` shows them while the rollout is under way), a worker that does not come up, why an abort or a return was
+    /// not possible, config values that an earlier release brings back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
     /// When it was asked for.

@@ -22,6 +22,7 @@ use super::static_files::StaticFiles;
 use super::{apply, farewell};
 use crate::builder::BuildOrder;
 use crate::place::Place;
+use crate::problem;
 use crate::shared::Shared;
 use crate::world::{Gathered, Surroundings, gather};
 
@@ -54,6 +55,7 @@ impl Engine {
         for _ in 0..MOST_LOOKS {
             let Some(gathered) = self.gather(place, lease).await else {
                 self.builds.keep_only(place, &[]);
+                self.followers.forget(place);
                 return Ok(None);
             };
             if let Look::Quiet(until) = self.look(place, &gathered, lease).await? {
@@ -144,10 +146,10 @@ impl Engine {
         let Some(build) = plan.build.filter(|_| plan.changes.is_empty()) else { return plan };
         let key = (place.clone(), rollout.number);
         match self.builds.result(&key) {
-            None => {
-                self.start_build(gathered, rollout, build);
-                plan
-            }
+            None => match self.start_build(gathered, rollout, build) {
+                Ok(()) => plan,
+                Err(problem) => rollout::build_failed(world, rollout.number, problem, now),
+            },
             Some(Err(problem)) => rollout::build_failed(world, rollout.number, problem, now),
             Some(Ok(build)) => match self.generated(gathered, &build) {
                 Ok(generated) => rollout::built(world, rollout.number, Built { build, generated }, now),
@@ -156,16 +158,28 @@ impl Engine {
         }
     }
 
-    fn start_build(&self, gathered: &Gathered, rollout: &Rollout, number: BuildNumber) {
-        let Some(source) = rollout.source.clone() else { return };
+    /// Starts the build unless it runs. One whose story cannot be kept is not begun: nobody could follow it.
+    fn start_build(
+        &self,
+        gathered: &Gathered,
+        rollout: &Rollout,
+        number: BuildNumber,
+    ) -> Result<(), Problem> {
+        let Some(source) = rollout.source.clone() else { return Ok(()) };
         let place = place_of(rollout);
         let uid = gathered.world.environment.uid;
         let order = BuildOrder { app: place.app.clone(), number, source, uid };
         let key = (place.app.clone(), place.environment.clone(), rollout.number);
-        match self.shared.logs.log(&key, rollout.created) {
-            Ok(log) => self.builds.ensure(&(place, rollout.number), order, log),
-            Err(error) => tracing::error!("failed to {error}"),
-        }
+        let log = self.shared.logs.log(&key, rollout.created).map_err(|error| {
+            let hint = format!(
+                "make room on the disk, or mend the owner of {}, then type `tandem deploy` again",
+                self.shared.logs.path(&key).display()
+            );
+            Problem { code: "event_log_failed".to_owned(), ..problem::internal("begin the build", &error) }
+                .hint(hint)
+        })?;
+        self.builds.ensure(&(place, rollout.number), order, log);
+        Ok(())
     }
 
     /// Config that a first release gets because its framework does not start without: Django's `SECRET_KEY`.
@@ -180,7 +194,7 @@ impl Engine {
             getrandom::fill(&mut random).map_err(|error| error.to_string())?;
             Ok(self.shared.keyring.seal(blake3::Hash::from_bytes(random).to_hex().as_str())?)
         };
-        let sealed = seal().map_err(|error| crate::problem::internal("make a secret key", &*error))?;
+        let sealed = seal().map_err(|error| problem::internal("make a secret key", &*error))?;
         Ok(vec![("SECRET_KEY".to_owned(), sealed)])
     }
 
@@ -201,7 +215,8 @@ impl Engine {
             match job {
                 Some(id) if rollout.state == state => {
                     if let Some(api) = self.runner_of(&place, id) {
-                        self.followers.ensure(Job { id, source, api, log: log.clone() });
+                        let place = place.clone();
+                        self.followers.ensure(Job { id, place, source, api, log: log.clone() });
                     }
                 }
                 Some(id) => self.followers.settle(id).await,

@@ -14,6 +14,7 @@ use tandem_types::event::{Event, LogLine, Stream};
 use tandem_types::instance::Address;
 
 use crate::event_log::EventLog;
+use crate::place::Place;
 
 /// Wait before a broken stream is taken up again.
 const RETRY: Duration = Duration::from_millis(200);
@@ -26,6 +27,8 @@ const MOST_LINES: usize = 50_000;
 /// What to follow and where it goes.
 pub(super) struct Job {
     pub(super) id: JobId,
+    /// Whose it is.
+    pub(super) place: Place,
     /// `smoke` or `release`.
     pub(super) source: &'static str,
     /// Where its runner answers.
@@ -36,24 +39,30 @@ pub(super) struct Job {
 /// Streams under way.
 #[derive(Default)]
 pub(super) struct Followers {
-    running: Mutex<BTreeMap<JobId, Owned<()>>>,
+    running: Mutex<BTreeMap<JobId, (Place, Owned<()>)>>,
 }
 
 impl Followers {
     /// Follows a job unless somebody does already.
     pub(super) fn ensure(&self, job: Job) {
-        self.lock().entry(job.id).or_insert_with(|| tasks::owned("job output", follow(job)));
+        let follower = |job: Job| (job.place.clone(), tasks::owned("job output", follow(job)));
+        self.lock().entry(job.id).or_insert_with(|| follower(job));
+    }
+
+    /// Stops following jobs of an environment that is gone: its runner will never tell of their end.
+    pub(super) fn forget(&self, place: &Place) {
+        self.lock().retain(|_, (of, _)| of != place);
     }
 
     /// Lets the last lines of an ended job arrive, and stops following it.
     pub(super) async fn settle(&self, id: JobId) {
         let follower = self.lock().remove(&id);
-        if let Some(follower) = follower {
+        if let Some((_, follower)) = follower {
             let _late = tokio::time::timeout(SETTLE, follower).await;
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<JobId, Owned<()>>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<JobId, (Place, Owned<()>)>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -93,4 +102,29 @@ where
         }
     }
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use tandem_kit::clock::Clock;
+    use tandem_types::{RolloutNumber, Timestamp};
+
+    use super::*;
+    use crate::event_log::EventLogs;
+
+    #[tokio::test]
+    async fn jobs_of_an_app_that_is_gone_are_followed_no_longer() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let logs = EventLogs::new(folder.path().to_owned(), Clock::system());
+        let followers = Followers::default();
+        let places = ["gone", "here"].map(|name| Place::production(name.parse().expect("a name")));
+        for (id, place) in (1..).zip(&places) {
+            let key = (place.app.clone(), place.environment.clone(), RolloutNumber(1));
+            let log = logs.log(&key, Timestamp::UNIX_EPOCH).expect("a log");
+            let api = Address::Unix(folder.path().join("nobody.sock"));
+            followers.ensure(Job { id: JobId(id), place: place.clone(), source: "release", api, log });
+        }
+        followers.forget(&places[0]);
+        assert_eq!(followers.lock().keys().copied().collect::<Vec<_>>(), [JobId(2)]);
+    }
 }

@@ -126,6 +126,19 @@ async fn a_source_that_does_not_build_fails_with_the_builders_words() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deploy_whose_story_cannot_be_kept_fails_and_says_where() {
+    let site = Site::start().await;
+    let story = site.data.rollouts().join("guestbook.production").join("1.ndjson");
+    std::fs::create_dir_all(&story).expect("something in its way");
+    let rollout = site.deploy().await;
+    let problem = rollout.problem.expect("a problem");
+    assert_eq!((rollout.state, problem.code.as_str()), (RolloutState::Failed, "event_log_failed"));
+    assert!(problem.hint.contains(&story.display().to_string()), "{}", problem.hint);
+    std::fs::remove_dir(&story).expect("out of its way");
+    assert_eq!(site.deploy().await.state, RolloutState::Completed);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_deploy_waits_and_says_for_whom_or_refuses() {
     let site = Site::start().await;
     site.builder.held.send_replace(vec![site.place.app.clone()]);
