@@ -13,6 +13,8 @@ need make make
 need cc build-essential
 need bwrap bubblewrap
 need setpriv util-linux
+# In /usr/sbin, which is not on everybody's path.
+[ -x /usr/sbin/nft ] || [ -x /sbin/nft ] || need nft nftables
 need python3 python3
 # Debian's Python comes without the module that makes virtual environments. The system's own interpreter is asked:
 # the first `python3` on the path may be a version manager's, in a home that apps cannot read.

@@ -12,6 +12,7 @@ mod failing;
 mod guestbook;
 mod harness;
 mod logs;
+mod loopback;
 mod queue;
 mod rollback;
 mod scale;
