@@ -6,6 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::Future;
+use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use tandem_kit::tasks::{Kind, Tasks};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::serve::{Activity, Limits};
+use crate::serve::{Activity, Limits, Socket};
 use crate::shared::Shared;
 use crate::tick::{TICK, Tick};
 use crate::upstream::Pool;
@@ -32,7 +33,7 @@ pub(crate) struct Thread {
     random: Cell<u64>,
     ended: Cell<bool>,
     next_connection: Cell<u64>,
-    connections: RefCell<HashMap<u64, Arc<Activity>>>,
+    connections: RefCell<HashMap<u64, (Arc<Activity>, RawFd)>>,
 }
 
 impl Thread {
@@ -102,14 +103,14 @@ impl Thread {
         mixed ^ (mixed >> 31)
     }
 
-    /// Watches over a connection's limits until the returned place is dropped.
-    pub(crate) fn watch_over(self: &Rc<Self>, activity: Arc<Activity>) -> Watched {
+    /// Watches over a connection's limits until the returned place is dropped; its socket must be open until then.
+    pub(crate) fn watch_over(self: &Rc<Self>, activity: Arc<Activity>, socket: RawFd) -> Watched {
         let number = self.next_connection.get();
         self.next_connection.set(number + 1);
         if self.tasks.drain().is_requested() {
             activity.finish();
         }
-        self.connections.borrow_mut().insert(number, activity);
+        self.connections.borrow_mut().insert(number, (activity, socket));
         Watched { thread: Rc::clone(self), number }
     }
 
@@ -122,8 +123,8 @@ impl Thread {
             interval.tick().await;
             let passed = started.elapsed().as_millis() / TICK.as_millis();
             self.tick.set(u32::try_from(passed + 1).unwrap_or(u32::MAX));
-            for activity in self.connections.borrow().values() {
-                activity.check(&self.limits);
+            for (activity, socket) in self.connections.borrow().values() {
+                activity.check(&self.limits, || Socket::look_at(*socket));
             }
             self.pool.sweep(self.now());
         }
@@ -131,7 +132,7 @@ impl Thread {
 
     /// Asks every connection to finish its request and close.
     pub(crate) fn finish_connections(&self) {
-        for activity in self.connections.borrow().values() {
+        for (activity, _) in self.connections.borrow().values() {
             activity.finish();
         }
     }

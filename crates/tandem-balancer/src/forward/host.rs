@@ -18,20 +18,23 @@ pub(crate) enum HostError {
     Malformed,
 }
 
-/// The host a request asks for, with its port where one was sent. A target in absolute form goes before `Host`.
+/// The host a request asks for, with its port where one was sent. A target in absolute form goes before `Host`, which
+/// HTTP/1.1 wants to be there all the same.
 pub(crate) fn host_of(parts: &Parts) -> Result<HeaderValue, HostError> {
     let mut values = parts.headers.get_all(HOST).iter();
     let first = values.next();
     if values.next().is_some() {
         return Err(HostError::Several);
     }
+    if first.is_none() && parts.version != Version::HTTP_10 {
+        return Err(HostError::Missing);
+    }
     let host = match parts.uri.authority() {
         // The port is part of the authority, a user's name and password are too: those are refused below.
         Some(authority) => HeaderValue::from_str(authority.as_str()).map_err(|_| HostError::Malformed)?,
         None => match first {
             Some(value) => value.clone(),
-            None if parts.version == Version::HTTP_10 => return Ok(HeaderValue::from_static("")),
-            None => return Err(HostError::Missing),
+            None => return Ok(HeaderValue::from_static("")),
         },
     };
     if host.as_bytes().iter().all(|byte| is_host_byte(*byte)) { Ok(host) } else { Err(HostError::Malformed) }

@@ -11,7 +11,7 @@ mod response;
 mod upgrade;
 
 pub(crate) use host::host_of;
-pub(crate) use request::{Origin, RequestError, prepare_request};
+pub(crate) use request::{Framing, Origin, RequestError, check_request, prepare_request};
 pub(crate) use request_id::request_id;
 pub(crate) use response::{prepare_response, stamp};
 pub(crate) use upgrade::{prepare_switch, upgrade_wanted};

@@ -45,28 +45,58 @@ pub(crate) enum RequestError {
     /// Only `chunked` is passed on: another coding would be lost on the way.
     #[error("the request's transfer coding is not supported")]
     TransferCoding,
+    /// A host alone is for CONNECT, `*` is for OPTIONS (RFC 9112, 3.2); no app expects them, or `ftp:`, elsewhere.
+    #[error("the request's target is neither a path nor an address with http:// or https://")]
+    Target,
 }
 
-/// Whether a request's message may be passed on at all. To be asked before [`prepare_request`].
-fn check(parts: &Parts) -> Result<bool, RequestError> {
+/// How a request's body comes, for [`prepare_request`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// With its length, or not at all.
+    Plain,
+    /// In chunks.
+    Chunked,
+}
+
+/// Whether a request's message may be passed on at all. To be asked before anything else is.
+///
+/// # Errors
+/// See [`RequestError`].
+pub(crate) fn check_request(parts: &Parts) -> Result<Framing, RequestError> {
     if parts.method == Method::CONNECT {
         return Err(RequestError::Connect);
     }
+    if !is_target(&parts.uri, &parts.method) {
+        return Err(RequestError::Target);
+    }
+    framing(parts)
+}
+
+fn is_target(uri: &Uri, method: &Method) -> bool {
+    match (uri.scheme_str(), uri.authority()) {
+        (None, None) => uri.path().starts_with('/') || (uri.path() == "*" && method == Method::OPTIONS),
+        (Some("http" | "https"), Some(_)) => true,
+        _ => false,
+    }
+}
+
+fn framing(parts: &Parts) -> Result<Framing, RequestError> {
     let mut codings = parts.headers.get_all(TRANSFER_ENCODING).iter();
     match (codings.next(), codings.next()) {
-        (None, _) => Ok(false),
-        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(true),
+        (None, _) => Ok(Framing::Plain),
+        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(Framing::Chunked),
         _ => Err(RequestError::TransferCoding),
     }
 }
 
 /// Makes the request ready for an instance: fields that end here taken out, the balancer's own put in, target in
 /// origin form, HTTP/1.1. A chunked body stays chunked.
-pub(crate) fn prepare_request(parts: &mut Parts, origin: &Origin) -> Result<(), RequestError> {
-    let chunked = check(parts)?;
+pub(crate) fn prepare_request(parts: &mut Parts, framing: Framing, origin: &Origin) {
     names::remove(&mut parts.headers, names::ends_here);
     let headers = &mut parts.headers;
-    if chunked {
+    if framing == Framing::Chunked {
+        // Chunks go before a length (RFC 9112, 6.3); hyper says so too, and closes after such a request.
         headers.remove(CONTENT_LENGTH);
         headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
@@ -78,7 +108,6 @@ pub(crate) fn prepare_request(parts: &mut Parts, origin: &Origin) -> Result<(), 
     parts.uri = origin_form(std::mem::take(&mut parts.uri));
     parts.version = Version::HTTP_11;
     parts.extensions.clear();
-    Ok(())
 }
 
 /// `http://host/path?query` → `/path?query`; what has that form already stays as it is.

@@ -21,6 +21,9 @@ pub(crate) struct Limits {
     pub client: u32,
     /// For the instance to begin its answer, from the last part of the request.
     pub answer: u32,
+    /// For a client that closed its sending side to take more of its answer: most of those have left altogether, and
+    /// nobody can tell them apart but by writing.
+    pub half_closed: u32,
     /// For a kept connection to an instance to be used again. Apps close idle connections too (gunicorn after 2 s), and
     /// a request must not go out just then.
     pub kept: u32,
@@ -28,7 +31,14 @@ pub(crate) struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { head: ticks(10), idle: ticks(75), client: ticks(60), answer: ticks(60), kept: 3 }
+        Self {
+            head: ticks(10),
+            idle: ticks(75),
+            client: ticks(60),
+            answer: ticks(60),
+            half_closed: ticks(10),
+            kept: 3,
+        }
     }
 }
 
@@ -39,6 +49,17 @@ const BUSY: u8 = 2;
 const GO_ON: u8 = 0;
 const FINISH: u8 = 1;
 const CLOSE: u8 = 2;
+
+/// How the client's end of a connection looks from here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Peer {
+    /// As far as can be seen it is there.
+    Open,
+    /// It sends no more. It may wait for its answer, or be gone.
+    HalfClosed,
+    /// It is gone.
+    Gone,
+}
 
 /// What is to become of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +81,7 @@ pub(crate) struct Activity {
     write_blocked: AtomicU32,
     body_wanted: AtomicU32,
     answer_awaited: AtomicU32,
+    half_closed: AtomicU32,
     late: AtomicBool,
     lingering: AtomicBool,
     order: AtomicU8,
@@ -76,6 +98,7 @@ impl Activity {
             write_blocked: AtomicU32::new(0),
             body_wanted: AtomicU32::new(0),
             answer_awaited: AtomicU32::new(0),
+            half_closed: AtomicU32::new(0),
             late: AtomicBool::new(false),
             lingering: AtomicBool::new(false),
             order: AtomicU8::new(GO_ON),
@@ -106,6 +129,13 @@ impl Activity {
             self.note(&self.write_blocked);
         } else if !blocked && since != 0 {
             self.write_blocked.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// The client took a part of an answer: it is there.
+    pub(crate) fn bytes_written(&self) {
+        if self.half_closed.load(Ordering::Relaxed) != 0 {
+            self.note(&self.half_closed);
         }
     }
 
@@ -158,8 +188,9 @@ impl Activity {
         self.late.load(Ordering::Relaxed)
     }
 
-    /// Enforces the limits; called at each tick.
-    pub(crate) fn check(&self, limits: &Limits) {
+    /// Enforces the limits; called at each tick. `peer` looks at the client's end, which nobody else does while a request
+    /// is under way.
+    pub(crate) fn check(&self, limits: &Limits, peer: impl FnOnce() -> Peer) {
         let now = self.tick.now();
         let over = |since: &AtomicU32, limit: u32| {
             let since = since.load(Ordering::Relaxed);
@@ -173,7 +204,9 @@ impl Activity {
                 if over(&self.answer_awaited, limits.answer) && !self.late.swap(true, Ordering::Relaxed) {
                     self.waker.wake();
                 }
-                over(&self.body_wanted, limits.client)
+                self.note_peer(peer())
+                    || over(&self.half_closed, limits.half_closed)
+                    || over(&self.body_wanted, limits.client)
             }
             IDLE => over(&self.since, limits.idle),
             _ => over(&self.since, limits.head),
@@ -181,6 +214,17 @@ impl Activity {
         if over {
             self.give(CLOSE);
         }
+    }
+
+    /// Writes down how the client's end looks; says whether it is gone.
+    fn note_peer(&self, peer: Peer) -> bool {
+        match peer {
+            Peer::Open => self.half_closed.store(0, Ordering::Relaxed),
+            Peer::HalfClosed if self.half_closed.load(Ordering::Relaxed) == 0 => self.note(&self.half_closed),
+            Peer::HalfClosed => {}
+            Peer::Gone => return true,
+        }
+        false
     }
 
     /// Asks the connection to finish its request and close.
@@ -208,7 +252,7 @@ impl Activity {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits { head: 10, idle: 75, client: 60, answer: 50, kept: 3 };
+    const LIMITS: Limits = Limits { head: 10, idle: 75, client: 60, answer: 50, half_closed: 20, kept: 3 };
 
     struct Connection {
         activity: Activity,
@@ -227,7 +271,11 @@ mod tests {
         }
 
         fn order_at(&self, tick: u32) -> Order {
-            self.at(tick).check(&LIMITS);
+            self.order_of(tick, Peer::Open)
+        }
+
+        fn order_of(&self, tick: u32, peer: Peer) -> Order {
+            self.at(tick).check(&LIMITS, || peer);
             self.activity.order(Waker::noop())
         }
     }
@@ -276,6 +324,23 @@ mod tests {
         assert!(!connection.activity.is_late());
         assert_eq!(connection.order_at(90), Order::GoOn);
         assert!(connection.activity.is_late());
+    }
+
+    #[test]
+    fn a_client_that_sends_no_more_is_cut_off_unless_it_takes_its_answer() {
+        let connection = Connection::accepted();
+        connection.at(1).request_began();
+        assert_eq!(connection.order_of(10, Peer::HalfClosed), Order::GoOn);
+        connection.at(25).bytes_written();
+        assert_eq!(connection.order_of(44, Peer::HalfClosed), Order::GoOn);
+        assert_eq!(connection.order_of(45, Peer::HalfClosed), Order::Close);
+    }
+
+    #[test]
+    fn a_client_that_is_gone_is_cut_off_at_once() {
+        let connection = Connection::accepted();
+        connection.at(1).request_began();
+        assert_eq!(connection.order_of(2, Peer::Gone), Order::Close);
     }
 
     #[test]

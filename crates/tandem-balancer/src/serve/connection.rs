@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd as _;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -23,7 +24,8 @@ const LONGEST_HEAD: usize = 64 * 1024;
 /// Serves a client until it leaves, breaks a limit or the process drains.
 pub(crate) async fn serve(thread: Rc<Thread>, (stream, peer): (TcpStream, SocketAddr), admission: Admission) {
     let activity = Arc::new(Activity::new(thread.tick().clone()));
-    let _watched = thread.watch_over(Arc::clone(&activity));
+    // The socket is closed before the watch over it ends: until then the number means it.
+    let _watched = thread.watch_over(Arc::clone(&activity), stream.as_raw_fd());
     let socket = Socket::new(stream, Arc::clone(&activity), admission);
     let client = Rc::new(Client::new(thread, Arc::clone(&activity), peer.ip()));
     let service = service_fn(move |request| {
@@ -33,6 +35,8 @@ pub(crate) async fn serve(thread: Rc<Thread>, (stream, peer): (TcpStream, Socket
     // hyper's own limit for heads would also end idle connections and costs a timer per request; see `Activity`.
     let connection = http1::Builder::new()
         .header_read_timeout(None)
+        // Otherwise a client that says it sends no more never gets its answer. Who has left is found out at the ticks.
+        .half_close(true)
         .max_header_size(LONGEST_HEAD)
         .max_buf_size(LONGEST_HEAD)
         .serve_connection(TokioIo::new(socket), service)

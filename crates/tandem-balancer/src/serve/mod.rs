@@ -9,8 +9,9 @@ mod run;
 mod socket;
 mod tunnel;
 
-pub(crate) use activity::{Activity, Limits};
+pub(crate) use activity::{Activity, Limits, Peer};
 pub(crate) use body::ResponseBody;
 pub use listen::ListenError;
 pub(crate) use listen::Listeners;
 pub(crate) use run::{Serving, start_threads};
+pub(crate) use socket::Socket;

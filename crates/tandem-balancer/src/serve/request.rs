@@ -11,7 +11,7 @@ use hyper::body::{Body as _, Incoming};
 use hyper::upgrade::OnUpgrade;
 
 use super::{Activity, ResponseBody, tunnel};
-use crate::forward::{self, Origin, RequestError};
+use crate::forward::{self, Framing, Origin, RequestError};
 use crate::pages::Page;
 use crate::static_files;
 use crate::table::{Found, LiveRoute};
@@ -55,8 +55,13 @@ impl Client {
                 if let Some(progress) = progress {
                     progress.discard_rest();
                 }
+                let ends = matches!(page, Page::BadRequest(..));
                 let page = page.answer(accept.as_ref(), &id);
                 let mut page = page.map(|bytes| ResponseBody::bytes(bytes, &self.activity));
+                if ends {
+                    // Where a doubtful request ends is in doubt too: what follows is not taken for the next one.
+                    page.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
                 forward::stamp(page.headers_mut(), &id);
                 page
             }
@@ -77,6 +82,7 @@ impl Client {
         progress: Option<Rc<Progress>>,
         id: &HeaderValue,
     ) -> Result<Response<ResponseBody>, Page> {
+        let framing = forward::check_request(&parts).map_err(refused)?;
         let host = forward::host_of(&parts)
             .map_err(|error| Page::BadRequest(StatusCode::BAD_REQUEST, error.to_string()))?;
         let (route, folder) = self.find(&host, parts.uri.path())?;
@@ -87,7 +93,7 @@ impl Client {
             forward::stamp(file.headers_mut(), id);
             return Ok(file);
         }
-        let upgrade = prepare(&mut parts, self.origin(&host, id))?;
+        let upgrade = prepare(&mut parts, framing, &self.origin(&host, id));
         let asked = Asked { route, host, upgrade };
         self.ask(asked, Box::new(Outgoing { parts, progress }), id).await
     }
@@ -117,6 +123,10 @@ impl Client {
                 Ok(answer) => return self.deliver(answer, asked.upgrade, id),
                 Err(Failure::Broken) => return Err(Page::BadGateway),
                 Err(Failure::Late) => return Err(Page::GatewayTimeout),
+                Err(Failure::BadBody) => {
+                    let reason = "the request's body is malformed or broke off".to_owned();
+                    return Err(Page::BadRequest(StatusCode::BAD_REQUEST, reason));
+                }
                 Err(Failure::Unreached(unsent)) => {
                     let (now, _) = self.find(&asked.host, unsent.parts.uri.path())?;
                     if Arc::ptr_eq(&now, &route) {
@@ -152,19 +162,22 @@ impl Client {
     }
 }
 
+fn refused(error: RequestError) -> Page {
+    let status = match error {
+        RequestError::Connect => StatusCode::METHOD_NOT_ALLOWED,
+        RequestError::TransferCoding => StatusCode::NOT_IMPLEMENTED,
+        RequestError::Target => StatusCode::BAD_REQUEST,
+    };
+    Page::BadRequest(status, error.to_string())
+}
+
 /// Applies the header rules; returns the client's side of an upgrade that is to be carried through.
-fn prepare(parts: &mut Parts, origin: Origin) -> Result<Option<OnUpgrade>, Page> {
+fn prepare(parts: &mut Parts, framing: Framing, origin: &Origin) -> Option<OnUpgrade> {
     let protocol = forward::upgrade_wanted(parts);
     let upgrade = parts.extensions.remove::<OnUpgrade>();
-    forward::prepare_request(parts, &origin).map_err(|error| {
-        let status = match error {
-            RequestError::Connect => StatusCode::METHOD_NOT_ALLOWED,
-            RequestError::TransferCoding => StatusCode::NOT_IMPLEMENTED,
-        };
-        Page::BadRequest(status, error.to_string())
-    })?;
-    let Some(protocol) = protocol else { return Ok(None) };
+    forward::prepare_request(parts, framing, origin);
+    let protocol = protocol?;
     parts.headers.insert(UPGRADE, protocol);
     parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-    Ok(upgrade)
+    upgrade
 }

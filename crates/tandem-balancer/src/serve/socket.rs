@@ -1,14 +1,17 @@
 //! A client's socket that writes down what it waits for.
 
 use std::io::{self, IoSlice};
+use std::os::fd::RawFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, recv};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::Activity;
+use super::{Activity, Peer};
 use crate::shared::Admission;
 
 /// A client's socket. It holds the connection's place among all, so that tunnels count too.
@@ -27,6 +30,19 @@ impl Socket {
 
     fn note<T>(&self, written: &Poll<io::Result<T>>) {
         self.activity.write_blocked(written.is_pending());
+        if matches!(written, Poll::Ready(Ok(_))) {
+            self.activity.bytes_written();
+        }
+    }
+
+    /// Looks at the client's end of a connection without taking anything from it. An end behind bytes that nobody has
+    /// read yet is not seen. The number must be that of a socket that is open.
+    pub(crate) fn look_at(descriptor: RawFd) -> Peer {
+        match recv(descriptor, &mut [0], MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT) {
+            Ok(0) => Peer::HalfClosed,
+            Ok(_) | Err(Errno::EAGAIN | Errno::EINTR) => Peer::Open,
+            Err(_) => Peer::Gone,
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Clients and instances that are slow, silent or many.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -7,14 +9,18 @@ use tokio::net::TcpStream;
 
 use super::app::{App, text};
 use super::client::{Client, fetch, get, read_until};
-use super::world::{World, within};
+use super::world::{World, eventually, within};
 use crate::serve::Limits;
 
 /// A balancer with limits of a second or less.
 async fn impatient(app: &App) -> World {
+    with_limits(app, Limits { head: 1, idle: 2, client: 2, answer: 2, ..Limits::default() }).await
+}
+
+async fn with_limits(app: &App, limits: Limits) -> World {
     let mut world = World::serving(&[app.address]).await;
     world.stop().await;
-    world.limits = Limits { head: 1, idle: 2, client: 2, answer: 2, ..Limits::default() };
+    world.limits = limits;
     world.start().await;
     world
 }
@@ -92,4 +98,84 @@ async fn a_thousand_connections_that_drip_do_not_hold_up_others() {
         }
         assert_eq!(fetch(world.address, "/").await.text(), "well");
     }
+}
+
+/// Says that it sends no more after this request, and reads the whole answer.
+async fn half_closed(world: &World, request: &str) -> String {
+    let mut stream = TcpStream::connect(world.address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut answer = String::new();
+    within(stream.read_to_string(&mut answer)).await.unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn a_client_that_says_it_sends_no_more_gets_its_whole_answer() {
+    let app = App::start(|request| async move {
+        let body = tandem_kit::http::read_limited(request.into_body(), 1000).await.unwrap();
+        // Only after the end of the client's side must have come through.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        text([body, bytes::Bytes::from(vec![b'x'; 20 << 20])].concat())
+    })
+    .await;
+    let world = World::serving(&[app.address]).await;
+    let get = "GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n";
+    let answer = half_closed(&world, get).await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.len() > 20 << 20, "{answer:.200}");
+    let post = "POST / HTTP/1.1\r\nHost: shop.example\r\nContent-Length: 5\r\n\r\nhello";
+    assert!(half_closed(&world, post).await.contains("\r\n\r\nhellox"));
+    let both = half_closed(&world, &format!("{get}{get}")).await;
+    assert_eq!(both.matches("HTTP/1.1 200 OK").count(), 2);
+}
+
+/// An app that never answers, and how many requests it has.
+async fn silent() -> (App, Arc<AtomicU64>) {
+    struct Guard(Arc<AtomicU64>);
+    impl Drop for Guard {
+        fn drop(&mut self) {
+            self.0.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+    let open = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&open);
+    let app = App::start(move |request| {
+        let counter = Arc::clone(&counter);
+        async move {
+            if request.uri().path() == "/" {
+                counter.fetch_add(1, Ordering::SeqCst);
+                let _guard = Guard(counter);
+                std::future::pending::<()>().await;
+            }
+            text("well")
+        }
+    })
+    .await;
+    (app, open)
+}
+
+/// A client leaves in this way while its request is under way; only the limit for half-closed clients may end it.
+async fn leave(half_closed: u32, way: impl FnOnce(TcpStream)) {
+    let (app, open) = silent().await;
+    let world =
+        with_limits(&app, Limits { answer: u32::MAX, client: u32::MAX, half_closed, ..Limits::default() })
+            .await;
+    let mut stream = TcpStream::connect(world.address).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n").await.unwrap();
+    eventually(|| open.load(Ordering::SeqCst) == 1).await;
+    way(stream);
+    eventually(|| open.load(Ordering::SeqCst) == 0).await;
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_frees_the_instance() {
+    leave(1, drop).await;
+}
+
+#[tokio::test]
+async fn a_client_that_breaks_off_is_not_waited_for() {
+    let reset = |stream: TcpStream| {
+        socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+    };
+    leave(u32::MAX, reset).await;
 }

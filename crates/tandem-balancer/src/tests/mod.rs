@@ -8,6 +8,7 @@ mod world;
 
 mod draining;
 mod following;
+mod framing;
 mod limits;
 mod requests;
 mod retries;

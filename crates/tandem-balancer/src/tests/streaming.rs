@@ -17,7 +17,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::app::{App, nobody, text};
 use super::client::{Client, ask, fetch, get, read_until};
-use super::world::{World, eventually, within};
+use super::world::{World, within};
 
 fn channel_body() -> (mpsc::Sender<Bytes>, Body) {
     let (sender, chunks) = mpsc::channel(1);
@@ -207,34 +207,4 @@ async fn a_client_that_expects_100_is_told_to_go_on_when_an_instance_has_its_req
     let mut stream = TcpStream::connect(world.address).await.unwrap();
     stream.write_all(head.replace("shop", "other").as_bytes()).await.unwrap();
     assert!(read_until(&mut stream, "\r\n").await.starts_with("HTTP/1.1 404"));
-}
-
-#[tokio::test]
-async fn a_client_that_leaves_frees_the_instance() {
-    let open = Arc::new(AtomicU64::new(0));
-    struct Guard(Arc<AtomicU64>);
-    impl Drop for Guard {
-        fn drop(&mut self) {
-            self.0.fetch_sub(1, Ordering::SeqCst);
-        }
-    }
-    let counter = Arc::clone(&open);
-    let app = App::start(move |request| {
-        let counter = Arc::clone(&counter);
-        async move {
-            if request.uri().path() == "/" {
-                counter.fetch_add(1, Ordering::SeqCst);
-                let _guard = Guard(counter);
-                std::future::pending::<()>().await;
-            }
-            text("well")
-        }
-    })
-    .await;
-    let world = World::serving(&[app.address]).await;
-    let mut stream = TcpStream::connect(world.address).await.unwrap();
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n").await.unwrap();
-    eventually(|| open.load(Ordering::SeqCst) == 1).await;
-    drop(stream);
-    eventually(|| open.load(Ordering::SeqCst) == 0).await;
 }

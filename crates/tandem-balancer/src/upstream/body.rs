@@ -33,6 +33,8 @@ pub(crate) struct Progress {
     /// Whether any part of it was handed out.
     begun: Cell<bool>,
     ended: Cell<bool>,
+    /// Whether the client broke it off, or sent nonsense.
+    broken: Cell<bool>,
     /// Bytes handed out.
     moved: Cell<u64>,
     /// Grows whenever another attempt takes the body; the reader before it is cut off.
@@ -79,6 +81,7 @@ impl Progress {
             asked: Cell::new(false),
             begun: Cell::new(false),
             ended: Cell::new(false),
+            broken: Cell::new(false),
             moved: Cell::new(0),
             reader: Cell::new(0),
         })
@@ -109,6 +112,11 @@ impl Progress {
         self.begun.get()
     }
 
+    /// Whether the client broke it off, or sent nonsense: what follows from that is not the instance's fault.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken.get()
+    }
+
     /// Bytes handed out so far.
     pub(crate) fn moved(&self) -> u64 {
         self.moved.get()
@@ -134,6 +142,7 @@ impl Progress {
             Poll::Ready(part) => {
                 self.activity.body_moved();
                 self.begun.set(true);
+                self.broken.set(matches!(part, Some(Err(_))));
                 let data = part.as_ref().and_then(|part| part.as_ref().ok()).and_then(Frame::data_ref);
                 self.moved.set(self.moved.get() + data.map_or(0, Bytes::len) as u64);
                 self.ended.set(!matches!(part, Some(Ok(_))) || incoming.is_end_stream());

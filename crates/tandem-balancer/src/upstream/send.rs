@@ -48,6 +48,8 @@ pub(crate) enum Failure {
     Unreached(Box<Outgoing>),
     /// The instance broke off.
     Broken,
+    /// The client did: the instance could not get the whole request.
+    BadBody,
     /// The instance did not begin its answer in time.
     Late,
 }
@@ -63,6 +65,7 @@ enum Miss {
     Lost {
         outgoing: Option<Box<Outgoing>>,
     },
+    BadBody,
     Late,
 }
 
@@ -102,6 +105,7 @@ pub(crate) async fn send(
                 }
             }
             Err(Miss::Lost { .. }) => return Err(Failure::Broken),
+            Err(Miss::BadBody) => return Err(Failure::BadBody),
             Err(Miss::Late) => return Err(Failure::Late),
         }
         // One dead connection from the pool is a coincidence; the next attempt does not count on a second one.
@@ -161,6 +165,7 @@ async fn attempt(
             let reused = connection.reused;
             Err(match error.take_message() {
                 Some(unsent) => Miss::Unsent { outgoing: Outgoing::taken_back(unsent, progress), reused },
+                None if progress.is_some_and(|progress| progress.is_broken()) => Miss::BadBody,
                 None => {
                     let error = error.into_error();
                     tracing::debug!("an instance broke off: {error}");
