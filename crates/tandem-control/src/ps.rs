@@ -1,13 +1,15 @@
 //! `ps`: every instance of an environment, as it should be and as it is.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use tandem_rules::world::Received;
 use tandem_types::api::ProcessLine;
-use tandem_types::assignment::{AssignedInstance, Assignment, Desired};
+use tandem_types::assignment::{AssignedInstance, Assignment};
 use tandem_types::environment::Environment;
 use tandem_types::instance::{Address, HostObservation, InstanceObservation, InstanceState};
 use tandem_types::problem::Problem;
+use tandem_types::rollout::{Rollout, RolloutState};
 use tandem_types::routing::RoutingDocument;
 use tandem_types::{HostName, InstanceId, defaults, keys};
 
@@ -15,6 +17,10 @@ use crate::handle::Handle;
 use crate::mirror::Mirror;
 use crate::place::Place;
 use crate::world;
+
+mod role;
+
+use role::{Facts, part};
 
 /// Where the output of instances on one host is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +66,7 @@ impl Handle {
 /// Every assigned instance of an environment, unordered.
 pub(crate) fn lines(mirror: &Mirror, environment: &Environment) -> Vec<ProcessLine> {
     let hosts = world::hosts(mirror);
-    let pool = pool(mirror, environment);
+    let around = Around::new(mirror, environment);
     let mut lines = Vec::new();
     for (key, found) in mirror.list::<Assignment>(keys::HOSTS) {
         let assignment = found.value;
@@ -73,10 +79,50 @@ pub(crate) fn lines(mirror: &Mirror, environment: &Environment) -> Vec<ProcessLi
         let report = hosts.get(&host).map(|report| &report.value.instances);
         for instance in &assignment.instances {
             let seen = report.and_then(|all| all.iter().find(|other| other.id == instance.id));
-            lines.push(line(&host, instance, seen, pool.contains(&instance.id)));
+            let state = seen.map_or(InstanceState::Waiting, |seen| seen.state);
+            lines.push(line(&host, instance, seen, role::role(&around.facts(instance, state))));
         }
     }
     lines
+}
+
+/// What tells the role of an instance besides its assignment and its report.
+struct Around<'e> {
+    environment: &'e Environment,
+    rollouts: Vec<Arc<Rollout>>,
+    pool: BTreeSet<InstanceId>,
+    /// Instances that some balancer has open requests on, although they are in no pool.
+    draining: BTreeSet<InstanceId>,
+}
+
+impl<'e> Around<'e> {
+    fn new(mirror: &Mirror, environment: &'e Environment) -> Self {
+        let prefix = keys::rollouts(&environment.app, &environment.name);
+        let balancers = world::balancers(mirror);
+        Self {
+            environment,
+            rollouts: mirror.unfinished(&prefix).map(|stored| stored.value).collect(),
+            pool: pool(mirror, environment),
+            draining: balancers.values().flat_map(|report| report.value.draining.keys().copied()).collect(),
+        }
+    }
+
+    fn facts(&self, instance: &AssignedInstance, state: InstanceState) -> Facts {
+        let soaks = |rollout: &&Arc<Rollout>| {
+            rollout.state == RolloutState::Soaking && rollout.outgoing.contains(&instance.id)
+        };
+        let kept = self.environment.warm.iter().any(|warm| warm.release == instance.release);
+        Facts {
+            desired: instance.desired,
+            is_web: instance.process.is_web(),
+            is_ready: state == InstanceState::Ready,
+            is_current: self.environment.current == Some(instance.release),
+            serves: self.pool.contains(&instance.id),
+            drains: self.draining.contains(&instance.id),
+            is_kept: kept || self.rollouts.iter().any(|rollout| soaks(&rollout)),
+            part: self.rollouts.iter().find_map(|rollout| part(rollout, instance.id)),
+        }
+    }
 }
 
 /// Instances that the serving table routes to.
@@ -91,7 +137,7 @@ fn line(
     host: &HostName,
     instance: &AssignedInstance,
     seen: Option<&InstanceObservation>,
-    serves: bool,
+    role: &str,
 ) -> ProcessLine {
     let state = seen.map_or(InstanceState::Waiting, |seen| seen.state);
     ProcessLine {
@@ -100,20 +146,10 @@ fn line(
         release: instance.release,
         host: host.clone(),
         state,
-        role: role(instance, state, serves).to_owned(),
+        role: role.to_owned(),
         started: seen.and_then(|seen| seen.started),
         restarts: seen.map_or(0, |seen| seen.restarts),
         detail: seen.and_then(|seen| seen.detail.clone()),
-    }
-}
-
-fn role(instance: &AssignedInstance, state: InstanceState, serves: bool) -> &'static str {
-    match instance.desired {
-        Desired::Stop => "draining",
-        _ if serves => "serving",
-        Desired::Warm => "warm",
-        Desired::Run if !instance.process.is_web() && state == InstanceState::Ready => "running",
-        Desired::Run => "starting",
     }
 }
 

@@ -74,6 +74,19 @@ async fn a_rollback_serves_the_release_before_and_keeps_the_bad_one_warm() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_what_a_rollback_flips_to_at_once_is_called_warm() {
+    let mut site = Site::start().await;
+    for _ in 0..3 {
+        site.deploy().await;
+    }
+    // Just started, the server does not know yet whether a balancer routes to the oldest: it runs on, and is not warm.
+    site.restart().await;
+    site.until("the host reports", || site.roles().contains(&"web.1 warm r2".to_owned())).await;
+    let oldest: Vec<_> = site.roles().into_iter().filter(|role| role.ends_with(" r1")).collect();
+    assert_eq!(oldest, ["web.1 draining r1", "web.2 draining r1"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rollback_with_no_sense_is_refused_with_a_reason() {
     let site = Site::start().await;
     let code = |result: Result<_, Problem>| result.err().map(|problem| problem.code);
