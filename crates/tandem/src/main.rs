@@ -34,7 +34,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let mut cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return refuse(&error),
+        Err(error) => return refuse(error),
     };
     cli.global = cli.global.with_environment();
     let output = Output::detect(cli.global.json, cli.global.quiet);
@@ -61,7 +61,8 @@ fn start(cli: Cli, output: Output) -> Result<Exit, Failure> {
 
 /// Help and version are asked for and go to standard output; all else is wrong usage, told as JSON too where that is
 /// asked for.
-fn refuse(error: &clap::Error) -> ExitCode {
+fn refuse(mut error: clap::Error) -> ExitCode {
+    cli::advise(&mut error);
     // That nobody reads it changes nothing.
     drop(error.print());
     if !error.use_stderr() {

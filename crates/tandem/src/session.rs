@@ -58,7 +58,14 @@ impl Session {
         let Some(address) = &self.global.server else {
             return Ok(Server::Unix(paths::socket_link(&self.data())));
         };
-        let server: Server = address.parse().map_err(|e: ParseError| Failure::usage(e.to_string()))?;
+        let server: Server = address.parse().map_err(|e: ParseError| {
+            Failure::usage(e.to_string()).hint("check --server and TANDEM_SERVER")
+        })?;
+        if self.global.token.as_ref().is_some_and(|token| !token.bytes().all(|byte| byte.is_ascii_graphic()))
+        {
+            return Err(Failure::usage("the token has characters that no token has")
+                .hint("set TANDEM_TOKEN to the one line that `tandem token create NAME` prints"));
+        }
         Ok(server.with_token(self.global.token.clone()))
     }
 

@@ -1,5 +1,7 @@
 //! Sending a source folder: scanned with the help of a cache of digests, and only what the server misses goes out.
 
+use std::error::Error;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -84,8 +86,23 @@ async fn scan_folder(session: &Session, folder: &Path, include: Vec<String>) -> 
     });
     scanned.await.map_err(|error| {
         let failure = Failure::new(format!("failed to {}", chain_of(&error)));
-        failure.hint(error.hint().unwrap_or_default())
+        failure.hint(error.hint().unwrap_or_else(|| hint_of(&error).to_owned()))
     })
+}
+
+/// What to do about a file that this user may not read.
+fn hint_of(error: &(dyn Error + 'static)) -> &'static str {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let denied = error
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
+        if denied {
+            return "deploy as a user who may read it, or name it in .gitignore where the app does without";
+        }
+        cause = error.source();
+    }
+    ""
 }
 
 /// A file per folder in the user's cache folder; none where there is no home.

@@ -30,7 +30,7 @@ Examples:
     Set {
         /// Name and value
         #[arg(required = true, value_name = "NAME=VALUE")]
-        values: Vec<Assignment>,
+        values: Vec<Typed>,
         /// Keep the running release; the values come with the next one
         #[arg(long)]
         no_deploy: bool,
@@ -59,9 +59,26 @@ Examples:
     },
 }
 
+/// What was typed, whatever it is: clap would show what it refuses, and with it the value.
+#[derive(Clone)]
+pub(crate) struct Typed(String);
+
+impl std::fmt::Debug for Typed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("…")
+    }
+}
+
+impl FromStr for Typed {
+    type Err = std::convert::Infallible;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
 /// `NAME=VALUE`. Its `Debug` hides the value.
 #[derive(Clone)]
-pub(crate) struct Assignment {
+struct Assignment {
     name: String,
     value: String,
 }
@@ -72,34 +89,47 @@ impl std::fmt::Debug for Assignment {
     }
 }
 
-impl FromStr for Assignment {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
-        let starts_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-        if !starts_well || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
-            return Err(format!("{name:?} is not a name: letters, digits and `_`, no digit first"));
+impl Assignment {
+    /// # Errors
+    ///
+    /// Wrong usage. Only what stands before `=` is shown: nobody knows where in the rest a secret is.
+    fn read(text: &str) -> Result<Self, Failure> {
+        let Some((name, value)) = text.split_once('=') else {
+            return Err(match is_name(text) {
+                true => Failure::usage(format!("{text} is given no value"))
+                    .hint(format!("write {text}=VALUE, or {text}=- to read the value from standard input")),
+                false => Failure::usage("a value without a name").hint("write NAME=VALUE"),
+            });
+        };
+        if !is_name(name) {
+            return Err(Failure::usage(format!("{name:?} is no name for a config value"))
+                .hint("use letters, digits and `_`, no digit first, such as DATABASE_URL"));
         }
         Ok(Self { name: name.to_owned(), value: value.to_owned() })
     }
 }
 
+fn is_name(text: &str) -> bool {
+    let starts_well = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    starts_well && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
 pub(super) async fn run(verb: Verb, session: &Session) -> Result<Exit, Failure> {
-    let place = session.place().await?;
     match verb {
         Verb::Set { values, no_deploy } => {
-            let change = ConfigChange { set: read_values(values)?, no_deploy, ..ConfigChange::default() };
-            apply(session, &place, change).await
+            let change = ConfigChange { set: read_values(&values)?, no_deploy, ..ConfigChange::default() };
+            apply(session, &session.place().await?, change).await
         }
         Verb::Unset { names, no_deploy } => {
             let change = ConfigChange { unset: names, no_deploy, ..ConfigChange::default() };
-            apply(session, &place, change).await
+            apply(session, &session.place().await?, change).await
         }
-        Verb::List { reveal } => list(session, &place, reveal).await,
+        Verb::List { reveal } => list(session, &session.place().await?, reveal).await,
     }
 }
 
-fn read_values(values: Vec<Assignment>) -> Result<BTreeMap<String, String>, Failure> {
+fn read_values(values: &[Typed]) -> Result<BTreeMap<String, String>, Failure> {
+    let values: Vec<_> = values.iter().map(|typed| Assignment::read(&typed.0)).collect::<Result<_, _>>()?;
     if values.iter().filter(|assignment| assignment.value == "-").count() > 1 {
         return Err(Failure::usage("only one value can come from standard input"));
     }
@@ -223,11 +253,14 @@ mod tests {
 
     #[test]
     fn a_value_may_hold_anything_and_a_name_may_not() {
-        let url: Assignment = "URL=postgres://a=b?c=d".parse().expect("a valid assignment");
+        let url = Assignment::read("URL=postgres://a=b?c=d").expect("a valid assignment");
         assert_eq!((url.name.as_str(), url.value.as_str()), ("URL", "postgres://a=b?c=d"));
         assert_eq!(format!("{url:?}"), "URL=…", "the value is a secret");
-        for wrong in ["URL", "=x", "1A=x", "A-B=x", "A B=x"] {
-            assert!(wrong.parse::<Assignment>().is_err(), "{wrong:?} was taken for an assignment");
+        for wrong in ["URL", "=secret", "1A=secret", "A-B=secret", "A B=secret", "secret!"] {
+            let refused = Assignment::read(wrong).expect_err("it is no assignment");
+            assert_eq!(refused.exit(), Exit::Usage);
+            let text = refused.render(crate::output::Style::new(false)).expect("it is told");
+            assert!(text.contains("hint: ") && !text.contains("secret"), "{text}");
         }
     }
 }

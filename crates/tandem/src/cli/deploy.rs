@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tandem_types::AppName;
 use tandem_types::api::{RolloutAction, StartRollout};
+use tandem_types::problem::Problem;
 
 use super::rollout::Start;
 use crate::exit::Exit;
@@ -67,18 +68,31 @@ fn folder(path: Option<PathBuf>) -> Result<PathBuf, Failure> {
         Some(path) => path,
         None => place::app_folder(&place::current_folder()?),
     };
-    let absolute = folder.canonicalize();
     let shown = folder.display();
-    let absolute = absolute.map_err(|e| Failure::chain(&format!("open the folder {shown}"), &e))?;
+    let another = "name the folder of the app: `tandem deploy PATH`";
+    let absolute = folder.canonicalize().map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => Failure::new(format!("there is no folder {shown}")).hint(another),
+        _ => unreadable(Failure::chain(&format!("open the folder {shown}"), &error), &error),
+    })?;
     if !absolute.is_dir() {
-        return Err(Failure::new(format!("{shown} is not a folder"))
-            .hint("name the folder of the app: `tandem deploy PATH`"));
+        return Err(Failure::new(format!("{shown} is not a folder")).hint(another));
     }
+    std::fs::read_dir(&absolute)
+        .map_err(|error| unreadable(Failure::chain(&format!("read the folder {shown}"), &error), &error))?;
     // The server would say the same, but only after a whole home folder was sent to it.
     if !place::is_app(&absolute) {
-        return Err(tandem_build::Error::NoRecipe.to_problem().into());
+        let problem = tandem_build::Error::NoRecipe.to_problem();
+        let title = format!("nothing in {} says how to run it", absolute.display());
+        return Err(Problem { title, ..problem }.into());
     }
     Ok(absolute)
+}
+
+fn unreadable(failure: Failure, error: &std::io::Error) -> Failure {
+    match error.kind() {
+        std::io::ErrorKind::PermissionDenied => failure.hint("deploy as a user who may read it"),
+        _ => failure,
+    }
 }
 
 fn app(session: &Session, folder: &Path) -> Result<AppName, Failure> {

@@ -36,7 +36,8 @@ pub(super) async fn run(_args: Args, session: &Session) -> Result<Exit, Failure>
         Err(error) if session.global.server.is_some() => return Err(error.into()),
         Err(_) => session.output.note("no server runs; stopping what it left behind"),
     }
-    stop::wait_or_stop(session).await?;
+    let stopped = stop::wait_or_stop(session).await;
+    stopped.map_err(|failure| failure.or_hint("name the data folder with --data or TANDEM_DATA"))?;
     session.output.note("everything is stopped");
     // Whoever meant another installation should not go away believing it.
     for other in elsewhere::running(&session.data()) {

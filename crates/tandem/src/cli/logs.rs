@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use futures_util::TryStreamExt;
-use tandem_types::api::ReleaseDetail;
+use tandem_types::api::{AppSummary, ProcessLine, ReleaseDetail};
 use tandem_types::event::{LogLine, Stream};
 use tandem_types::{InstanceId, ProcessType, ReleaseNumber, Timestamp};
 
@@ -67,7 +67,7 @@ impl Args {
 pub(super) async fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
     let place = session.place().await?;
     if args.follow {
-        ensure_release(session, &place, &args).await?;
+        ensure_known(session, &place, &args).await?;
         return follow(session, &place, &args).await;
     }
     let mut lines = session.client()?.lines::<LogLine>(&place.path(&args.query(args.lines)));
@@ -77,11 +77,48 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<Exit, Failure> 
         show(session, &line)?;
     }
     if !any && args.lines > 0 {
-        // Only now: logs may be kept longer than their release.
-        ensure_release(session, &place, &args).await?;
+        // Only now: logs may be kept longer than what wrote them.
+        ensure_known(session, &place, &args).await?;
         session.output.note(format!("no lines; `tandem ps{}` shows what runs", session.target(&place)));
     }
     Ok(Exit::Done)
+}
+
+/// Refuses what there is not: nobody waits for the lines of something that is misspelled.
+async fn ensure_known(session: &Session, place: &Place, args: &Args) -> Result<(), Failure> {
+    ensure_release(session, place, args).await?;
+    ensure_process(session, place, args).await?;
+    ensure_instance(session, place, args).await
+}
+
+/// Process types of the jobs of a rollout, which no environment lists.
+const JOBS: [&str; 2] = ["release", "smoke"];
+
+async fn ensure_process(session: &Session, place: &Place, args: &Args) -> Result<(), Failure> {
+    let Some(process) = args.process.as_ref().filter(|process| !JOBS.contains(&process.as_str())) else {
+        return Ok(());
+    };
+    let app: AppSummary = session.client()?.get(&format!("/v1/apps/{}", place.app)).await?;
+    let environment = app.environments.into_iter().find(|e| e.name == place.environment);
+    let known = environment.map(|environment| environment.wanted).unwrap_or_default();
+    if known.is_empty() || known.contains_key(process) {
+        return Ok(());
+    }
+    let names: Vec<&str> = known.keys().map(ProcessType::as_str).chain(JOBS).collect();
+    Err(Failure::new(format!("{place} has no process type {process}"))
+        .hint(format!("it has {}", names.join(", ")))
+        .code("process_not_found"))
+}
+
+async fn ensure_instance(session: &Session, place: &Place, args: &Args) -> Result<(), Failure> {
+    let Some(instance) = args.instance else { return Ok(()) };
+    let lines: Vec<ProcessLine> = session.client()?.get(&place.path("ps")).await?;
+    if lines.iter().any(|line| line.id == instance) {
+        return Ok(());
+    }
+    Err(Failure::new(format!("{place} has no instance {instance}"))
+        .hint(format!("`tandem ps{}` lists them", session.target(place)))
+        .code("instance_not_found"))
 }
 
 /// Refuses a release that there is not.

@@ -21,7 +21,9 @@ mod scale;
 mod status;
 mod token;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
+use tandem_types::AppName;
 
 use crate::elsewhere;
 use crate::exit::Exit;
@@ -107,6 +109,17 @@ pub(crate) enum Command {
 /// The number of rows of a table: a table of none says nothing.
 fn at_least_one() -> clap::builder::RangedU64ValueParser<usize> {
     clap::builder::RangedU64ValueParser::new().range(1..)
+}
+
+/// Adds what was probably meant by a word where no word is expected: an app, as in `tandem logs shop`.
+pub(crate) fn advise(error: &mut clap::Error) {
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg) else { return };
+    if error.kind() != ErrorKind::UnknownArgument || word.parse::<AppName>().is_err() {
+        return;
+    }
+    let tip =
+        format!("an app is named by '--app {word}', a process type of `tandem logs` by '--process {word}'");
+    error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
 }
 
 /// Runs a verb to its end.

@@ -41,9 +41,10 @@ impl FromStr for Number {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
         let (process, number) = text.split_once('=').ok_or("expected PROCESS=NUMBER, such as web=3")?;
-        let process = process.parse().map_err(|e: tandem_types::ids::ParseError| e.to_string())?;
+        let process: ProcessType =
+            process.parse().map_err(|e: tandem_types::ids::ParseError| e.to_string())?;
         let instances =
-            number.parse().map_err(|_| format!("{number:?} is not a number of instances: write web=3"))?;
+            number.parse().map_err(|_| format!("expected a whole number from 0 on, such as {process}=3"))?;
         Ok(Self { process, instances })
     }
 }

@@ -83,12 +83,24 @@ fn a_misspelled_verb_or_flag_is_refused_with_exit_code_2_and_a_suggestion() {
 }
 
 #[test]
+fn a_word_where_none_is_expected_is_probably_an_app() {
+    for line in ["tandem logs shop", "tandem ps shop", "tandem releases shop -n 3"] {
+        let mut error = parse(line).expect_err("it takes no word");
+        super::advise(&mut error);
+        assert!(error.to_string().contains("'--app shop'"), "{line}: {error}");
+    }
+    let mut error = parse("tandem logs --shop").expect_err("there is no such option");
+    super::advise(&mut error);
+    assert!(!error.to_string().contains("--app"), "{error}");
+}
+
+#[test]
 fn wrong_names_and_numbers_are_refused_with_what_is_expected() {
     for (line, part) in [
         ("tandem ps --app Shop", "lower-case letters"),
         ("tandem rollback b7", "such as r12"),
         ("tandem scale web", "PROCESS=NUMBER"),
-        ("tandem config set 1A=x", "no digit first"),
+        ("tandem scale worker=-1", "such as worker=3"),
         ("tandem token create A/B", "hyphens"),
     ] {
         let error = parse(line).expect_err("it is wrong");
