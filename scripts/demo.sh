@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
 # `demo.sh start`: Tandem with its data in ./.demo, and the guestbook on it. `demo.sh stop`: the end of both.
 # What is already there is used again.
+#
+#   TANDEM_BIN=PATH    this binary is used as it is, instead of one that is built now
+#   DEMO_DATA=DIR      data folder, instead of ./.demo
 set -euo pipefail
 cd "$(dirname "$0")/.."
-data=.demo
-tandem=target/release/tandem
+data=${DEMO_DATA:-.demo}
+tandem=${TANDEM_BIN:-target/release/tandem}
 log=$data/up.log
 ready=$data/ready.json
 
@@ -38,9 +41,17 @@ start_tandem() {
     fail "tandem up did not get ready; the lines above are from $log"
 }
 
-start() {
+build() {
+    if [ -n "${TANDEM_BIN:-}" ]; then
+        [ -x "$tandem" ] || fail "TANDEM_BIN names no program: $tandem"
+        return
+    fi
     echo "building Tandem (the first time takes some minutes)"
     cargo build --release --locked --quiet -p tandem
+}
+
+start() {
+    build
     [ -d "$data" ] || mkdir -m 0700 "$data"
     if runs && [ -s "$ready" ]; then
         echo "using the Tandem that runs already"

@@ -1,6 +1,4 @@
-//! The command line without a server, on a taken port, and with words that it does not know.
-
-use std::net::TcpListener;
+//! The command line without a server, without rights, and with words that it does not know.
 
 use tandem_testkit::installation::Installation;
 use tandem_testkit::program::Program;
@@ -55,26 +53,6 @@ fn the_balancer_is_told_from_the_api_and_an_unknown_app_is_said_to_be_one() {
 }
 
 #[test]
-fn a_taken_port_is_named() {
-    let taken = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    let address = taken.local_addr().expect("it is bound").to_string();
-    let folder = tempfile::tempdir().expect("the temporary folder takes files");
-    let data = folder.path().to_str().expect("a plain path").to_owned();
-    for flag in ["--http", "--api"] {
-        let other = if flag == "--http" { "--api" } else { "--http" };
-        let addresses = [flag, &address, other, "127.0.0.1:0"];
-        let outcome = Program::new(TANDEM).arguments(["up", "--data", &data]).arguments(addresses).run();
-        let outcome = outcome.expect_code(1);
-        let told = outcome.stderr.contains(&address) && outcome.stderr.contains("hint: ");
-        assert!(told, "{outcome}");
-    }
-    let data = tandem_kit::paths::DataDir::open(folder.path()).expect("the folder is ours");
-    let traces = tandem_testkit::leftovers::Traces::of(&data);
-    assert_eq!(traces.leftovers(), Vec::<String>::new());
-    traces.clean();
-}
-
-#[test]
 fn one_data_folder_has_one_tandem_up() {
     let installation = Installation::start(TANDEM);
     let second = installation.program(["up", "--http", "127.0.0.1:0", "--api", "127.0.0.1:0"]).run();
@@ -89,30 +67,6 @@ fn wrong_usage_is_exit_code_2() {
         let outcome = Program::new(TANDEM).arguments(arguments).run().expect_code(2);
         assert!(outcome.stderr.contains("error"), "{outcome}");
     }
-}
-
-#[test]
-fn every_list_is_json_when_asked() {
-    let (installation, _folder) = with_plain();
-    for arguments in [
-        &["status"][..],
-        &["ps"],
-        &["releases"],
-        &["release", "show", "r1"],
-        &["rollout", "list"],
-        &["journal"],
-        &["config", "list"],
-        &["app", "list"],
-        &["token", "list"],
-        &["logs"],
-    ] {
-        let outcome = installation.tandem(arguments.iter().chain(&["--json"])).expect_success();
-        let value = outcome.json();
-        assert!(value.is_object() || value.is_array(), "{outcome}");
-    }
-    let status = installation.tandem(["status", "--json"]).expect_success().json();
-    assert_eq!(status["problems"].as_array().map(Vec::len), Some(0), "{status}");
-    installation.finish();
 }
 
 #[test]
@@ -135,5 +89,41 @@ fn the_api_over_tcp_wants_a_token() {
     let _ = over_tcp(Some("tandem_wrong")).expect_code(1);
     let _ = installation.tandem(["token", "revoke", "ci"]).expect_success();
     let _ = over_tcp(Some(&token)).expect_code(1);
+    installation.finish();
+}
+
+#[test]
+fn whatever_is_mistyped_is_told_with_a_way_out() {
+    let (installation, folder) = with_plain();
+    let file = folder.path().join("server.py").display().to_string();
+    let empty = tempfile::tempdir().expect("the temporary folder takes files");
+    let empty_shown = empty.path().canonicalize().expect("it is there").display().to_string();
+    let table: &[(&[&str], i32, &[&str])] = &[
+        (&["deplyo"], 2, &["deplyo", "'deploy'"]),
+        (&["logs", "worker"], 2, &["--process worker", "--app worker"]),
+        (&["ps", "--app", "plane"], 1, &["there is no app plane", "plain"]),
+        (&["logs", "--process", "wrker"], 1, &["no process type wrker", "hint: it has web, worker"]),
+        (&["logs", "-f", "--process", "wrker"], 1, &["no process type wrker"]),
+        (&["logs", "-f", "--instance", "i999"], 1, &["no instance i999", "tandem ps"]),
+        (&["rollback", "r999"], 1, &["no release r999", "tandem releases"]),
+        (&["scale", "worker=-1"], 2, &["a whole number from 0 on, such as worker=3"]),
+        (&["config", "set", "COLOR"], 2, &["COLOR is given no value", "hint: write COLOR=VALUE"]),
+        (&["config", "set", "1A=hush"], 2, &["\"1A\" is no name", "no digit first"]),
+        (&["config", "unset", ""], 1, &["no name for a config value", "hint: "]),
+        (&["deploy", "/nonexistent"], 1, &["there is no folder /nonexistent", "tandem deploy PATH"]),
+        (&["deploy", &file], 1, &["is not a folder", "tandem deploy PATH"]),
+        (&["deploy", &empty_shown], 1, &["nothing in ", &empty_shown, "Procfile"]),
+        (&["status", "--server", "nonsense"], 2, &["is not a server address", "hint: "]),
+        (&["status", "--server", "http://127.0.0.1:1"], 1, &["http://127.0.0.1:1", "hint: "]),
+        (&["status", "--token", "two\nlines", "--server", "http://127.0.0.1:1"], 2, &["the token", "hint: "]),
+    ];
+    for (words, code, parts) in table {
+        let outcome = installation.tandem(*words).expect_code(*code);
+        for part in parts.iter().chain(&["error: "]) {
+            assert!(outcome.stderr.contains(part), "{part:?} is missing in {outcome}");
+        }
+        assert!(!outcome.stderr.contains("hush"), "a value that is refused is not shown: {outcome}");
+        assert_eq!(outcome.stdout, "", "{outcome}");
+    }
     installation.finish();
 }

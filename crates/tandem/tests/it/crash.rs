@@ -98,7 +98,7 @@ fn a_release_phase_cut_off_by_a_crash_never_runs_twice() {
     folder.edit("tandem.toml", command, &format!("{command}; sleep 3"));
     let path = folder.path().to_str().expect("a plain path").to_owned();
     let client = installation.program(["deploy", &path, "--json"]);
-    let client = client.output(&installation.data().root().join("../client")).start();
+    let client = client.output(&installation.data().root().join("../client.log")).start();
     eventually("the release phase has begun", || {
         let volumes = installation.data().volumes();
         volumes.join("plain.production/data/releases").exists().then_some(())
@@ -124,7 +124,7 @@ fn a_rollout_cut_off_by_a_crash_is_carried_to_its_end() {
     say(&folder, "one", "two");
     folder.edit("server.py", "def main():\n", "def main():\n    time.sleep(3)\n");
     let path = folder.path().to_str().expect("a plain path").to_owned();
-    let log = installation.data().root().join("../client");
+    let log = installation.data().root().join("../client.log");
     let client = installation.program(["deploy", &path]).output(&log).start();
     eventually("new instances start", || {
         let starting = instances(&installation, "plain", "starting");

@@ -43,6 +43,17 @@ fn an_app_that_never_gets_healthy_says_why() {
 }
 
 #[test]
+fn an_app_that_never_listens_shows_its_last_twenty_lines() {
+    let silent = "def main():\n    for number in range(1, 26):\n        print(\"line\", number, flush=True)\n    \
+        time.sleep(3600)\n";
+    let outcome = failed_deploy(&[("server.py", "def main():\n", silent)]);
+    expect_words(&outcome, &["web", "nothing listens on port", "connection refused"]);
+    let shown = outcome.stderr.lines().filter_map(|line| line.trim().strip_prefix("line "));
+    let expected: Vec<String> = (6..=25).map(|number| number.to_string()).collect();
+    assert_eq!(shown.collect::<Vec<_>>(), expected, "{outcome}");
+}
+
+#[test]
 fn an_app_that_ends_at_its_start_shows_its_last_lines() {
     let broken = "def main():\n    raise SystemExit(\"the moon is missing\")\n";
     let outcome = failed_deploy(&[("server.py", "def main():\n", broken)]);
