@@ -17,6 +17,7 @@ use tandem_types::Span;
 use tandem_types::event::Event;
 
 use crate::error::io_error;
+use crate::network::redacted;
 use crate::{Error, Events, python};
 
 /// What is asked of the index: old enough to be everywhere, new enough for `uv sync --locked`.
@@ -106,7 +107,8 @@ async fn install(data: &DataDir) -> Result<PathBuf, Error> {
         }
     }
     // pip's own isolation would ignore the settings above; `-I` of the interpreter does not.
-    pip.run_ok(INSTALL_TIME).await.map_err(|error| missing(error.to_string()))?;
+    // Its last lines may name the index with its password.
+    pip.run_ok(INSTALL_TIME).await.map_err(|error| missing(redacted(&error.to_string(), &[])))?;
     let uv = tools.join("uv");
     let aside = tools.join(".uv.new");
     fs::copy(environment.join("bin/uv"), &aside)

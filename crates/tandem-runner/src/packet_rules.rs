@@ -145,3 +145,61 @@ impl PacketRules {
         self.0.wanted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::testing::host;
+
+    fn rules(isolation: Isolation) -> (PacketRules, tandem_kit::paths::DataDir, tempfile::TempDir) {
+        let folder = tempfile::tempdir().expect("there is room");
+        let data = tandem_kit::paths::DataDir::open(folder.path()).expect("there is room");
+        (
+            PacketRules::new(Tables::of(&data), Board::default(), isolation, BTreeSet::from([7070])),
+            data,
+            folder,
+        )
+    }
+
+    #[test]
+    fn a_host_without_rules_says_so_in_its_report_until_it_has_them() {
+        let (rules, data, _folder) = rules(Isolation::Sandbox);
+        let gaps = || rules.0.board.look(|sheet| sheet.observation(&host()).isolation_gaps);
+        rules.tell(Err(Error::Missing));
+        let gap = "each app reaches other apps' ports and Tandem's API on the loopback: nft is missing: apt-get install nftables";
+        assert_eq!(gaps(), [gap]);
+        rules.tell(Ok(()));
+        assert_eq!(gaps(), Vec::<String>::new());
+        data.remove_runtime().expect("it is ours");
+    }
+
+    #[tokio::test]
+    async fn plain_processes_have_no_rules_and_no_second_complaint() {
+        let (rules, data, _folder) = rules(Isolation::Plain);
+        rules.guard(InstanceId(1), 20_000, 70_000).await;
+        assert!(rules.wanted().instances.is_empty());
+        assert!(rules.0.board.look(|sheet| sheet.no_packet_rules.is_none()));
+        data.remove_runtime().expect("it is ours");
+    }
+
+    #[test]
+    fn every_instance_keeps_its_port_for_its_user_until_it_is_released() {
+        let (rules, data, _folder) = rules(Isolation::Sandbox);
+        let edit = |edit: &dyn Fn(&mut Wanted)| edit(&mut rules.wanted());
+        edit(&|wanted| {
+            wanted.instances.insert(InstanceId(1), (20_000, 70_000));
+        });
+        // The port was taken back and given on before the rule of its first instance went.
+        edit(&|wanted| {
+            wanted.instances.insert(InstanceId(2), (20_000, 70_001));
+        });
+        let owned = rules.guarded().0.owned;
+        assert_eq!(owned, BTreeMap::from([(20_000, BTreeSet::from([70_000, 70_001]))]));
+        edit(&|wanted| {
+            wanted.instances.remove(&InstanceId(1));
+        });
+        assert_eq!(rules.guarded().0.owned, BTreeMap::from([(20_000, BTreeSet::from([70_001]))]));
+        assert_eq!(rules.guarded().0.closed, BTreeSet::from([7070]));
+        data.remove_runtime().expect("it is ours");
+    }
+}

@@ -19,7 +19,8 @@ struct Rules {
 impl Rules {
     /// None where this machine cannot have rules.
     fn new() -> Option<Self> {
-        if !can_isolate() || programs::find("nft").is_none() {
+        let has_ipv6 = TcpListener::bind("[::1]:0").is_ok();
+        if !can_isolate() || !has_ipv6 || programs::find("nft").is_none() {
             return None;
         }
         let folder = tempfile::tempdir().unwrap();
