@@ -15,16 +15,16 @@ use tandem_types::build::Build;
 use tandem_types::environment::Environment;
 use tandem_types::release::Release;
 use tandem_types::rollout::Rollout;
-use tandem_types::{AppName, BuildNumber, Digest, Revision, Span, Timestamp, keys};
+use tandem_types::{AppName, BuildNumber, Digest, Revision, Span, Timestamp, defaults, keys};
 
 use crate::mirror::{Mirror, Versioned};
 use crate::place::Place;
 use crate::shared::{Shared, cause};
 
+pub(crate) mod forgetting;
+
 /// Time between two rounds.
 const EVERY: Duration = Duration::from_secs(600);
-/// Rollouts kept per environment, with their stories: some weeks of a busy team.
-const ROLLOUTS_KEPT: usize = 200;
 /// Blobs stay this long after they were last put or asked for.
 const BLOBS_KEPT: Span = Span::minutes(60);
 
@@ -43,7 +43,8 @@ impl Housekeeping {
         let mut before = None;
         loop {
             tokio::time::sleep(EVERY).await;
-            self.forget_rollouts(ROLLOUTS_KEPT).await;
+            self.forget_rollouts(defaults::LISTED_ROLLOUTS).await;
+            self.forget_releases(defaults::LISTED_RELEASES).await;
             self.sweep_blobs().await;
             before = self.compact(before).await;
         }
@@ -57,18 +58,36 @@ impl Housekeeping {
                 let key = keys::rollout(&place.app, &place.environment, rollout.value.number);
                 transaction.delete(key, rollout.unchanged())
             };
-            let transaction = old.iter().fold(Transaction::new(cause), delete);
-            if let Err(error) = self.shared.commit(transaction).await {
-                tracing::warn!("failed to forget old rollouts of {place}, trying again later: {error}");
-                continue;
-            }
-            for rollout in old {
+            // Stories first: a crash in between leaves documents, which lead here again.
+            for rollout in &old {
                 let key = (place.app.clone(), place.environment.clone(), rollout.value.number);
                 if let Err(error) = self.shared.logs.remove(&key) {
                     tracing::warn!("failed to {error}");
                 }
             }
+            let transaction = old.iter().fold(Transaction::new(cause), delete);
+            if let Err(error) = self.shared.commit(transaction).await {
+                tracing::warn!("failed to forget old rollouts of {place}, trying again later: {error}");
+            }
         }
+    }
+
+    /// Drops releases that nobody needs any more, and builds that no release names, some of each app a round. Says
+    /// whether anything was dropped.
+    pub(crate) async fn forget_releases(&self, listed: usize) -> bool {
+        let now = self.shared.now();
+        let mut forgot = false;
+        for app in self.shared.look(forgetting::apps) {
+            let found = self.shared.look(|mirror| forgetting::transaction(mirror, &app, (listed, now)));
+            let Some(transaction) = found else { continue };
+            match self.shared.commit(transaction).await {
+                Ok(_) => forgot = true,
+                Err(error) => {
+                    tracing::warn!("failed to forget old releases of {app}, trying again later: {error}");
+                }
+            }
+        }
+        forgot
     }
 
     /// Lets the store forget deletions that were there in the round before: whoever has not heard of them lists anew.
@@ -123,8 +142,7 @@ fn old_rollouts(mirror: &Mirror, kept: usize) -> Vec<(Place, Vec<Versioned<Rollo
 /// Trees that must stay: of kept builds of every app, and sources of unfinished rollouts.
 pub(crate) fn live_roots(mirror: &Mirror) -> Vec<Digest> {
     let mut roots = BTreeSet::new();
-    let apps: BTreeSet<AppName> = mirror.environments().map(|environment| environment.app.clone()).collect();
-    for app in apps {
+    for app in forgetting::apps(mirror) {
         let kept = kept_builds(mirror, &app);
         let builds =
             mirror.list::<Build>(&keys::builds(&app)).map(|(_, build)| build.value).collect::<Vec<_>>();

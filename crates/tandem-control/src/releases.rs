@@ -57,10 +57,12 @@ fn detail(
     build_kept: bool,
 ) -> Option<ReleaseDetail> {
     let build: Arc<Build> = build(mirror, release, release.build)?;
-    let config_changes = before.map_or_else(
-        || release.config.values.keys().cloned().collect(),
-        |before| differences(&before.config, &release.config),
-    );
+    let config_changes = match before {
+        Some(before) => differences(&before.config, &release.config),
+        None if release.number == ReleaseNumber(1) => release.config.values.keys().cloned().collect(),
+        // The one before it is forgotten.
+        None => Vec::new(),
+    };
     let mut shown = (**release).clone();
     shown.config.values.values_mut().for_each(|sealed| sealed.ciphertext.clear());
     Some(ReleaseDetail {

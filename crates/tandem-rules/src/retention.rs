@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use tandem_types::release::Release;
+use tandem_types::release::{Release, ReleaseStatus};
 use tandem_types::{BuildNumber, ReleaseNumber, Timestamp, defaults};
 
 use crate::draft::Draft;
+use crate::world::later;
 
 /// Releases of one environment that a rollback can bring back: those that took traffic last. Who falls out of this
 /// set never comes in again, since only taking traffic moves a release to the front.
@@ -26,10 +27,36 @@ pub fn kept_builds<'a>(
     in_use: impl IntoIterator<Item = BuildNumber>,
 ) -> BTreeSet<BuildNumber> {
     let kept = kept_releases(releases.clone());
-    let stays = |release: &&Release| {
-        kept.contains(&release.number) || release.status == tandem_types::release::ReleaseStatus::Pending
-    };
+    let stays =
+        |release: &&Release| kept.contains(&release.number) || release.status == ReleaseStatus::Pending;
     releases.into_iter().filter(stays).map(|release| release.build).chain(in_use).collect()
+}
+
+/// Releases of one environment whose documents nobody needs any more, oldest first. Stays what is among the latest
+/// `listed`, what a rollback can bring back, what is under way, what took traffic so lately that its static files are
+/// served still, and what `named` says: the serving release, warm ones, those of assigned instances and of
+/// unfinished rollouts.
+#[must_use]
+pub fn forgotten_releases<'a>(
+    releases: impl IntoIterator<Item = &'a Release> + Clone,
+    named: &BTreeSet<ReleaseNumber>,
+    (listed, now): (usize, Timestamp),
+) -> Vec<ReleaseNumber> {
+    let kept = kept_releases(releases.clone());
+    let mut numbers: Vec<_> = releases.clone().into_iter().map(|release| release.number).collect();
+    numbers.sort_unstable_by(|a, b| b.cmp(a));
+    let latest: BTreeSet<_> = numbers.into_iter().take(listed).collect();
+    let is_needed = |release: &Release| {
+        kept.contains(&release.number)
+            || latest.contains(&release.number)
+            || named.contains(&release.number)
+            || matches!(release.status, ReleaseStatus::Pending | ReleaseStatus::Current)
+            || release.lost_traffic.is_some_and(|lost| later(lost, defaults::STATIC_KEPT) > now)
+    };
+    let mut forgotten: Vec<_> =
+        releases.into_iter().filter(|release| !is_needed(release)).map(|release| release.number).collect();
+    forgotten.sort_unstable();
+    forgotten
 }
 
 /// Ends the time of warm releases that have had it. Their instances are stopped by upkeep.
@@ -43,7 +70,6 @@ pub(crate) fn expire_warm(draft: &mut Draft<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use tandem_types::release::ReleaseStatus;
     use tandem_types::{EnvironmentName, RolloutNumber};
 
     use super::*;
@@ -93,5 +119,45 @@ mod tests {
         releases[7].build = BuildNumber(1);
         let kept: Vec<_> = kept_builds(&releases, [BuildNumber(2)]).into_iter().map(|b| b.0).collect();
         assert_eq!(kept, [1, 2, 3, 4, 5, 6, 7]);
+    }
+
+    #[test]
+    fn what_nobody_needs_is_forgotten_and_nothing_else() {
+        let day = 24 * 60 * 60;
+        let now = Timestamp::from_second(100 * day).unwrap();
+        let mut releases: Vec<_> = (1..=500).map(|n| release(n, n, None)).collect();
+        for (number, second) in [(2, 1), (3, 2), (4, 3), (5, 4), (6, 5), (7, 6), (8, 7)] {
+            releases[number - 1] = release(number as u64, number as u64, Some(second));
+        }
+        // Lost its traffic yesterday, a second too long ago and a second less.
+        releases[9].lost_traffic = Some(Timestamp::from_second(99 * day).unwrap());
+        releases[10].lost_traffic = Some(Timestamp::from_second(99 * day + 1).unwrap());
+        releases[11].status = ReleaseStatus::Pending;
+        let named = [ReleaseNumber(20)].into();
+        let forgotten = forgotten_releases(&releases, &named, (200, now));
+        // r2 took traffic before the six that roll back.
+        let expected: Vec<_> = (1..=300).filter(|n| ![3, 4, 5, 6, 7, 8, 11, 12, 20].contains(n)).collect();
+        assert_eq!(forgotten.iter().map(|number| number.0).collect::<Vec<_>>(), expected);
+        let left: Vec<_> = releases.iter().filter(|r| !forgotten.contains(&r.number)).cloned().collect();
+        assert_eq!(kept_releases(&left), kept_releases(&releases), "what rolls back rolls back still");
+        assert_eq!(forgotten_releases(&left, &named, (200, now)), [], "once is enough");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn forgetting_never_changes_what_rolls_back_nor_touches_what_is_named(
+            seconds in proptest::collection::vec(proptest::option::of(0..1_000_i64), 0..40),
+            named in proptest::collection::btree_set(1..40_u64, 0..4),
+            listed in 0..20_usize,
+        ) {
+            let releases: Vec<_> = (1..).zip(&seconds).map(|(n, second)| release(n, n, *second)).collect();
+            let named: BTreeSet<_> = named.into_iter().map(ReleaseNumber).collect();
+            let now = Timestamp::from_second(1_000_000).unwrap();
+            let forgotten = forgotten_releases(&releases, &named, (listed, now));
+            let left: Vec<_> = releases.iter().filter(|r| !forgotten.contains(&r.number)).cloned().collect();
+            proptest::prop_assert_eq!(kept_releases(&left), kept_releases(&releases));
+            proptest::prop_assert!(forgotten.iter().all(|number| !named.contains(number)));
+            proptest::prop_assert!(left.len() <= listed + defaults::KEEP_RELEASES + 1 + named.len());
+        }
     }
 }

@@ -34,6 +34,11 @@ pub const WORKER_STOP_TIMEOUT: Span = Span::seconds(120);
 pub const WARM_FOR: Span = Span::minutes(30);
 /// Releases kept so that they still roll back.
 pub const KEEP_RELEASES: usize = 5;
+/// Releases of an environment that stay listed, besides those that anything needs: some months of a busy team. Older ones,
+/// and builds that no release names any more, are forgotten; the journal tells of them still.
+pub const LISTED_RELEASES: usize = 200;
+/// Rollouts of an environment that are kept with their stories: some weeks of a busy team.
+pub const LISTED_ROLLOUTS: usize = 200;
 /// Length of a lease.
 pub const LEASE: Span = Span::seconds(30);
 /// Memory limit of an instance when none is declared.

@@ -15,6 +15,9 @@ use crate::shared::Shared;
 /// URL prefix → root tree of one build.
 type Found = Arc<BTreeMap<String, Digest>>;
 
+/// Builds remembered at most; far more than are in use at a time, and finding them again costs some milliseconds each.
+const MOST_KNOWN: usize = 1_000;
+
 /// What was found so far, by the digest of the build: what it names never changes, while a number is used again by the
 /// next app of the same name.
 #[derive(Default)]
@@ -50,6 +53,9 @@ impl StaticFiles {
             return Found::default();
         };
         let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= MOST_KNOWN {
+            all.clear();
+        }
         Arc::clone(all.entry(key).or_insert(found))
     }
 }

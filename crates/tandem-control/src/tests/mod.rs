@@ -6,6 +6,7 @@ mod builds;
 mod crashes;
 mod deploys;
 mod destroys;
+mod forgetting;
 mod killed_store;
 mod secrecy;
 mod settings;
