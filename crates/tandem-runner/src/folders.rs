@@ -5,7 +5,7 @@
 //!   cache/  trees/<digest>/  state.json
 //!   instances/<id>/   instance.json, the shim's spec.json and exit.json, home/
 //!   jobs/<id>/        job.json, outcome.json, `started`, the shim's files, home/
-//!   logs/<app>.<env>/<id>/   source.json and chunks; outlives its instance
+//!   logs/<app>.<env>/<id>/   source.json and chunks; outlives its instance, as the file <id>.log where it is small
 //!   volumes.json      volumes that were made
 //! DATA/volumes/<app>.<env>/<name>/
 //! RUNTIME/s/<id>.sock, RUNTIME/secrets/<id>.json

@@ -1,8 +1,10 @@
 //! Logs of instances and jobs as people ask for them: by app and environment, in the order of time, and as they grow.
 //!
-//! Each has a folder `logs/<app>.<env>/<id>/` of its own from its first start on. It outlives the instance, so the
-//! end of one that is gone can still be read, until newer ones and the limit on all logs together take it.
+//! Each has a folder `logs/<app>.<env>/<id>/` of its own from its first start on. It outlives the instance, as one file
+//! `<id>.log` where it is small, so the end of one that is gone can still be read, until newer ones and the limit on all
+//! logs together take it.
 
+pub(crate) mod fold;
 mod follow;
 mod query;
 mod shelf;

@@ -59,7 +59,12 @@ impl Actor {
     /// Removes everything but its log. Also when the whole host halts: what begins again is a new process, not a crash.
     pub(super) async fn remove(self) {
         let (folders, unit) = (self.context.folders.clone(), self.unit());
-        tasks::blocking("instance-remove", move || crate::removal::remove(&folders, unit)).await;
+        let log = folders.log(&self.record.intent.place, unit);
+        tasks::blocking("instance-remove", move || {
+            crate::removal::remove(&folders, unit);
+            crate::logs::fold::fold(&log);
+        })
+        .await;
         self.context.ledger.take_back(self.id());
         self.context.packet_rules.release(self.id()).await;
         self.context.board.drop_instance(self.id());

@@ -216,7 +216,12 @@ impl Actor {
 
     async fn remove(self) {
         let (folders, unit) = (self.context.folders.clone(), self.unit());
-        tasks::blocking("job-remove", move || crate::removal::remove(&folders, unit)).await;
+        let log = folders.log(&self.intent.place, unit);
+        tasks::blocking("job-remove", move || {
+            crate::removal::remove(&folders, unit);
+            crate::logs::fold::fold(&log);
+        })
+        .await;
         self.context.board.drop_job(self.id());
     }
 }

@@ -98,6 +98,10 @@ impl Following {
 
     fn add(&mut self, log: Opened) {
         let Some(unit) = log.source.unit() else { return };
+        if !log.folder.is_dir() {
+            // Folded: its writer is gone, and its lines were read.
+            return;
+        }
         // A job is followed even when it has just ended: what it wrote since its lines were read is still to come.
         let is_job = matches!(self.selection, Selection::Job(_));
         if !is_job && !can_write(&self.board.borrow(), unit) {

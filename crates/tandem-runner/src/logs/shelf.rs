@@ -21,7 +21,7 @@ pub(crate) struct Shelf {
     pub(super) board: Board,
 }
 
-/// A log and the place up to which it was read.
+/// A log (its folder, or its file where it is folded) and the place up to which it was read.
 #[derive(Debug, Clone)]
 pub(super) struct Opened {
     pub(super) folder: PathBuf,
@@ -72,13 +72,17 @@ fn find_job(folders: &Folders, unit: Unit) -> Vec<(PathBuf, Source)> {
     let Ok(entries) = std::fs::read_dir(folders.logs()) else {
         return Vec::new();
     };
-    let read = |place: PathBuf| source::read(&place.join(unit.to_string()));
-    entries.filter_map(|entry| read(entry.ok()?.path())).collect()
+    let folders = entries.filter_map(|entry| Some(entry.ok()?.path().join(unit.to_string())));
+    folders.flat_map(|folder| [logs::folded(&folder), folder]).filter_map(|log| source::read(&log)).collect()
 }
 
 fn tail(folders: &Folders, query: &Query) -> io::Result<(Vec<LogLine>, Vec<Opened>)> {
     let (mut lines, mut opened) = (Vec::new(), Vec::new());
-    for (folder, source) in find(folders, &query.selection) {
+    for (mut folder, source) in find(folders, &query.selection) {
+        if !folder.exists() {
+            // Folded since it was found.
+            folder = logs::folded(&folder);
+        }
         let tail = logs::tail(&folder, query.lines)?;
         lines.extend(tail.lines.into_iter().map(|line| source.tell(line)));
         opened.push(Opened { folder, source: Arc::new(source), position: tail.position });

@@ -1,10 +1,11 @@
 //! Whose lines a log folder holds (`source.json`), so that they can be told when the instance is gone.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tandem_kit::files;
-use tandem_sandbox::logs::Line;
+use tandem_sandbox::logs::{self, Line};
 use tandem_types::assignment::JobKind;
 use tandem_types::event::LogLine;
 use tandem_types::{InstanceId, JobId, ProcessType, ReleaseNumber};
@@ -12,7 +13,8 @@ use tandem_types::{InstanceId, JobId, ProcessType, ReleaseNumber};
 use crate::folders::Unit;
 use crate::intent::{Intent, JobIntent};
 
-const NAME: &str = "source.json";
+/// Beside the chunks, from before the first line on.
+pub(super) const NAME: &str = "source.json";
 
 /// What all lines of a log have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +61,21 @@ impl Source {
         }
     }
 
+    /// As the head of a log has it, which the actors' log settings wrote.
+    fn of_tags(unit: Unit, tags: &BTreeMap<String, String>) -> Option<Self> {
+        let (instance, job) = match unit {
+            Unit::Instance(id) => (Some(id), None),
+            Unit::Job(id) => (None, Some(id)),
+        };
+        Some(Self {
+            instance,
+            job,
+            release: tags.get("release")?.parse().ok()?,
+            process: tags.get("process")?.parse().ok()?,
+            index: tags.get("index")?.parse().ok()?,
+        })
+    }
+
     /// Whose it is.
     pub(crate) fn unit(&self) -> Option<Unit> {
         self.instance.map(Unit::Instance).or(self.job.map(Unit::Job))
@@ -94,10 +111,17 @@ pub(crate) fn write(folder: &Path, source: &Source) -> Result<(), files::Error> 
     files::write_atomic_unsynced(&folder.join(NAME), &text, 0o600)
 }
 
-/// The log in a folder; none where the folder does not say whose it is.
-pub(crate) fn read(folder: &Path) -> Option<(PathBuf, Source)> {
-    let source = files::read_json(&folder.join(NAME)).ok().flatten()?;
-    Some((folder.to_owned(), source))
+/// The log in a folder, or a folded one; none where it does not say whose it is.
+pub(crate) fn read(log: &Path) -> Option<(PathBuf, Source)> {
+    let written = files::read_json(&log.join(NAME)).ok().flatten();
+    Some((log.to_owned(), written.or_else(|| of_head(log))?))
+}
+
+/// Whose a log is by its name and its head; none before its first line.
+pub(super) fn of_head(log: &Path) -> Option<Source> {
+    let name = log.file_name()?.to_str()?;
+    let unit = Unit::parse(name.strip_suffix(".log").unwrap_or(name))?;
+    Source::of_tags(unit, &logs::tags(log)?)
 }
 
 /// All logs of an environment.

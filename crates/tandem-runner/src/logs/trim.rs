@@ -8,9 +8,9 @@ use tandem_kit::tasks;
 use tandem_sandbox::logs;
 use tandem_types::defaults;
 
-use super::source;
+use super::{fold, source};
 use crate::board::Board;
-use crate::folders::Folders;
+use crate::folders::{Folders, Unit};
 
 /// Time between two looks.
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -27,6 +27,7 @@ pub(crate) async fn keep_small(folders: Folders, board: Board) {
 }
 
 fn trim(folders: &Folders, board: &Board) {
+    fold_ended(folders, board);
     let mut kept = Vec::new();
     for logs in all(&folders.logs()).into_values() {
         kept.extend(drop_oldest(logs, board));
@@ -34,6 +35,27 @@ fn trim(folders: &Folders, board: &Board) {
     if let Err(error) = logs::trim(&kept, defaults::LOG_TOTAL_BYTES) {
         tracing::warn!(error = &error as &dyn std::error::Error, "could not trim the logs");
     }
+}
+
+/// Folds what an actor did not come to: of a runner that was killed, or of an earlier version.
+fn fold_ended(folders: &Folders, board: &Board) {
+    let entries = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten();
+    for folder in entries(&folders.logs()).flat_map(|place| entries(&place.path())).map(|log| log.path()) {
+        let unit = folder.file_name().and_then(|name| Unit::parse(name.to_str()?));
+        let ended = unit.is_some_and(|unit| !has_writer(board, unit));
+        let quiet = last_written(&folder).elapsed().is_ok_and(|quiet| quiet >= INTERVAL);
+        if ended && quiet && folder.is_dir() {
+            fold::fold(&folder);
+        }
+    }
+}
+
+/// Whether it has an actor.
+fn has_writer(board: &Board, unit: Unit) -> bool {
+    board.look(|sheet| match unit {
+        Unit::Instance(id) => sheet.instances.contains_key(&id),
+        Unit::Job(id) => sheet.jobs.contains_key(&id),
+    })
 }
 
 /// Environment folder → its logs.
@@ -47,19 +69,16 @@ fn all(folder: &Path) -> BTreeMap<PathBuf, Vec<(PathBuf, source::Source)>> {
 
 /// Removes the oldest logs that nobody writes any more, and returns the others.
 fn drop_oldest(logs: Vec<(PathBuf, source::Source)>, board: &Board) -> Vec<PathBuf> {
-    let has_writer = |source: &source::Source| {
-        board.look(|sheet| {
-            source.instance.is_some_and(|id| sheet.instances.contains_key(&id))
-                || source.job.is_some_and(|id| sheet.jobs.contains_key(&id))
-        })
-    };
     let (mut kept, mut ended) = (Vec::new(), Vec::new());
     for (folder, source) in logs {
-        if has_writer(&source) { kept.push(folder) } else { ended.push(folder) }
+        let written = source.unit().is_some_and(|unit| has_writer(board, unit));
+        if written { kept.push(folder) } else { ended.push(folder) }
     }
     ended.sort_by_key(|folder| std::cmp::Reverse(last_written(folder)));
     for folder in ended.split_off(ended.len().min(KEEP_ENDED)) {
-        if let Err(error) = std::fs::remove_dir_all(&folder) {
+        let removed =
+            if folder.is_dir() { std::fs::remove_dir_all(&folder) } else { std::fs::remove_file(&folder) };
+        if let Err(error) = removed {
             tracing::warn!(error = &error as &dyn std::error::Error, "could not remove {}", folder.display());
         }
     }
@@ -71,4 +90,61 @@ fn drop_oldest(logs: Vec<(PathBuf, source::Source)>, board: &Board) -> Vec<PathB
 fn last_written(folder: &Path) -> SystemTime {
     let modified = std::fs::metadata(folder).and_then(|metadata| metadata.modified());
     modified.unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use tandem_kit::files;
+    use tandem_kit::paths::DataDir;
+
+    use super::*;
+
+    /// A log as a runner that was killed, or an earlier version, left it.
+    fn old_log(place: &Path, unit: &str, chunks: &[&str]) -> PathBuf {
+        let folder = place.join(unit);
+        files::ensure_dir(&folder, 0o700).expect("there is room");
+        let source = format!(r#"{{"instance":"{unit}","release":"r2","process":"web","index":1}}"#);
+        let write = |name: &str, text: &str| {
+            files::write_atomic_unsynced(&folder.join(name), text.as_bytes(), 0o600).expect("there is room");
+        };
+        write("source.json", &source);
+        for (number, text) in (1..).zip(chunks) {
+            write(&format!("{number:08}.log"), text);
+        }
+        let of = |path: &Path| File::open(path).expect("it is there");
+        of(&folder).set_modified(SystemTime::UNIX_EPOCH).expect("it is ours");
+        folder
+    }
+
+    const CHUNK: &str = "# tandem-log/1 {\"index\":\"1\",\"process\":\"web\",\"release\":\"r2\"}\n2026-11-21T01:02:03.123456Z o said\n";
+
+    #[test]
+    fn what_ended_long_ago_is_folded_and_is_still_the_same_log() {
+        let folder = tempfile::tempdir().expect("there is room");
+        let data = DataDir::open(folder.path()).expect("there is room");
+        let folders = Folders::open(&data).expect("there is room");
+        let place = folders.logs().join("guestbook.production");
+        let other = CHUNK.replace("r2", "r3");
+        let [small, large, strange] = [
+            old_log(&place, "i1", &[CHUNK]),
+            old_log(&place, "i2", &[CHUNK, CHUNK]),
+            old_log(&place, "i3", &[&other]),
+        ];
+        let empty = place.join("i4");
+        files::ensure_dir(&empty, 0o700).expect("there is room");
+        let before: Vec<_> = source::list(&place).into_iter().map(|(_, source)| source).collect();
+        for _ in 0..2 {
+            trim(&folders, &Board::default());
+            assert_eq!([small.exists(), large.exists(), strange.exists()], [false, true, true]);
+            let mut logs = source::list(&place);
+            logs.sort_by_key(|(_, source)| before.iter().position(|other| other == source));
+            assert_eq!(logs.iter().map(|(_, source)| source.clone()).collect::<Vec<_>>(), before);
+            for (log, _) in logs {
+                assert_eq!(logs::tail(&log, 1).expect("it is readable").lines[0].text, "said", "{log:?}");
+            }
+        }
+        data.remove_runtime().expect("it is ours");
+    }
 }

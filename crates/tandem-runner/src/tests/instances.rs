@@ -141,7 +141,7 @@ async fn a_stop_is_a_signal_and_is_told_until_nobody_asks() {
     scene.server.put(&assignment);
     scene.until("no instance", |report| report.instances.is_empty().then_some(())).await;
     assert!(!scene.data.runner().join("instances/i1").exists());
-    assert!(scene.data.runner().join("logs/guestbook.production/i1").exists(), "its log stays");
+    assert!(scene.data.runner().join("logs/guestbook.production/i1.log").exists(), "its log stays");
 }
 
 #[tokio::test]

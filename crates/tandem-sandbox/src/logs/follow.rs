@@ -42,7 +42,7 @@ impl Follow {
             | AddWatchFlags::IN_MOVE_SELF
             | AddWatchFlags::IN_ONLYDIR;
         watch.add_watch(dir, wanted)?;
-        Ok(Self {
+        let mut follow = Self {
             dir: dir.to_owned(),
             // Not a pipe, but read like one: the safe way to have the runtime wait for a descriptor.
             events: pipe::Receiver::from_owned_fd_unchecked(watch.into())?,
@@ -51,7 +51,10 @@ impl Follow {
             partial: Vec::new(),
             lines: VecDeque::new(),
             gone: false,
-        })
+        };
+        // Now, so that a log that is folded before it is read is read to its end.
+        follow.open_chunk(position)?;
+        Ok(follow)
     }
 
     /// The next line; waits for it. None once the folder is gone. May be dropped and called again without loss.

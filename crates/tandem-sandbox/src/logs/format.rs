@@ -29,6 +29,11 @@ pub(super) fn head(tags: &BTreeMap<String, String>) -> String {
     format!("{HEAD}{tags}\n")
 }
 
+/// The tags in a head, with or without its end of line; none where it is something else.
+pub(super) fn read_head(bytes: &[u8]) -> Option<BTreeMap<String, String>> {
+    serde_json::from_slice(bytes.strip_prefix(HEAD.as_bytes())?).ok()
+}
+
 /// A line as it is written, with its end.
 pub(super) fn write(time: Timestamp, stream: Stream, text: &str) -> String {
     let mark = match stream {

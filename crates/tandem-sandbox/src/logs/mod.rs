@@ -1,6 +1,7 @@
 //! Logs of instances and jobs: chunks of lines, written by a shim, read by a runner.
 
 mod chunks;
+mod fold;
 mod follow;
 mod format;
 mod queue;
@@ -11,6 +12,7 @@ mod tests;
 mod trim;
 mod writer;
 
+pub use fold::{fold, folded, tags};
 pub use follow::Follow;
 pub use format::Line;
 pub use settings::Settings;

@@ -23,16 +23,16 @@ pub struct Tail {
     pub position: Position,
 }
 
-/// Reads the last `count` lines of the log in the folder. A missing folder is an empty log. Reads whole chunks: call it on
+/// Reads the last `count` lines of the log in the folder, or of one that is folded. A missing folder is an empty log. Reads whole chunks: call it on
 /// a thread that may block.
 ///
 /// # Errors
 /// Fails where a chunk is there but cannot be read.
-pub fn tail(dir: &Path, count: usize) -> io::Result<Tail> {
+pub fn tail(log: &Path, count: usize) -> io::Result<Tail> {
     let mut lines = Vec::new();
     let mut position = None;
-    for number in chunks::list(dir)?.into_iter().rev() {
-        let content = match std::fs::read(chunks::path(dir, number)) {
+    for (number, path) in chunks::files(log)?.into_iter().rev() {
+        let content = match std::fs::read(path) {
             // Deleted by the writer just now: all older ones are gone too.
             Err(error) if error.kind() == io::ErrorKind::NotFound => break,
             content => content?,

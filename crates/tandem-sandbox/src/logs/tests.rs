@@ -7,7 +7,7 @@ use std::time::Duration;
 use tandem_kit::clock::Clock;
 use tandem_types::event::Stream;
 
-use super::{Follow, Position, Settings, Writer, chunks, tail, trim};
+use super::{Follow, Position, Settings, Writer, chunks, fold, folded, tags, tail, trim};
 
 const ENOUGH: Duration = Duration::from_secs(20);
 
@@ -199,4 +199,50 @@ impl Drop for Disk {
     fn drop(&mut self) {
         nix::mount::umount2(self.folder.path(), nix::mount::MntFlags::MNT_DETACH).unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_log_that_is_over_is_one_file_and_read_to_its_end_by_who_follows_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("log");
+    let writer = Writer::start(settings(folder.path(), 1 << 20), Clock::system()).unwrap();
+    writer.line(Stream::Stdout, "first");
+    writer.flush(ENOUGH);
+    let mut follow = Follow::new(&dir, Position::default()).unwrap();
+    writer.line(Stream::Stdout, "last");
+    writer.flush(ENOUGH);
+    drop(writer);
+    let before = (tail(&dir, 9).unwrap().lines, tags(&dir));
+    assert!(fold(&dir).unwrap());
+    assert!(fold(&dir).unwrap(), "once more, as after a crash");
+    std::fs::remove_dir(&dir).unwrap();
+    assert_eq!((tail(&folded(&dir), 9).unwrap().lines, tags(&folded(&dir))), before);
+    assert_eq!(before.1.unwrap()["release"], "r12");
+    for expected in [Some("first"), Some("last"), None] {
+        let line = tokio::time::timeout(ENOUGH, follow.next()).await.unwrap().unwrap();
+        assert_eq!(line.as_ref().map(|line| line.text.as_str()), expected);
+    }
+    assert_eq!(trim(&[folded(&dir)], 0).unwrap() > 0, !folded(&dir).exists());
+    assert!(!folded(&dir).exists(), "nobody writes it, so it may go");
+}
+
+#[test]
+fn a_log_of_several_chunks_or_without_a_head_or_folded_before_stays_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("log");
+    let chunk = |number, text: &str| {
+        tandem_kit::files::ensure_dir(&dir, 0o700).unwrap();
+        tandem_kit::files::write_atomic_unsynced(&chunks::path(&dir, number), text.as_bytes(), 0o600)
+            .unwrap();
+    };
+    assert!(!fold(&dir).unwrap(), "there is none");
+    chunk(1, "2026-11-21T01:02:03.123456Z o torn head\n");
+    assert!(!fold(&dir).unwrap());
+    chunk(1, "# tandem-log/1 {}\n");
+    chunk(2, "# tandem-log/1 {}\n");
+    assert!(!fold(&dir).unwrap());
+    std::fs::remove_file(chunks::path(&dir, 2)).unwrap();
+    assert!(fold(&dir).unwrap());
+    chunk(1, "# tandem-log/1 {}\n");
+    assert!(!fold(&dir).unwrap(), "the first lines would be lost");
 }

@@ -14,7 +14,7 @@ struct Chunk {
     closed: bool,
 }
 
-/// Deletes the oldest chunks of these logs until all together have at most `most_bytes`. The chunk that is being
+/// Deletes the oldest chunks of these logs (folders, or files of folded ones) until all together have at most `most_bytes`. The chunk that is being
 /// written stays. Tells how many bytes were freed. Call it on a thread that may block.
 ///
 /// # Errors
@@ -22,11 +22,12 @@ struct Chunk {
 pub fn trim(dirs: &[PathBuf], most_bytes: u64) -> io::Result<u64> {
     let mut all = Vec::new();
     for dir in dirs {
-        let numbers = chunks::list(dir)?;
-        for number in &numbers {
-            let path = chunks::path(dir, *number);
+        let is_folded = dir.is_file();
+        let files = chunks::files(dir)?;
+        let last = files.last().map(|(number, _)| *number);
+        for (number, path) in files {
             let Ok(metadata) = path.metadata() else { continue };
-            let closed = numbers.last() != Some(number);
+            let closed = is_folded || last != Some(number);
             all.push(Chunk { path, bytes: metadata.len(), changed: metadata.modified()?, closed });
         }
     }
