@@ -1,5 +1,5 @@
 //! Killing Tandem, or everything, in the middle of what is not a plain deploy: an abort, a change of config, a cold rollback,
-//! a release phase.
+//! a release phase, the destruction of an app.
 
 use nix::sys::signal::{Signal, kill};
 use serde_json::Value;
@@ -216,4 +216,55 @@ fn a_release_phase_that_died_with_everything_is_unknown_and_never_tried_again() 
     serves(&installation, "two\n");
     assert_eq!(phases(), "released\nbegun\nreleased\n");
     installation.finish();
+}
+
+fn a_destruction_is_carried_to_its_end(death: Death) {
+    let mut installation = Installation::start(TANDEM);
+    let folder = AppFolder::fixture("plain");
+    let sleep = "    time.sleep(float(seconds))\n";
+    folder.edit("server.py", sleep, &format!("    print(\"slow begins\", flush=True)\n{sleep}"));
+    installation.deploy(folder.path());
+    let (address, log) = (installation.ready().http, installation.data().root().join("../client.log"));
+    // Under way when the app goes: it gets its answer as long as its instance lives.
+    let slow = std::thread::spawn(move || {
+        let site = tandem_testkit::site::Site::new(address, PLAIN);
+        site.ask(tandem_testkit::connection::Question::get("/slow?8")).ok().map(|answer| answer.text())
+    });
+    eventually("the app has the request", || {
+        let logs = installation.tandem(["logs", "--app", "plain"]).expect_success().stdout;
+        logs.contains("slow begins").then_some(())
+    });
+    let words = ["app", "destroy", "plain", "--confirm", "plain"];
+    let mut client = installation.program(words).output(&log).start();
+    eventually("the destruction waits", || {
+        assert!(client.ended().is_none(), "it ended: {}", std::fs::read_to_string(&log).unwrap_or_default());
+        std::fs::read_to_string(&log).ok().filter(|text| text.contains("waiting: "))
+    });
+    assert!(!slow.is_finished(), "the request is under way");
+    crash(&mut installation, death);
+    let answer = slow.join().expect("the thread only asks");
+    assert!(death == Death::Everything || answer.as_deref() == Some("one\n"), "{answer:?}");
+    eventually("the app is gone", || {
+        let apps = installation.tandem(["app", "list", "--json"]).expect_success().json();
+        apps.as_array().is_some_and(Vec::is_empty).then_some(())
+    });
+    drop(client);
+    eventually("its instances are gone", || {
+        let runs = |process: &tandem_testkit::leftovers::Process| process.words.contains("server.py");
+        (!installation.traces().processes().iter().any(runs)).then_some(())
+    });
+    assert_ne!(installation.site(PLAIN).get("/").status, 200);
+    let volume = installation.data().volumes().join("plain.production/data/releases");
+    assert!(volume.exists(), "volumes stay");
+    installation.finish();
+}
+
+#[test]
+fn a_destruction_outlives_the_server() {
+    a_destruction_is_carried_to_its_end(Death::Up);
+}
+
+#[test]
+fn a_destruction_outlives_everything() {
+    a_destruction_is_carried_to_its_end(Death::Everything);
 }
