@@ -31,6 +31,8 @@ pub(super) struct Host {
     pub(super) stuck: BTreeSet<BuildNumber>,
     /// When `web.1` was started again, for the second time; none: never.
     pub(super) restarted: Option<Timestamp>,
+    /// What keeps its instances less apart than they could be.
+    pub(super) isolation_gaps: Vec<String>,
     /// Release phases whose command ran.
     pub(super) ran: Vec<JobId>,
     jobs: BTreeMap<JobId, JobState>,
@@ -54,7 +56,7 @@ impl Host {
             started: Timestamp::UNIX_EPOCH,
             api: Address::Unix(api.to_owned()),
             isolation: Isolation::Sandbox,
-            isolation_gaps: Vec::new(),
+            isolation_gaps: self.isolation_gaps.clone(),
             staged: Vec::new(),
             stage_failures: Vec::new(),
             instances: Vec::new(),

@@ -43,6 +43,14 @@ async fn an_instance_that_ends_again_and_again_is_told_of_while_it_is_well() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_host_cannot_keep_apart_is_told_of() {
+    let site = Site::start().await;
+    site.host.lock().expect("lock").isolation_gaps.push("nft is missing".to_owned());
+    site.deploy().await;
+    assert_eq!(problems(&site).await, ["instances on alpha: nft is missing"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn config_that_failed_is_told_of_until_it_is_unset() {
     let site = Site::start().await;
     site.deploy().await;
