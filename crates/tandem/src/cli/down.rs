@@ -26,6 +26,7 @@ pub(crate) struct Args {}
 pub(super) async fn run(_args: Args, session: &Session) -> Result<Exit, Failure> {
     let reason = Reason { reason: session.global.reason() };
     let asked: Result<(), api::Error> = session.client()?.post("/v1/down", &reason).await;
+    let ran = asked.is_ok();
     match asked {
         Ok(()) if session.global.server.is_some() => {
             session.output.note("the server is stopping");
@@ -39,8 +40,9 @@ pub(super) async fn run(_args: Args, session: &Session) -> Result<Exit, Failure>
     let stopped = stop::wait_or_stop(session).await;
     stopped.map_err(|failure| failure.or_hint("name the data folder with --data or TANDEM_DATA"))?;
     session.output.note("everything is stopped");
-    // Whoever meant another installation should not go away believing it.
-    for other in elsewhere::running(&session.data()) {
+    // Where none ran, another installation may have been meant.
+    let others = if ran { Vec::new() } else { elsewhere::running(&session.data()) };
+    for other in others {
         session
             .output
             .note(format!("{other} goes on; `tandem down --data {}` stops it", other.data.display()));
