@@ -34,6 +34,8 @@ pub struct Setting {
     pub parent: Option<PathBuf>,
     /// A `cgroup.procs` file: `tandem up` runs in that group, and with it what it starts.
     pub group: Option<PathBuf>,
+    /// The user id that everything runs as, where it is not that of the tests.
+    pub user: Option<u32>,
 }
 
 /// `tandem up` on a temporary data folder.
@@ -57,11 +59,35 @@ impl Installation {
     /// Where it does not get ready.
     #[must_use]
     pub fn start(binary: &str) -> Self {
-        let setting = Setting { binary: binary.into(), parent: None, group: None };
+        let setting = Setting { binary: binary.into(), parent: None, group: None, user: None };
         let mut installation = Self::prepare(setting);
         installation.take_tools();
         installation.start_again();
         installation
+    }
+
+    /// The same for an ordinary user, who has no way to keep apps apart. Needs root to become that user.
+    ///
+    /// # Panics
+    ///
+    /// Where it does not get ready.
+    #[must_use]
+    pub fn start_as(user: u32, binary: &str) -> Self {
+        let setting = Setting { binary: binary.into(), parent: None, group: None, user: Some(user) };
+        let mut installation = Self::prepare(setting);
+        installation.take_tools();
+        installation.give_to(user);
+        installation.start_again();
+        installation
+    }
+
+    /// Lets the user reach the binary and own the rest.
+    fn give_to(&mut self, user: u32) {
+        let own = self.folder.path().join("tandem");
+        fs::copy(&self.setting.binary, &own).expect("the folder takes files");
+        self.setting.binary = own;
+        let (owner, folder) = (format!("{user}:{user}"), self.folder.path().as_os_str().to_owned());
+        let _ = Program::new("chown").arguments(["-R".into(), owner.into(), folder]).run().expect_success();
     }
 
     /// A new data folder on which nothing runs yet.
@@ -136,7 +162,16 @@ impl Installation {
     /// A verb of the binary for this installation, not started yet.
     #[must_use]
     pub fn program<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Program {
-        let program = self.at_home(Program::new(&self.setting.binary).arguments(arguments));
+        let binary = &self.setting.binary;
+        let program = match self.setting.user {
+            Some(user) => {
+                let ids = [format!("--reuid={user}"), format!("--regid={user}"), "--clear-groups".to_owned()];
+                let home = self.folder.path();
+                Program::new("setpriv").arguments(ids).arguments([binary]).set("HOME", home)
+            }
+            None => Program::new(binary),
+        };
+        let program = self.at_home(program.arguments(arguments));
         // What the command line remembers of sources goes with the installation, not into somebody's home.
         program.set(env::XDG_CACHE_HOME, self.folder.path().join("client"))
     }

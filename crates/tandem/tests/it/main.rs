@@ -17,6 +17,7 @@ mod hints;
 mod json;
 mod logs;
 mod loopback;
+mod plain;
 mod postgres;
 mod queue;
 mod rollback;

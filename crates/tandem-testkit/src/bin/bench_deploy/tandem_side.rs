@@ -62,6 +62,7 @@ impl TandemSide {
             binary: binary.clone(),
             parent: Some(ground.folder().to_owned()),
             group: ground.group_members(),
+            user: None,
         };
         let mut installation = Installation::prepare(setting);
         ground.record().add_installation(installation.traces())?;
