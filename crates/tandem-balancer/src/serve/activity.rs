@@ -281,6 +281,12 @@ mod tests {
     }
 
     #[test]
+    fn connections_to_an_app_are_dropped_before_gunicorn_would_drop_them() {
+        let gunicorn = std::time::Duration::from_secs(2);
+        assert!(crate::tick::TICK * Limits::default().kept < gunicorn);
+    }
+
+    #[test]
     fn a_head_that_does_not_come_whole_in_time_ends_the_connection() {
         let connection = Connection::accepted();
         connection.at(5).bytes_read();

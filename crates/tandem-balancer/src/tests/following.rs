@@ -88,6 +88,26 @@ async fn a_balancer_that_missed_the_preparation_serves_what_the_server_says() {
 }
 
 #[tokio::test]
+async fn a_balancer_cut_off_after_it_was_ready_serves_the_old_table_until_it_hears() {
+    let (old, new) = (App::saying("old").await, App::saying("new").await);
+    let mut world = World::serving(&[old.address]).await;
+    world.place(&[(1, old.address), (2, new.address)]);
+    let (before, after) = (table(1, vec![shop(&[1])]), table(2, vec![shop(&[2])]));
+    world.route(before, Some(after.clone()));
+    world.until(|status| status.prepared == Some(Epoch(2))).await;
+    world.server.go_away();
+    // Committed without it: it cannot know.
+    world.route(after, None);
+    assert_eq!(fetch(world.address, "/").await.text(), "old");
+    world.stop().await;
+    world.start().await;
+    assert_eq!(fetch(world.address, "/").await.text(), "old", "being ready is not being told");
+    world.server.come_back().await;
+    world.until(|status| status.serving == Epoch(2)).await;
+    assert_eq!(fetch(world.address, "/").await.text(), "new");
+}
+
+#[tokio::test]
 async fn the_last_table_is_served_while_the_server_is_away_and_after_it_forgot_everything() {
     let app = App::saying("still here").await;
     let mut world = World::serving(&[app.address]).await;

@@ -252,3 +252,55 @@ impl Outgoing {
         Box::new(Self { parts, progress })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::time::Duration;
+
+    use hyper::Method;
+    use tandem_kit::drain;
+    use tandem_kit::tasks::Tasks;
+    use tandem_types::instance::Address;
+    use tokio::task::LocalSet;
+
+    use super::super::Pool;
+    use super::*;
+    use crate::serve::Limits;
+    use crate::shared::Shared;
+    use crate::tick::Tick;
+
+    fn outgoing() -> Box<Outgoing> {
+        let request = Request::builder().method(Method::GET).uri("/").body(()).unwrap();
+        Box::new(Outgoing { parts: request.into_parts().0, progress: None })
+    }
+
+    /// The keep-alive race at its closest: the app closes while the request is handed over and not yet written.
+    #[tokio::test]
+    async fn a_request_that_never_left_is_taken_back_and_not_taken_for_lost() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let instance = Arc::new(Instance::new(InstanceId(1), Arc::default()));
+        instance.set_address(Some(&Address::Tcp(listener.local_addr().unwrap())));
+        instance.route();
+        let tasks = Tasks::new(drain::channel().1);
+        let shared = Arc::new(Shared::new(1, 1, Duration::ZERO));
+        let thread = Thread::new(shared, Limits::default(), tasks, (0, 1));
+        let activity = Activity::new(Tick::default());
+        let local = LocalSet::new();
+        let keep = async {
+            let endpoint: Arc<Endpoint> = instance.endpoint().as_ref().map(Arc::clone).unwrap();
+            let mut connection = connect(&thread, &endpoint).await.unwrap();
+            connection.sender.ready().await.unwrap();
+            Pool::keep(&thread, connection, &instance, (None, http::StatusCode::OK));
+        };
+        local.run_until(keep).await;
+        // Whatever drives the connection stands still while the request is handed over and the app closes.
+        let attempt = attempt(&thread, instance.lease().unwrap(), &activity, (outgoing(), false));
+        let mut attempt = std::pin::pin!(attempt);
+        assert!(futures_util::poll!(attempt.as_mut()).is_pending());
+        drop(listener.accept().unwrap());
+        tokio::task::yield_now().await;
+        let missed = local.run_until(attempt).await;
+        assert!(matches!(missed, Err(Miss::Unsent { reused: true, .. })));
+    }
+}
