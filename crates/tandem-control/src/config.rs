@@ -10,6 +10,7 @@ use tandem_kit::paths::DataDir;
 use tandem_kit::tasks;
 use tandem_store::{Expect, SharedStore, Transaction};
 use tandem_types::api::Installation;
+use tandem_types::app::App;
 use tandem_types::document::Cause;
 use tandem_types::{HostName, InstanceId, JobId, Timestamp, defaults, keys};
 
@@ -18,9 +19,11 @@ use crate::event_log::EventLogs;
 use crate::feed::Feed;
 use crate::handle::Handle;
 use crate::housekeeping::Housekeeping;
+use crate::mirror::Mirror;
 use crate::rollouts::Reconciler;
 use crate::secrets::{self, Keyring};
 use crate::shared::{Parts, Shared};
+use crate::steady::Steady;
 
 /// What control is made of.
 pub struct ControlConfig {
@@ -73,13 +76,17 @@ impl Control {
             return Err(Error::NoHost);
         }
         let keyring = Keyring::open(&data.keys()).map_err(Error::Key)?;
-        let logs = EventLogs::new(data.rollouts(), clock.clone());
-        let observing_since = clock.now();
-        let parts = Parts { store, blobs, builder, clock, keyring, logs, hosts, version };
+        let steady = Steady::new(clock.clone());
+        let logs = EventLogs::new(data.rollouts(), steady.clone());
+        let parts = Parts { store, blobs, builder, clock, steady, keyring, logs, hosts, version };
         let shared = Shared::new(parts);
         let mut feed = Feed::new(Arc::clone(&shared));
         feed.fill().await.map_err(Error::Store)?;
         ensure_installation(&shared).await.map_err(Error::Store)?;
+        if let Some(told) = shared.look(newest_step) {
+            shared.steady.not_before(told);
+        }
+        let observing_since = shared.now();
         Ok(Self { shared, feed, observing_since })
     }
 
@@ -105,6 +112,17 @@ impl Control {
         }
         Ok(())
     }
+}
+
+/// The latest time that an earlier process wrote into something that is under way.
+fn newest_step(mirror: &Mirror) -> Option<Timestamp> {
+    let rollouts = mirror.unfinished(keys::APPS);
+    let steps = rollouts.filter_map(|rollout| rollout.value.steps.last().map(|step| step.started));
+    let leaving = mirror.environments().filter_map(|environment| {
+        let app = mirror.value::<App>(&keys::app(&environment.app))?;
+        Some(app.destroying.as_ref()?.environments.get(&environment.name)?.since)
+    });
+    steps.chain(leaving).max()
 }
 
 async fn ensure_installation(shared: &Shared) -> Result<(), tandem_store::Error> {

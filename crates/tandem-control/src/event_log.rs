@@ -10,13 +10,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use futures_util::Stream;
-use tandem_kit::clock::Clock;
 use tandem_kit::files;
 use tandem_rules::rollout::{Told, untold};
 use tandem_types::event::{Event, RolloutEvent};
 use tandem_types::rollout::Rollout;
 use tandem_types::{AppName, EnvironmentName, RolloutNumber, Timestamp};
 use tokio::sync::watch;
+
+use crate::steady::Steady;
 
 /// Lines of output kept per rollout; a build that floods its log is told once that the rest is not kept.
 const LINES_MOST: u64 = 20_000;
@@ -55,14 +56,14 @@ pub type Key = (AppName, EnvironmentName, RolloutNumber);
 #[derive(Clone)]
 pub struct EventLogs {
     root: PathBuf,
-    clock: Clock,
+    clock: Steady,
     open: Arc<Mutex<HashMap<Key, EventLog>>>,
 }
 
 impl EventLogs {
     /// Logs below `root`, which is made when the first is written.
     #[must_use]
-    pub fn new(root: PathBuf, clock: Clock) -> Self {
+    pub fn new(root: PathBuf, clock: Steady) -> Self {
         Self { root, clock, open: Arc::default() }
     }
 
@@ -151,7 +152,7 @@ pub struct EventLog {
 
 struct Shared {
     path: PathBuf,
-    clock: Clock,
+    clock: Steady,
     state: Mutex<State>,
     /// Number of events; watchers wait for it to grow.
     length: watch::Sender<usize>,
@@ -166,7 +167,7 @@ struct State {
 }
 
 impl EventLog {
-    fn new(path: PathBuf, clock: Clock, events: Vec<Arc<RolloutEvent>>) -> Self {
+    fn new(path: PathBuf, clock: Steady, events: Vec<Arc<RolloutEvent>>) -> Self {
         let lines = events.iter().filter(|event| matches!(event.event, Event::Line { .. })).count() as u64;
         let (length, _) = watch::channel(events.len());
         let mut told = Told::default();

@@ -103,7 +103,8 @@ impl Housekeeping {
 
     async fn sweep_blobs(&self) {
         let mut roots = self.shared.look(live_roots);
-        let now = self.shared.now();
+        // Blobs bear the time of the wall clock, whichever way that has jumped since.
+        let now = self.shared.now().min(self.shared.clock.now());
         let keep_since = now.checked_sub(BLOBS_KEPT.as_duration()).unwrap_or(Timestamp::MIN);
         let (blobs, builder) = (self.shared.blobs.clone(), Arc::clone(&self.shared.builder));
         let sweep = move || {

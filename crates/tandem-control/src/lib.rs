@@ -22,6 +22,7 @@ mod settings;
 mod shared;
 mod start;
 mod status;
+mod steady;
 mod tokens;
 mod world;
 
@@ -30,6 +31,7 @@ pub use config::{Control, ControlConfig, Error};
 pub use handle::Handle;
 pub use place::{Place, RolloutPlace};
 pub use ps::LogSource;
+pub use steady::Steady;
 
 #[cfg(test)]
 mod tests;

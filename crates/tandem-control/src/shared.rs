@@ -15,6 +15,7 @@ use crate::event_log::EventLogs;
 use crate::mirror::{Mirror, Mirrored, Versioned};
 use crate::place::Place;
 use crate::secrets::Keyring;
+use crate::steady::Steady;
 
 /// Attempts to write what others keep changing; more would be a defect.
 pub(crate) const MOST_ATTEMPTS: usize = 30;
@@ -24,7 +25,10 @@ pub(crate) struct Shared {
     pub(crate) store: SharedStore,
     pub(crate) blobs: BlobStore,
     pub(crate) builder: SharedBuilder,
+    /// Of the machine: for leases, and for times that others wrote.
     pub(crate) clock: Clock,
+    /// By which everything is decided.
+    pub(crate) steady: Steady,
     pub(crate) keyring: Keyring,
     pub(crate) logs: EventLogs,
     /// Hosts that may run instances, in the order in which they are filled.
@@ -46,6 +50,7 @@ pub(crate) struct Parts {
     pub(crate) blobs: BlobStore,
     pub(crate) builder: SharedBuilder,
     pub(crate) clock: Clock,
+    pub(crate) steady: Steady,
     pub(crate) keyring: Keyring,
     pub(crate) logs: EventLogs,
     pub(crate) hosts: Vec<HostName>,
@@ -54,13 +59,14 @@ pub(crate) struct Parts {
 
 impl Shared {
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
-        let Parts { store, blobs, builder, clock, keyring, logs, hosts, version } = parts;
+        let Parts { store, blobs, builder, clock, steady, keyring, logs, hosts, version } = parts;
         Arc::new(Self {
-            started: clock.now(),
+            started: steady.now(),
             store,
             blobs,
             builder,
             clock,
+            steady,
             keyring,
             logs,
             hosts,
@@ -72,8 +78,9 @@ impl Shared {
         })
     }
 
+    /// The time by which everything is decided and written down.
     pub(crate) fn now(&self) -> Timestamp {
-        self.clock.now()
+        self.steady.now()
     }
 
     /// Looks at the mirror.

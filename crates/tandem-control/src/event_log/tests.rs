@@ -1,6 +1,7 @@
 //! Stories are whole, followed to their end, and never another app's.
 
 use futures_util::StreamExt;
+use tandem_kit::clock::Clock;
 use tandem_types::rollout::{RolloutState, Verdict};
 
 use super::*;
@@ -18,7 +19,7 @@ fn finished() -> Event {
 }
 
 fn logs(folder: &tempfile::TempDir) -> EventLogs {
-    EventLogs::new(folder.path().join("rollouts"), Clock::system())
+    EventLogs::new(folder.path().join("rollouts"), Steady::new(Clock::system()))
 }
 
 fn long_ago() -> Timestamp {
@@ -88,7 +89,7 @@ async fn a_story_that_is_older_than_its_rollout_is_thrown_away() {
             old.append(finished()).expect("appended");
             logs.close(&key());
         }
-        let new = logs.log(&key(), Clock::system().now()).expect("a new log");
+        let new = logs.log(&key(), logs.clock.now()).expect("a new log");
         new.append(line("new")).expect("appended");
         assert_eq!(texts(&new, 0, false).await, ["new"]);
         logs.close(&key());
@@ -103,7 +104,7 @@ async fn removing_what_is_older_spares_what_has_begun_since() {
     let (app, environment, _) = key();
     let at = |number| (app.clone(), environment.clone(), RolloutNumber(number));
     logs.log(&at(1), long_ago()).expect("a log").append(line("old")).expect("appended");
-    let since = Clock::system().now();
+    let since = logs.clock.now();
     logs.log(&at(2), long_ago()).expect("a log").append(line("new")).expect("appended");
     logs.remove_older(&app, &environment, since).expect("removed");
     assert_eq!(texts(&logs.log(&at(1), long_ago()).expect("a log"), 0, false).await, Vec::<String>::new());

@@ -127,8 +127,8 @@ impl Site {
 
     /// What was last written to a key after a revision; none: nothing.
     fn last(&self, key: usize, after: usize) -> Option<Change> {
-        let written = self.history.iter().enumerate().skip(after);
-        let (index, (_, there)) = written.filter(|(_, (written, _))| *written == key).next_back()?;
+        let mut written = self.history.iter().enumerate().skip(after);
+        let (index, (_, there)) = written.rfind(|(_, (written, _))| *written == key)?;
         let revision = index as u64 + 1;
         Some(if *there {
             Change::Put { document: token(KEYS[key], revision) }

@@ -111,11 +111,12 @@ mod tests {
 
     use super::*;
     use crate::event_log::EventLogs;
+    use crate::steady::Steady;
 
     #[tokio::test]
     async fn jobs_of_an_app_that_is_gone_are_followed_no_longer() {
         let folder = tempfile::tempdir().expect("a folder");
-        let logs = EventLogs::new(folder.path().to_owned(), Clock::system());
+        let logs = EventLogs::new(folder.path().to_owned(), Steady::new(Clock::system()));
         let followers = Followers::default();
         let places = ["gone", "here"].map(|name| Place::production(name.parse().expect("a name")));
         for (id, place) in (1..).zip(&places) {

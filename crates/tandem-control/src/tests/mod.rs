@@ -3,6 +3,7 @@
 mod actors;
 mod apps;
 mod builds;
+mod clocks;
 mod crashes;
 mod deploys;
 mod destroys;

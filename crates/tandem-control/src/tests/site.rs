@@ -37,6 +37,7 @@ pub(super) struct Site {
     pub(super) place: Place,
     /// How long control acts as if it had listened to balancers already, at each start.
     listened: Span,
+    clock: Clock,
     running: Vec<Owned<()>>,
     _logs: Owned<()>,
     _folder: tempfile::TempDir,
@@ -49,15 +50,32 @@ impl Site {
 
     /// As [`Site::start`], for what waits until every balancer had time to report.
     pub(super) async fn start_after(listened: Span) -> Self {
+        Self::start_with(listened, Clock::system()).await
+    }
+
+    /// As [`Site::start`], by a clock that tests move.
+    pub(super) async fn start_with(listened: Span, clock: Clock) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let data = DataDir::open(folder.path()).expect("a data folder");
         let store = sqlite::open(&data.database(), Clock::system()).await.expect("a store");
         let host = Arc::<Mutex<Host>>::default();
         let logs = run_logs(&data.runner_socket());
         let builder = FakeBuilder::shared();
-        let (handle, running) = run(&data, (&store, &store), &builder, (&host, listened)).await;
+        let (handle, running) = run(&data, (&store, &store), &builder, (&host, listened, &clock)).await;
         let place = Place::production("guestbook".parse().expect("a name"));
-        Self { data, host, builder, store, handle, place, listened, running, _logs: logs, _folder: folder }
+        Self {
+            data,
+            host,
+            builder,
+            store,
+            handle,
+            place,
+            listened,
+            clock,
+            running,
+            _logs: logs,
+            _folder: folder,
+        }
     }
 
     /// Ends control as a kill does, reopens the store and starts control anew.
@@ -83,7 +101,8 @@ impl Site {
         self.store = sqlite::open(&self.data.database(), Clock::system()).await.expect("a store");
         let wrapped = wrap(Arc::clone(&self.store));
         (self.handle, self.running) =
-            run(&self.data, (&wrapped, &self.store), &self.builder, (&self.host, self.listened)).await;
+            run(&self.data, (&wrapped, &self.store), &self.builder, (&self.host, self.listened, &self.clock))
+                .await;
     }
 
     // What people do.
@@ -181,14 +200,14 @@ async fn run(
     data: &DataDir,
     (store, plain): (&SharedStore, &SharedStore),
     builder: &Arc<FakeBuilder>,
-    (host, listened): (&Arc<Mutex<Host>>, Span),
+    (host, listened, clock): (&Arc<Mutex<Host>>, Span, &Clock),
 ) -> (Handle, Vec<Owned<()>>) {
     let config = ControlConfig {
         data: data.clone(),
         store: Arc::clone(store),
         blobs: BlobStore::open(data.blobs()).expect("blobs"),
         builder: Arc::clone(builder) as crate::SharedBuilder,
-        clock: Clock::system(),
+        clock: clock.clone(),
         hosts: vec![alpha()],
         version: "test".to_owned(),
     };

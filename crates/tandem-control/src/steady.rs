@@ -1,0 +1,144 @@
+//! The time by which control decides: it runs on whatever the wall clock does.
+//!
+//! Every limit of a rollout is counted between two times, one of which is often in a document. By the wall clock a jump
+//! of an hour would end every budget at once, or none for an hour, and make every report look old. So time runs
+//! by the monotonic clock, and leans towards the wall clock by a tenth at most: a budget is never shorter by more than that, and
+//! a jump of an hour is made up for after ten. It never goes back. Times in documents are this time; for people it is the
+//! wall clock's, but for the hours after a jump.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::SignedDuration;
+use tandem_kit::clock::{Clock, Moment};
+use tandem_types::Timestamp;
+
+/// The part of the elapsed time by which it is corrected at most.
+const LEAN: i32 = 10;
+/// A wall clock that is further ahead than this was plainly wrong before: a machine that starts in 1970 until it
+/// hears of the time. It is followed at once.
+const FOLLOWED: SignedDuration = SignedDuration::from_hours(24);
+
+/// See the module. Cheap to clone; clones agree.
+#[derive(Debug, Clone)]
+pub struct Steady {
+    clock: Clock,
+    last: Arc<Mutex<Last>>,
+}
+
+/// The last time that was told.
+#[derive(Debug, Clone, Copy)]
+struct Last {
+    moment: Moment,
+    time: Timestamp,
+}
+
+impl Steady {
+    /// Begins at the wall clock's time.
+    #[must_use]
+    pub fn new(clock: Clock) -> Self {
+        let last = Last { moment: clock.monotonic(), time: clock.now() };
+        Self { clock, last: Arc::new(Mutex::new(last)) }
+    }
+
+    /// Goes on from a time that an earlier process told, unless that was plainly wrong.
+    pub fn not_before(&self, time: Timestamp) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if time.duration_since(last.time) < FOLLOWED {
+            last.time = last.time.max(time);
+        }
+    }
+
+    /// The time now; never earlier than the last that was told.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let moment = self.clock.monotonic();
+        let elapsed = moment.elapsed_since(last.moment);
+        let elapsed = SignedDuration::try_from(elapsed).unwrap_or(SignedDuration::ZERO);
+        last.moment = last.moment.max(moment);
+        last.time = after(last.time, elapsed, self.clock.now());
+        last.time
+    }
+}
+
+/// The time after some has elapsed, drawn towards the wall clock.
+fn after(time: Timestamp, elapsed: SignedDuration, wall: Timestamp) -> Timestamp {
+    let expected = time.checked_add(elapsed).unwrap_or(Timestamp::MAX);
+    let gap = wall.duration_since(expected);
+    if gap > FOLLOWED {
+        return wall;
+    }
+    let most = elapsed / LEAN;
+    expected.checked_add(gap.clamp(-most, most)).unwrap_or(expected)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const HOUR: i64 = 3_600;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + second).unwrap()
+    }
+
+    #[test]
+    fn a_jump_of_an_hour_shortens_no_budget_by_more_than_a_tenth() {
+        for (wall, expected) in [(HOUR, 66), (-HOUR, 54), (60, 60), (61, 61), (59, 59)] {
+            let (clock, hands) = Clock::manual(at(0));
+            let steady = Steady::new(clock);
+            hands.advance(Duration::from_secs(60));
+            hands.set_wall(at(wall));
+            assert_eq!(steady.now(), at(expected), "the wall clock says {wall} s after 60");
+        }
+    }
+
+    #[test]
+    fn a_jump_is_made_up_for_in_ten_times_its_length() {
+        for wall in [HOUR, -HOUR] {
+            let (clock, hands) = Clock::manual(at(0));
+            let steady = Steady::new(clock.clone());
+            hands.set_wall(at(wall));
+            for _ in 0..10 {
+                assert_ne!(steady.now(), clock.now());
+                hands.advance(Duration::from_secs(3_600));
+            }
+            assert_eq!(steady.now(), clock.now());
+        }
+    }
+
+    #[test]
+    fn a_clock_that_was_plainly_wrong_is_followed_at_once() {
+        let (clock, hands) = Clock::manual(Timestamp::UNIX_EPOCH);
+        let steady = Steady::new(clock);
+        hands.set_wall(at(0));
+        assert_eq!(steady.now(), at(0));
+        steady.not_before(at(48 * HOUR));
+        assert_eq!(steady.now(), at(0));
+        steady.not_before(at(HOUR));
+        assert_eq!(steady.now(), at(HOUR), "an earlier process was there already");
+    }
+
+    proptest! {
+        #[test]
+        fn it_never_goes_back_and_is_right_while_the_wall_clock_is(
+            steps in proptest::collection::vec((0..10_000_u64, -200_000..200_000_i64), 0..50),
+        ) {
+            let (clock, hands) = Clock::manual(at(0));
+            let steady = Steady::new(clock.clone());
+            let mut last = steady.now();
+            prop_assert_eq!(last, clock.now());
+            for (milliseconds, jump) in steps {
+                hands.advance(Duration::from_millis(milliseconds));
+                hands.set_wall(at(jump));
+                let now = steady.now();
+                prop_assert!(now >= last);
+                last = now;
+            }
+        }
+    }
+}
