@@ -38,7 +38,8 @@ pub(crate) async fn wait_or_stop(session: &Session) -> Result<(), Failure> {
     let _lock = wait_for_lock(&open(&folder)?).await?;
     // Anew: the server that held the lock has removed the runtime folder.
     let data = open(&folder)?;
-    let runner = Runner::start(&data, Server::Unix(data.api_socket()), (BTreeSet::new(), &session.clock)).await?;
+    let runner =
+        Runner::start(&data, Server::Unix(data.api_socket()), (BTreeSet::new(), &session.clock)).await?;
     runner.stop_all().await;
     supervise::stop(&data).await;
     data.remove_runtime().map_err(|error| Failure::new(format!("failed to {}", chain_of(&error))))
