@@ -91,3 +91,37 @@ impl Feed {
         self.cursor = Some(cursor);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use tandem_types::Revision;
+    use tandem_types::api::Token;
+    use tandem_types::document::Document;
+
+    use super::*;
+    use crate::tests::site::Site;
+
+    fn listing(incarnation: &str, revision: u64) -> [Change; 3] {
+        let body = json!({
+            "name": incarnation, "hash": "0".repeat(64), "created": "2026-11-21T12:00:00Z"
+        });
+        let (key, kind) = ("tokens/ci".to_owned(), "token/1".to_owned());
+        let document = Document { key, revision: Revision(revision), kind, body };
+        let cursor = Cursor { incarnation: incarnation.to_owned(), revision: Revision(revision) };
+        [Change::Reset, Change::Put { document }, Change::Live { cursor }]
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_store_that_was_restored_is_believed_from_its_first_listing_on() {
+        let site = Site::start().await;
+        let mut feed = Feed::new(Arc::clone(&site.handle.shared));
+        let name = || site.handle.shared.value::<Token>("tokens/ci").map(|token| token.name.clone());
+        for (told, expected) in
+            [(("first", 1_050), "first"), (("second", 1_003), "second"), (("second", 1_002), "second")]
+        {
+            listing(told.0, told.1).into_iter().for_each(|change| feed.take_in(change));
+            assert_eq!(name().as_deref(), Some(expected));
+        }
+    }
+}

@@ -11,5 +11,5 @@ mod forgetting;
 mod killed_store;
 mod secrecy;
 mod settings;
-mod site;
+pub(crate) mod site;
 mod status;

@@ -28,12 +28,12 @@ use crate::{Control, ControlConfig, Handle, Place, RolloutPlace};
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// What outlives control.
-pub(super) struct Site {
+pub(crate) struct Site {
     pub(super) data: DataDir,
     pub(super) host: Arc<Mutex<Host>>,
     pub(super) builder: Arc<FakeBuilder>,
     pub(super) store: SharedStore,
-    pub(super) handle: Handle,
+    pub(crate) handle: Handle,
     pub(super) place: Place,
     /// How long control acts as if it had listened to balancers already, at each start.
     listened: Span,
@@ -44,7 +44,7 @@ pub(super) struct Site {
 }
 
 impl Site {
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::start_after(Span::seconds(0)).await
     }
 
