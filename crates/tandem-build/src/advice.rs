@@ -82,6 +82,10 @@ pub(crate) fn for_dependencies(lines: &[String], unnamed: &[String]) -> Advice {
     };
     let hint = if let Some(package) = debian_package(lines) {
         format!("install what is missing on the server: apt-get install {package}")
+    } else if says(lines, &["invalid peer certificate", "CERTIFICATE_VERIFY_FAILED"]) {
+        "the package index shows a certificate that this machine does not trust; add the authority that signed it: copy \
+         it to /usr/local/share/ca-certificates/NAME.crt and run update-ca-certificates"
+            .to_owned()
     } else if says(lines, &["dns error", "Connection refused", "error sending request", "Could not connect"])
     {
         "the package index cannot be reached from the server; if there is a proxy, set HTTPS_PROXY for Tandem"
@@ -222,6 +226,13 @@ mod tests {
         }
         let advice = for_dependencies(&lines("compiling libxml/x.c\nerror: something else"), &[]);
         assert!(!advice.hint.contains("apt-get"), "{}", advice.hint);
+    }
+
+    #[test]
+    fn an_index_behind_an_unknown_authority_is_about_certificates() {
+        let text = "error: Failed to fetch: `x`\n  cause: error sending request for url\n  cause: invalid peer certificate: UnknownIssuer";
+        let advice = for_dependencies(&lines(text), &[]);
+        assert!(advice.hint.ends_with("run update-ca-certificates"), "{}", advice.hint);
     }
 
     #[test]

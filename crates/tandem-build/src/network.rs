@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 /// Settings whose value holds addresses.
@@ -32,6 +33,10 @@ const OTHERS: [&str; 9] = [
     "UV_SYSTEM_CERTS",
     "no_proxy",
 ];
+/// Those that say which certificates are trusted.
+const CERTIFICATE_SETTINGS: [&str; 4] = ["SSL_CERT_DIR", "SSL_CERT_FILE", "UV_NATIVE_TLS", "UV_SYSTEM_CERTS"];
+/// The authorities that this machine trusts, a company's own among them, where Debian and its kin keep them.
+const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// A shorter password is not looked for in output: it would be found in every second word.
 const SHORTEST_SECRET: usize = 3;
 /// Limit of asking for a host's addresses. What has none is not let through, and uv says what is wrong with it.
@@ -49,13 +54,23 @@ impl std::fmt::Debug for NetworkSettings {
 }
 
 impl NetworkSettings {
-    /// What this process was started with.
+    /// What this process was started with. uv brings authorities of its own and would not ask the machine which it
+    /// trusts, so where nothing is said about certificates it is pointed to the machine's.
     #[must_use]
     pub fn of_process() -> Self {
         // A value that is no text is no address either.
-        std::env::vars_os()
+        let settings: Self = std::env::vars_os()
             .filter_map(|(name, value)| name.into_string().ok().zip(value.into_string().ok()))
-            .collect()
+            .collect();
+        settings.or_certificates_of(Path::new(CERTIFICATES))
+    }
+
+    fn or_certificates_of(mut self, bundle: &Path) -> Self {
+        let is_said = CERTIFICATE_SETTINGS.iter().any(|name| self.0.contains_key(*name));
+        if !is_said && let Some(path) = bundle.to_str().filter(|_| bundle.is_file()) {
+            self.0.insert("SSL_CERT_FILE".to_owned(), path.to_owned());
+        }
+        self
     }
 
     /// As environment variables.
@@ -204,6 +219,21 @@ mod tests {
 
     fn settings(variables: &[(&str, &str)]) -> NetworkSettings {
         variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn the_machines_certificates_are_trusted_unless_something_else_is_said() {
+        let bundle = tempfile::NamedTempFile::new().expect("the temporary folder takes files");
+        let said = |pairs: &[(&str, &str)]| {
+            let pairs = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            let settings = pairs.collect::<NetworkSettings>().or_certificates_of(bundle.path());
+            settings.0.get("SSL_CERT_FILE").cloned()
+        };
+        assert_eq!(said(&[]).as_deref(), bundle.path().to_str());
+        assert_eq!(said(&[("SSL_CERT_FILE", "/own.pem")]).as_deref(), Some("/own.pem"));
+        assert_eq!(said(&[("UV_SYSTEM_CERTS", "true")]), None);
+        let none = NetworkSettings::default().or_certificates_of(Path::new("/nowhere.crt"));
+        assert_eq!(none, NetworkSettings::default());
     }
 
     #[test]
