@@ -22,7 +22,7 @@ use crate::problem;
 use crate::shared::cause;
 use crate::{ps, world};
 
-mod destroy;
+pub(crate) mod destroy;
 
 impl Handle {
     /// All apps by name.

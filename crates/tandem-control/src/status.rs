@@ -31,11 +31,18 @@ impl Handle {
             let routing = mirror.value::<RoutingDocument>(keys::ROUTING_TABLE);
             let epoch = routing.map_or(Epoch(0), |routing| routing.serving.epoch);
             let apps = apps::summaries(mirror, now);
-            let problems = problems(mirror, (&hosts, &balancers, &apps), (epoch, now));
+            let mut problems = problems(mirror, (&hosts, &balancers, &apps), (epoch, now));
+            problems.extend(apps.iter().flat_map(|app| self.waits_of_destruction(mirror, app)));
             (hosts, balancers, apps, epoch, problems)
         });
         let (version, started) = (self.shared.version.clone(), self.shared.started);
         Ok(Status { version, started, cursor, epoch, hosts, balancers, apps, problems })
+    }
+
+    /// What the destruction of an app waits for.
+    fn waits_of_destruction(&self, mirror: &Mirror, app: &AppSummary) -> Vec<String> {
+        let waits = apps::destroy::waiting_for(&self.shared, mirror, &app.name);
+        waits.into_iter().map(|text| format!("{} is being destroyed: {text}", app.name)).collect()
     }
 
     /// Hosts that should be there, and any other that reports.

@@ -142,17 +142,18 @@ impl Follower {
         if !mirror.value::<App>(&keys::app(name)).is_some_and(|app| same(&app)) {
             return Progress { waiting_for: Vec::new(), destroyed: true };
         }
-        let now = self.shared.now();
-        let around = Surroundings {
-            hosts: self.shared.hosts.clone(),
-            fence: Fence(0),
-            observing_since: self.shared.started,
-        };
-        let own = mirror.environments().filter(|environment| environment.app == *name);
-        let places =
-            own.map(|environment| Place { app: name.clone(), environment: environment.name.clone() });
-        let worlds = places.filter_map(|place| gather(mirror, &place, &around));
-        let waiting_for = worlds.flat_map(|gathered| destroy::progress(&gathered.world, now)).collect();
+        let waiting_for = waiting_for(&self.shared, mirror, name);
         Progress { waiting_for, destroyed: false }
     }
+}
+
+/// What the destruction of an app waits for, over all its environments; nothing where it is not being destroyed.
+pub(crate) fn waiting_for(shared: &Shared, mirror: &Mirror, app: &AppName) -> Vec<String> {
+    let now = shared.now();
+    let around =
+        Surroundings { hosts: shared.hosts.clone(), fence: Fence(0), observing_since: shared.started };
+    let own = mirror.environments().filter(|environment| environment.app == *app);
+    let places = own.map(|environment| Place { app: app.clone(), environment: environment.name.clone() });
+    let worlds = places.filter_map(|place| gather(mirror, &place, &around));
+    worlds.flat_map(|gathered| destroy::progress(&gathered.world, now)).collect()
 }

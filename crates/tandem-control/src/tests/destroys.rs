@@ -55,6 +55,10 @@ async fn a_balancer_that_is_cut_off_keeps_its_instances_until_a_person_removes_i
     site.restart().await;
     told(&site).await;
     assert_eq!(wanted(&site), 4);
+    let problems = site.handle.status().await.expect("status").problems;
+    let says =
+        |text: &String| text.starts_with("guestbook is being destroyed: the balancer far does not report");
+    assert!(problems.iter().any(says), "{problems:?}");
     site.handle.forget_balancer("unix:ana", &far).await.expect("removed");
     site.until("the app is gone", || site.handle.apps().is_empty()).await;
     let again = site.handle.forget_balancer("unix:ana", &far).await.expect_err("unknown");
