@@ -104,3 +104,24 @@ impl ProcessSpec {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_app_of_version_1_is_read_as_one_that_nobody_destroys() {
+        let stored = r#"{"name":"guestbook","created":"2026-11-21T12:00:00Z","next_build":"b8"}"#;
+        let app: App = serde_json::from_str(stored).unwrap();
+        assert_eq!((app.next_build, &app.destroying), (BuildNumber(8), &None));
+        assert_eq!(serde_json::to_string(&app).unwrap(), stored);
+    }
+
+    #[test]
+    fn an_app_that_is_destroyed_is_stored_as_version_2_says() {
+        let stored = r#"{"name":"guestbook","created":"2026-11-21T12:00:00Z","next_build":"b8","destroying":{"cause":{"actor":"unix:ana","action":"destroy.start","subject":"guestbook"},"since":"2026-11-21T12:30:00Z","environments":{"production":{"state":"unrouting","since":"2026-11-21T12:30:01Z","epoch":"e7","awaiting":["far"]}}}}"#;
+        let app: App = serde_json::from_str(stored).unwrap();
+        assert_eq!(serde_json::to_string(&app).unwrap(), stored);
+        assert_eq!(App::KIND, "app/2");
+    }
+}

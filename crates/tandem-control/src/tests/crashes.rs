@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use tandem_types::api::RolloutAction;
+use tandem_types::assignment::Assignment;
 use tandem_types::event::Event;
 use tandem_types::rollout::RolloutState;
 use tandem_types::routing::RoutingDocument;
 use tandem_types::{ReleaseNumber, defaults, keys};
 use tokio::time::timeout;
 
+use super::actors::alpha;
 use super::killed_store::Kill;
 use super::site::Site;
 
@@ -106,4 +108,20 @@ async fn destroy_killed_at_every_write(after: bool) {
 async fn a_destroy_that_was_asked_for_once_ends_after_a_kill_at_any_write() {
     timeout(LIMIT, destroy_killed_at_every_write(false)).await.expect("in time");
     timeout(LIMIT, destroy_killed_at_every_write(true)).await.expect("in time");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_lost_its_lease_writes_nothing_under_it_and_goes_on_with_a_new_one() {
+    let site = Site::start().await;
+    site.deploy().await;
+    let key = keys::assignment(&alpha(), &site.place.app, &site.place.environment);
+    let fence = || site.handle.shared.value::<Assignment>(&key).expect("an assignment").fence;
+    let before = fence();
+    // As a server does that took over from this one: the store gives the lease anew to a holder of this name.
+    let holder = format!("control {}", std::process::id());
+    let taken = site.store.acquire("rollouts", &holder, defaults::LEASE).await.expect("the store answers");
+    let taken = taken.expect("taken").fence;
+    assert!(taken > before);
+    assert_eq!(site.deploy().await.state, RolloutState::Completed);
+    assert!(fence() > taken, "{:?} was written under a lease that was lost", fence());
 }

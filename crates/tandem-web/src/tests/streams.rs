@@ -3,6 +3,7 @@
 use futures_util::{StreamExt, TryStreamExt};
 use serde_json::{Value, json};
 use tandem_types::api::CreateApp;
+use tandem_types::destroy::Progress;
 use tandem_types::document::{Change, JournalEntry};
 use tokio::time::timeout;
 
@@ -85,5 +86,21 @@ async fn open_streams_do_not_hold_up_the_end_of_the_server() {
     timeout(LIMIT, watch.next()).await.expect("a first change");
     let mut journal = api.client.lines::<JournalEntry>("/v1/journal?follow=true");
     timeout(LIMIT, journal.next()).await.expect("a first line");
+    api.finish().await;
+}
+
+#[tokio::test]
+async fn a_destroy_is_accepted_at_once_and_what_it_waits_for_is_a_stream() {
+    let api = Api::start().await;
+    create(&api, "shop").await;
+    let mut early = api.client.lines::<Progress>("/v1/apps/shop/destroy");
+    let refused = early.next().await.expect("an answer").expect_err("nobody asked for it yet");
+    assert_eq!(refused.problem().expect("a problem").code, "app_not_destroying");
+    let () = api.client.delete("/v1/apps/shop?confirm=true").await.expect("accepted");
+    // Nothing carries it out here, so it is still to come.
+    let mut lines = api.client.lines::<Progress>("/v1/apps/shop/destroy");
+    let first = timeout(LIMIT, lines.next()).await.expect("in time").expect("a line").expect("progress");
+    assert!(!first.destroyed);
+    drop((early, lines));
     api.finish().await;
 }
