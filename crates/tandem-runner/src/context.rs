@@ -37,6 +37,8 @@ pub(crate) struct Context {
     pub(crate) budget: Span,
     /// Time between two looks for what no actor stands for.
     pub(crate) sweep_interval: Duration,
+    /// How long a tree stays that nobody needs.
+    pub(crate) keep_trees: Duration,
     /// This host.
     pub(crate) host: HostName,
     /// True once no server answered for so long after the start that what ran before is started again without one.

@@ -27,6 +27,7 @@ use crate::logs::{Shelf, trim};
 use crate::packet_rules::PacketRules;
 use crate::port_range::PortRange;
 use crate::reconcile::{Outlets, Reconciler};
+use crate::stage::sweep::KEEP_TREE;
 use crate::stage::{Needs, Stager};
 use crate::{api, report};
 
@@ -71,11 +72,13 @@ pub(crate) struct Pace {
     pub(crate) budget: Span,
     /// Between two looks for what no actor stands for.
     pub(crate) sweep: Duration,
+    /// How long a tree stays that nobody needs.
+    pub(crate) keep_trees: Duration,
 }
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { budget: defaults::READINESS_BUDGET, sweep: SWEEP_INTERVAL }
+        Self { budget: defaults::READINESS_BUDGET, sweep: SWEEP_INTERVAL, keep_trees: KEEP_TREE }
     }
 }
 
@@ -154,6 +157,7 @@ impl Runner {
             isolation,
             budget: pace.budget,
             sweep_interval: pace.sweep,
+            keep_trees: pace.keep_trees,
             host: config.host,
             alone: alone_seen,
         });

@@ -4,7 +4,7 @@
 //! reason on the board: a full disk may be emptied, a server comes back.
 
 mod bring;
-mod sweep;
+pub(crate) mod sweep;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -68,6 +68,7 @@ enum Event {
 impl Stager {
     /// Nothing is looked at yet.
     pub(crate) fn new(context: Arc<Context>, cache: LinkCache, needs: watch::Receiver<Needs>) -> Self {
+        let unneeded = Unneeded::new(context.keep_trees);
         Self {
             context,
             cache,
@@ -75,7 +76,7 @@ impl Stager {
             under_way: FuturesUnordered::new(),
             busy: BTreeSet::new(),
             failed: BTreeMap::new(),
-            unneeded: Unneeded::default(),
+            unneeded,
         }
     }
 
@@ -201,6 +202,8 @@ impl Stager {
                 Done::Removed { tree }
             }));
         }
-        sweep::trim_cache(&self.cache, self.context.clock.now()).await;
+        if self.unneeded.take_blobs_turn() {
+            sweep::trim_cache(&self.cache, self.context.clock.now()).await;
+        }
     }
 }

@@ -1,8 +1,12 @@
 //! Builds are fetched, checked out and told of.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tandem_kit::files;
 use tandem_types::assignment::Assignment;
 use tandem_types::instance::InstanceState;
-use tandem_types::{BuildNumber, Fence, Span};
+use tandem_types::{BuildNumber, Digest, Fence, Span};
 
 use super::scene::Scene;
 use crate::testing::instance;
@@ -52,6 +56,32 @@ async fn a_build_that_is_here_is_told_while_the_server_has_no_blobs() {
     let staged =
         scene.until("the new fence", |report| (report.fence == fence).then(|| report.staged.clone()));
     assert_eq!(staged.await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_tree_goes_once_nothing_that_still_ends_runs_on_it() {
+    let mut scene = Scene::new().await;
+    scene.pace.keep_trees = Duration::from_millis(50);
+    let worker = "worker".parse().expect("it is a name");
+    let command = "trap '' TERM; while [ ! -e /data/end ]; do sleep 0.1; done; cat /app/name > /data/last";
+    let mut old = instance(1, &worker, command);
+    old.spec.stop_timeout = Span::minutes(2);
+    let first = Assignment { instances: vec![old], ..scene.assignment(&[("name", "old\n")]) };
+    let tree =
+        scene.data.runner().join("trees").join(first.builds[&BuildNumber(1)].subtrees[0].tree.to_string());
+    scene.server.put(&first);
+    scene.start();
+    scene.state(1, InstanceState::Ready).await;
+    let bare = Assignment { fence: Fence(2), instances: Vec::new(), builds: BTreeMap::new(), ..first };
+    scene.server.put(&bare);
+    scene.state(1, InstanceState::Stopping).await;
+    let other = scene.data.runner().join("trees").join(Digest([7; 32]).to_string());
+    files::ensure_dir(&other, 0o700).expect("there is room");
+    scene.eventually("the other tree to go", || !other.exists()).await;
+    assert!(tree.exists());
+    files::write_atomic_unsynced(&scene.volume("end"), b"", 0o644).expect("there is room");
+    assert_eq!(scene.file(&scene.volume("last")).await, "old\n");
+    scene.eventually("its tree to go", || !tree.exists()).await;
 }
 
 /// After an app was destroyed, the next one of its name has a b1 too.
