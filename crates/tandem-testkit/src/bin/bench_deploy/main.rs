@@ -19,6 +19,7 @@ mod measure;
 mod one_line;
 mod poller;
 mod progress;
+mod quiet;
 mod record;
 mod rollbacks;
 mod script_side;
@@ -50,6 +51,7 @@ struct Plan {
     binary: PathBuf,
     report: PathBuf,
     deploys: usize,
+    quiet_deploys: usize,
     rollbacks: usize,
     loaded_rounds: usize,
     idle_seconds: u64,
@@ -112,16 +114,16 @@ fn plan(mut arguments: impl Iterator<Item = String>) -> anyhow::Result<Plan> {
     }
     let binary = binary.context("--binary PATH is missing")?;
     let report = report.context("--report PATH is missing")?;
-    let (deploys, rollbacks, loaded_rounds, idle_seconds) =
-        if quick { (2, 6, 1, 5) } else { (10, 300, 20, 60) };
-    Ok(Plan { binary, report, deploys, rollbacks, loaded_rounds, idle_seconds })
+    let (deploys, quiet_deploys, rollbacks, loaded_rounds, idle_seconds) =
+        if quick { (2, 1, 6, 1, 5) } else { (10, 5, 300, 20, 60) };
+    Ok(Plan { binary, report, deploys, quiet_deploys, rollbacks, loaded_rounds, idle_seconds })
 }
 
 impl Plan {
     /// How long it takes, by what its steps took on two cores.
     fn minutes(&self) -> u64 {
         let starts = 120;
-        let deploys = 47 * self.deploys as u64;
+        let deploys = 47 * self.deploys as u64 + 35 * self.quiet_deploys as u64 + 300;
         let rollbacks =
             2 * self.rollbacks as u64 + 10 * self.rollbacks.div_ceil(rollbacks::SCRIPT_SHARE) as u64;
         (starts + deploys + rollbacks + 8 * self.loaded_rounds as u64 + self.idle_seconds).div_ceil(60)

@@ -7,18 +7,15 @@ use crate::Plan;
 use crate::aims::{Aim, Part};
 use crate::disk::Change;
 use crate::ground::Ground;
-use crate::measure::{own_children_seconds, used};
 use crate::poller::Poller;
 use crate::progress::say;
+use crate::quiet::{self, Quiet, ScriptCost};
 use crate::script_side::ScriptSide;
 use crate::tables::{median, seconds, section, spread, table};
-use crate::tandem_side::TandemSide;
-use crate::wire::Relay;
+use crate::tandem_side::{Cost, TandemSide};
 
 /// Quiet time before and after each operation; what it costs in between counts to the operation.
 const QUIET: Duration = Duration::from_secs(3);
-/// Deploys whose bytes on the wire are counted.
-const WIRE_DEPLOYS: usize = 3;
 
 /// One side's operations as the visitor and the machine saw them.
 #[derive(Debug, Default)]
@@ -26,10 +23,6 @@ struct Row {
     first_new: Vec<Duration>,
     stall: Vec<f64>,
     longest: Vec<f64>,
-    own: Vec<f64>,
-    build: Vec<f64>,
-    rest: Vec<f64>,
-    own_and_build: Vec<f64>,
     disk: Vec<f64>,
     log: Vec<f64>,
     folders: Vec<BTreeMap<String, Change>>,
@@ -49,12 +42,12 @@ pub(crate) fn measure(plan: &Plan, ground: &Ground) -> anyhow::Result<Part> {
         one_by_script(&by_uv, ground, (round, &mut rows[1]))?;
         one_by_script(&by_pip, ground, (round, &mut rows[2]))?;
     }
-    let wire = wire_bytes(&tandem, ground)?;
+    let quiet = quiet::measure(plan, ground, &tandem, [&by_uv, &by_pip])?;
     drop((by_uv, by_pip));
     tandem.finish();
     let [by_tandem, ..] = &rows;
-    let text = tell(plan, &rows, &wire) + &tell_folders(&by_tandem.folders);
-    Ok(Part { text, aims: aims(by_tandem, &wire), failed: by_tandem.failed })
+    let text = tell(plan, &rows, &quiet) + &tell_folders(&by_tandem.folders);
+    Ok(Part { text, aims: aims(by_tandem, &quiet), failed: by_tandem.failed })
 }
 
 fn one_by_tandem(side: &TandemSide, ground: &Ground, (round, row): (usize, &mut Row)) -> anyhow::Result<()> {
@@ -62,19 +55,12 @@ fn one_by_tandem(side: &TandemSide, ground: &Ground, (round, row): (usize, &mut 
     side.folder.greet(&heading);
     let folders = side.survey();
     let poller = side.poller();
-    let quiet = side.look(ground);
     poller.pass(QUIET);
-    let (disk, log, before) = (ground.used_bytes(), side.log_bytes(), side.look(ground));
-    let pages = watch(&poller, &heading, row, || {
+    let (disk, log) = (ground.used_bytes(), side.log_bytes());
+    watch(&poller, &heading, row, || {
         side.deploy();
         Ok(())
     })?;
-    let cost = before.until(&side.look(ground));
-    let cost = cost.less(quiet.until(&before), pages);
-    row.own.push(cost.own);
-    row.build.push(cost.build);
-    row.own_and_build.push(cost.own + cost.build);
-    row.rest.extend(cost.rest);
     row.disk.extend(grown(disk, ground.used_bytes()));
     row.log.extend(grown(Some(log), Some(side.log_bytes())));
     drop(poller);
@@ -86,26 +72,21 @@ fn one_by_script(side: &ScriptSide, ground: &Ground, (round, row): (usize, &mut 
     let heading = format!("Round {round} by {}", side.name);
     side.folder.greet(&heading);
     let poller = side.poller();
-    let quiet = side.workers();
     poller.pass(QUIET);
-    let (disk, command, before) = (ground.used_bytes(), own_children_seconds(), side.workers());
+    let disk = ground.used_bytes();
     watch(&poller, &heading, row, || side.deploy(ground))?;
-    row.build.push(own_children_seconds() - command);
-    // The old workers have ended; the new ones booted, and answered polls for as long as the old ones had before.
-    row.rest.push((used(&before, &side.workers()) - used(&quiet, &before)).max(0.0));
     row.disk.extend(grown(disk, ground.used_bytes()));
     Ok(())
 }
 
 /// Lets `operation` happen, and a quiet time after it, and writes down what a visitor saw. Before it, the visitor must
-/// have had a quiet time too. Returns how many pages the visitor got in all for one that he got in the quiet time before:
-/// on a busy machine they are fewer a second, so time would be no measure of what they cost.
+/// have had a quiet time too.
 fn watch(
     poller: &Poller,
     heading: &str,
     row: &mut Row,
     operation: impl FnOnce() -> anyhow::Result<()>,
-) -> anyhow::Result<f64> {
+) -> anyhow::Result<()> {
     let begin = poller.now();
     operation()?;
     let seen = poller.wait_for(heading, begin)?;
@@ -120,11 +101,7 @@ fn watch(
     let (polls, failed) = poller.failures((Duration::ZERO, end));
     row.polls += polls;
     row.failed += failed;
-    let (quiet, _) = poller.failures((begin.saturating_sub(QUIET), begin));
-    let (all, _) = poller.failures((begin, end));
-    #[expect(clippy::cast_precision_loss, reason = "some thousand pages")]
-    let pages = all as f64 / quiet.max(1) as f64;
-    Ok(pages)
+    Ok(())
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a disk of some gigabytes")]
@@ -132,63 +109,65 @@ fn grown(before: Option<u64>, after: Option<u64>) -> Option<f64> {
     Some((after? as f64 - before? as f64) / 1e3)
 }
 
-#[expect(clippy::cast_precision_loss, reason = "some kilobytes")]
-fn wire_bytes(tandem: &TandemSide, ground: &Ground) -> anyhow::Result<Vec<f64>> {
-    say("one-line changes over a relay that counts bytes");
-    let token = tandem.token()?;
-    let relay = Relay::start(tandem.installation().ready().api)?;
-    let mut bytes = Vec::new();
-    for round in 0..WIRE_DEPLOYS {
-        tandem.folder.greet(&format!("Round {round} over the relay"));
-        bytes.push(tandem.deploy_over(&relay, &token, ground)? as f64 / 1e3);
-    }
-    Ok(bytes)
-}
-
-fn tell(plan: &Plan, rows: &[Row; 3], wire: &[f64]) -> String {
+fn tell(plan: &Plan, rows: &[Row; 3], quiet: &Quiet) -> String {
     let text = format!(
         "{} times in turn, `GREETING` in `entries/views.py` changed. A visitor asks for the page each 10 ms on fresh \
          connections. *First new*: from the start of the command to the end of the first answer with the new \
          text. *Stall*: the longest wait of the visitor in the {} s around that answer less the longest in as much \
-         quiet time before the command; *longest wait*: in the whole operation. *Tandem*: server, runner, balancer, shims and the typed command. *Build or script*: uv, byte \
+         quiet time before the command; *longest wait*: in the whole operation. *Disk*: growth of a file system that nobody \
+         else writes to, what came less what went, both by folder in the table below; *of which log*: the store's \
+         write-ahead log, which grows to some 400 kB and is then written over. The scripts send HUP, which stops the \
+         old workers before the new ones have loaded the app; gunicorn (2 workers × 4 threads) answers directly, \
+         without a balancer.\n\n\
+         The rows from *CPU* on come from {} more deploys in turn without a visitor, since his pages cost more than a \
+         deploy. *Tandem*: server, runner, balancer, shims and the typed command. *Build or script*: uv, byte \
          compiler, `collectstatic` (in ticks of 10 ms); for the scripts the whole script, `migrate` included. *Boots and \
-         the rest*: the new instances, and for Tandem the smoke check and the release phase. The visitor's pages are \
-         taken off by what each cost in the quiet time. *Disk*: growth of a file system that nobody else writes to: \
-         what came less what went, both by folder in the table below; \
-         *of which log*: the store's write-ahead log, which grows to some megabytes and is then written over. \
-         *Wire*: whole conversation of client and server, both ways. The scripts send HUP, which stops the old workers \
-         before the new ones have loaded the app; gunicorn (2 workers × 4 threads) answers directly, without a balancer.",
+         the rest*: the new instances, and for Tandem the smoke check and the release phase. *Wire*: whole \
+         conversation of client and server, both ways. *Left on the disk*: growth by {} deploys in a row, per deploy, \
+         from 150 s after the deploy before to 150 s after the last.",
         plan.deploys,
-        QUIET.as_secs()
+        QUIET.as_secs(),
+        plan.quiet_deploys,
+        plan.quiet_deploys,
     );
-    let row = |name: &str, values: [String; 3]| {
-        let mut cells = vec![name.to_owned()];
-        cells.extend(values);
-        cells
-    };
     let each = |value: fn(&Row) -> String| [value(&rows[0]), value(&rows[1]), value(&rows[2])];
+    let alone = |value: String| [value, "–".to_owned(), "–".to_owned()];
+    let tandem = |part: fn(&Cost) -> f64| spread(&quiet.tandem.iter().map(part).collect::<Vec<_>>(), 2);
+    let scripts = |first: String, part: fn(&ScriptCost) -> f64| {
+        let [by_uv, by_pip] =
+            quiet.scripts.each_ref().map(|costs| spread(&costs.iter().map(part).collect::<Vec<_>>(), 2));
+        [first, by_uv, by_pip]
+    };
+    let rest = quiet.tandem.iter().filter_map(|cost| cost.rest).collect::<Vec<_>>();
     let rows = [
-        row("first new, s", each(|row| spread(&seconds(&row.first_new), 2))),
-        row("stall, s", each(|row| spread(&row.stall, 2))),
-        row("longest wait, s", each(|row| spread(&row.longest, 2))),
-        row("CPU s: Tandem", each(|row| spread(&row.own, 2))),
-        row("CPU s: build or script", each(|row| spread(&row.build, 2))),
-        row("CPU s: Tandem and build", [spread(&rows[0].own_and_build, 2), "–".to_owned(), "–".to_owned()]),
-        row("CPU s: boots and the rest", each(|row| spread(&row.rest, 2))),
-        row("disk, kB", each(|row| spread(&row.disk, 0))),
-        row("of which log, kB", [spread(&rows[0].log, 0), "–".to_owned(), "–".to_owned()]),
-        row("wire, kB", [spread(wire, 1), "–".to_owned(), "–".to_owned()]),
-        row("polls, failed", each(|row| format!("{}, {}", row.polls, row.failed))),
+        ("first new, s", each(|row| spread(&seconds(&row.first_new), 2))),
+        ("stall, s", each(|row| spread(&row.stall, 2))),
+        ("longest wait, s", each(|row| spread(&row.longest, 2))),
+        ("disk, kB", each(|row| spread(&row.disk, 0))),
+        ("of which log, kB", alone(spread(&rows[0].log, 0))),
+        ("polls, failed", each(|row| format!("{}, {}", row.polls, row.failed))),
+        ("CPU s: Tandem", alone(tandem(|cost| cost.own))),
+        ("CPU s: build or script", scripts(tandem(|cost| cost.build), |cost| cost.script)),
+        ("CPU s: Tandem and build", alone(tandem(|cost| cost.own + cost.build))),
+        ("CPU s: boots and the rest", scripts(spread(&rest, 2), |cost| cost.boots)),
+        ("wire, kB", alone(spread(&quiet.wire, 1))),
+        (
+            "left on the disk, kB",
+            alone(quiet.left.map_or_else(|| "–".to_owned(), |left| format!("{left:.0}"))),
+        ),
     ];
+    let rows = rows.map(|(name, cells)| [vec![name.to_owned()], cells.to_vec()].concat());
     section("A change of one line", &text) + &table(&["", "Tandem", "script, uv", "script, pip"], &rows)
 }
 
-fn aims(row: &Row, wire: &[f64]) -> Vec<Aim> {
+fn aims(row: &Row, quiet: &Quiet) -> Vec<Aim> {
+    let own_and_build: Vec<f64> = quiet.tandem.iter().map(|cost| cost.own + cost.build).collect();
     vec![
         Aim::at_most("first new answer, median", median(&seconds(&row.first_new)), (3.0, "s")),
-        Aim::at_most("CPU of Tandem and build, median", median(&row.own_and_build), (0.5, "s")),
-        Aim::at_most("wire, median", median(wire), (100.0, "kB")),
-        Aim::at_most("disk by `df`, median", median(&row.disk), (100.0, "kB")),
+        Aim::at_most("CPU of Tandem and build, median", median(&own_and_build), (0.5, "s")),
+        Aim::at_most("wire, median", median(&quiet.wire), (100.0, "kB")),
+        Aim::at_most("disk by `df` before clean-up, median", median(&row.disk), (100.0, "kB")),
+        Aim::at_most("disk by `df` after clean-up", quiet.left, (100.0, "kB")),
     ]
 }
 

@@ -191,18 +191,6 @@ impl Drop for TandemSide {
     }
 }
 
-impl Cost {
-    /// Without what the visitor's pages cost: `share` of the cost of a quiet time with nothing but such pages.
-    pub(crate) fn less(self, quiet: Self, share: f64) -> Self {
-        let less = |busy: f64, quiet: f64| (busy - quiet * share).max(0.0);
-        Self {
-            own: less(self.own, quiet.own),
-            build: less(self.build, quiet.build),
-            rest: self.rest.zip(quiet.rest).map(|(busy, quiet)| less(busy, quiet)),
-        }
-    }
-}
-
 impl Look {
     /// What was used until a later look.
     pub(crate) fn until(&self, later: &Look) -> Cost {
