@@ -29,8 +29,8 @@ mod workshop;
 
 pub use builder::{BuildRequest, Builder, BuilderConfig};
 pub use error::Error;
-pub use network::NetworkSettings;
 pub use look::{interpreter_path, static_trees};
+pub use network::NetworkSettings;
 
 /// Where a build tells what it does.
 pub type Events<'a> = &'a (dyn Fn(tandem_types::event::Event) + Send + Sync);
