@@ -1,5 +1,8 @@
 //! What people write, and what they mistype.
 
+use tandem_types::app::ProcessSpec;
+use tandem_types::defaults;
+
 use super::*;
 
 const WHOLE: &str = r#"
@@ -46,6 +49,28 @@ fn everything_that_the_design_shows_is_read() {
     assert_eq!(file.volumes["data"], "/data");
     assert_eq!(file.source.include, ["dist/"]);
     assert_eq!(parse("").unwrap(), AppFile::default());
+}
+
+#[test]
+fn the_documentation_shows_every_key_and_its_default() {
+    let page = include_str!("../../../../docs/app.md");
+    let example = page.split_once("```toml\n").unwrap().1.split_once("```").unwrap().0;
+    // Taken apart field by field: a new key does not compile until somebody has thought of the page.
+    let AppFile { app, domains, processes, release, static_folders, volumes, source } =
+        parse(example).unwrap();
+    let SourceEntry { include } = source;
+    assert!(app.is_some() && static_folders.is_some());
+    assert!(!domains.is_empty() && !volumes.is_empty() && !include.is_empty());
+
+    let web = ProcessType::web();
+    let ProcessEntry { command, health, instances, memory_bytes, cpus, stop_timeout } =
+        processes[&web].clone();
+    let default = ProcessSpec::new(&web, command.unwrap());
+    assert_eq!((health, instances), (Some(default.health), Some(default.instances)));
+    assert_eq!((memory_bytes, stop_timeout), (Some(default.memory_bytes), Some(default.stop_timeout)));
+    assert!(cpus.is_some() && default.cpus.is_none());
+    let ReleaseEntry { command, timeout } = release;
+    assert_eq!((command.is_some(), timeout), (true, Some(defaults::RELEASE_TIMEOUT)));
 }
 
 #[test]
