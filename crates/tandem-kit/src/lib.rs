@@ -7,6 +7,7 @@ pub mod api;
 pub mod clock;
 pub mod drain;
 pub mod env;
+pub mod error;
 pub mod files;
 pub mod http;
 pub mod logging;

@@ -2,6 +2,8 @@
 
 use std::any::Any;
 
+use crate::error::chain;
+
 /// What a task may return.
 pub trait Outcome {
     /// The failure as one line with its causes, if it is one.
@@ -38,12 +40,6 @@ pub(super) fn failure_of<T: Outcome>(
         Err(panic) => Some(format!("panicked: {}", panic_message(&*panic))),
     };
     message.map(|message| Failure { task, message })
-}
-
-/// An error and its causes on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> &str {
