@@ -3,12 +3,12 @@
 //! The order in [`Holder::serve`] is the promise of the whole system: who enters the table is marked first, then the table
 //! is swapped, then who left it is marked; from that moment no request reaches who left, and those that did are counted.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use tandem_types::InstanceId;
 use tandem_types::instance::HostObservation;
 use tandem_types::routing::{Route, Table};
+use tandem_types::{Digest, InstanceId};
 
 use super::prepare::{NewPool, Preparation};
 use super::{Live, Registry, Saved};
@@ -73,7 +73,13 @@ impl Holder {
     pub(crate) fn prepare(&mut self, table: &Table) -> Preparation {
         self.next = Some(Next { table: table.clone(), live: None });
         let pools = table.routes.iter().map(|route| self.new_pool(route)).collect();
-        Preparation { pools, sites: self.library.unloaded(table), shelf: self.library.shelf().clone() }
+        let own: HashSet<_> = new_trees(&self.serving, table).collect();
+        let unloaded = self.library.unloaded(table).into_iter();
+        let (sites, others): (Vec<_>, Vec<_>) = unloaded.partition(|site| own.contains(&site.root()));
+        // What is served already is on its way without anybody's waiting for it.
+        let served: HashSet<_> = self.unloaded().iter().map(|site| site.root()).collect();
+        let wished = others.into_iter().filter(|site| !served.contains(&site.root())).collect();
+        Preparation { pools, sites, wished, shelf: self.library.shelf().clone() }
     }
 
     fn new_pool(&mut self, route: &Route) -> NewPool {
@@ -138,6 +144,26 @@ impl Holder {
     pub(crate) fn to_save(&self) -> Saved {
         Saved::new(self.serving.clone(), self.registry.places_of(&self.serving))
     }
+}
+
+/// The trees of releases that begin to take traffic with the next table: the first of each of their folders. Those of all
+/// other apps are in the table too.
+fn new_trees<'a>(serving: &'a Table, next: &'a Table) -> impl Iterator<Item = Digest> + 'a {
+    next.routes.iter().flat_map(move |route| {
+        let served = serving.routes.iter().filter(|served| is_of_same_release(served, route));
+        let served: HashSet<_> = served.flat_map(own_trees).collect();
+        own_trees(route).filter(move |tree| !served.contains(tree))
+    })
+}
+
+fn own_trees(route: &Route) -> impl Iterator<Item = Digest> {
+    route.static_folders.iter().filter_map(|folder| folder.trees.first().copied())
+}
+
+fn is_of_same_release(one: &Route, other: &Route) -> bool {
+    let release =
+        |route: &Route| (route.pool.app.clone(), route.pool.environment.clone(), route.pool.release);
+    release(one) == release(other)
 }
 
 fn target(route: &Route, instance: Arc<super::Instance>) -> Target {

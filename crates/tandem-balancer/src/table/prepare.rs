@@ -4,18 +4,22 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use tandem_kit::api::Client;
+use tandem_kit::error::chain;
 
 use super::Instance;
 use crate::probe::{Target, probe};
-use crate::static_files::{Shelf, Site, load};
+use crate::static_files::{LoadError, Shelf, Site, load};
 
 /// What is to be done before a table can be served.
 #[derive(Debug)]
 pub(crate) struct Preparation {
     /// Its pools.
     pub pools: Vec<NewPool>,
-    /// Its trees that are not here yet.
+    /// Trees without which it is not served: a release takes traffic with its own files or not at all.
     pub sites: Vec<Arc<Site>>,
+    /// Trees that are tried once and not waited for: of earlier builds, whose pages are open somewhere. One that is gone
+    /// for good must not keep every app of the installation from being deployed and rolled back.
+    pub wished: Vec<Arc<Site>>,
     /// Where they go.
     pub shelf: Shelf,
 }
@@ -37,13 +41,21 @@ impl Preparation {
     /// # Errors
     /// Why the table cannot be served yet, for people.
     pub(crate) async fn attempt(&self, client: &Client) -> Result<(), String> {
-        let sites = self.sites.iter().filter(|site| !site.is_loaded());
-        let loads = join_all(sites.map(|site| load(client, &self.shelf, site)));
+        let (loads, wished) = (self.load(&self.sites, client), self.load(&self.wished, client));
         let probes = join_all(self.pools.iter().map(NewPool::probe));
-        let (loads, probes) = tokio::join!(loads, probes);
+        let (loads, wished, probes) = tokio::join!(loads, wished, probes);
+        // Told when the table is served, from when on they are tried until they come.
+        for error in wished.into_iter().filter_map(Result::err) {
+            tracing::debug!("went on without static files of an earlier build: {}", chain(&error));
+        }
         let load_problems = loads.into_iter().filter_map(Result::err).map(|error| chain(&error));
         let problems: Vec<_> = probes.into_iter().filter_map(Result::err).chain(load_problems).collect();
         if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
+    }
+
+    async fn load(&self, sites: &[Arc<Site>], client: &Client) -> Vec<Result<(), LoadError>> {
+        let sites = sites.iter().filter(|site| !site.is_loaded());
+        join_all(sites.map(|site| load(client, &self.shelf, site))).await
     }
 }
 
@@ -63,10 +75,4 @@ impl NewPool {
         let reasons: Vec<_> = probes.into_iter().filter_map(Result::err).collect();
         Err(format!("no instance of {} answers ({})", self.name, reasons.join(", ")))
     }
-}
-
-/// An error and its causes on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
 }

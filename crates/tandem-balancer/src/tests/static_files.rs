@@ -7,7 +7,7 @@ use tandem_types::{Digest, Epoch};
 use super::app::{App, text};
 use super::blobs::Blobs;
 use super::client::{Answer, Client, ask, fetch, get, raw};
-use super::world::{World, shop, table, with_static, within};
+use super::world::{World, route, shop, table, with_static, within};
 
 const BIG: usize = 300_000;
 
@@ -177,6 +177,31 @@ async fn a_table_is_not_ready_before_its_static_files_are_here() {
     world.route(table(0, Vec::new()), Some(next));
     let status = world.until(|status| status.problem.is_some()).await;
     assert!(status.problem.unwrap().starts_with("fetch the static files"));
+    assert_eq!(status.prepared, None);
+}
+
+#[tokio::test]
+async fn files_that_are_gone_from_an_older_build_or_another_app_hold_up_no_release() {
+    let (blobs, app) = (Blobs::new(), app().await);
+    let gone = [Digest([7; 32]), Digest([8; 32]), Digest([9; 32])];
+    let world = World::with_blobs(Some(blobs.store.clone())).await;
+    world.place(&[(1, app.address)]);
+    let mut blog = with_static(route("blog.example", "/", &[1]), &gone[..2]);
+    blog.pool.app = "blog".parse().unwrap();
+    // As a balancer finds it that was cut off, or lost its disk.
+    let before = vec![blog.clone(), with_static(shop(&[1]), &gone[2..])];
+    world.serve(1, before.clone()).await;
+    let mut deployed = with_static(shop(&[1]), &[site(&blobs), gone[2], Digest([6; 32])]);
+    deployed.pool.release = "r2".parse().unwrap();
+    let after = table(2, vec![blog.clone(), deployed]);
+    world.flip(table(1, before), after.clone()).await;
+    assert_eq!(fetch(world.address, "/static/site.css").await.text(), "body{}");
+    assert_eq!(fetch(world.address, "/static/gone.css").await.text(), "app /static/gone.css");
+    // Back to the release whose own files are gone: not with broken pages.
+    let mut back = with_static(shop(&[1]), &[gone[2], site(&blobs)]);
+    back.pool.release = "r1".parse().unwrap();
+    world.route(after, Some(table(3, vec![blog, back])));
+    let status = world.until(|status| status.problem.is_some()).await;
     assert_eq!(status.prepared, None);
 }
 
