@@ -62,8 +62,9 @@ impl Tables {
         Self { name, builders: first..=first + (BUILDERS - 1) }
     }
 
-    /// The user of builds for the environment whose instances have this user id: nobody else on this machine has it,
-    /// other data folders' builds included, so that rules for builds never meet an app.
+    /// The user of builds for the environment whose instances have this user id. No app has it, so rules for builds never
+    /// meet one. Two data folders of one machine have the same range once in 4,092 pairs: then either's builds are refused
+    /// the index or proxy on the loopback that only it names (decision 009).
     #[must_use]
     pub fn build_uid(&self, uid: u32) -> u32 {
         self.builders.start() + uid.wrapping_sub(defaults::FIRST_UID) % BUILDERS
