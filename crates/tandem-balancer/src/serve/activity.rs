@@ -21,8 +21,9 @@ pub(crate) struct Limits {
     pub client: u32,
     /// For the instance to begin its answer, from the last part of the request.
     pub answer: u32,
-    /// For a client that closed its sending side to take more of its answer: most of those have left altogether, and
-    /// nobody can tell them apart but by writing.
+    /// For a client that closed its sending side to get more of an answer that has begun: most of those have left
+    /// altogether, and nobody can tell them apart but by writing. Until then it has the time of any answer: a slow
+    /// one is slow for everybody, and cutting a client off would not stop the app's work on it.
     pub half_closed: u32,
     /// For a kept connection to an instance to be used again. Apps close idle connections too (gunicorn after 2 s), and
     /// a request must not go out just then.
@@ -134,6 +135,10 @@ impl Activity {
 
     /// The client took a part of an answer: it is there.
     pub(crate) fn bytes_written(&self) {
+        self.half_closed_anew();
+    }
+
+    fn half_closed_anew(&self) {
         if self.half_closed.load(Ordering::Relaxed) != 0 {
             self.note(&self.half_closed);
         }
@@ -181,6 +186,8 @@ impl Activity {
     /// The instance's answer began, or none will come.
     pub(crate) fn answer_ended(&self) {
         self.answer_awaited.store(0, Ordering::Relaxed);
+        // Only from here on is there something to write, by which one that left shows itself.
+        self.half_closed_anew();
     }
 
     /// Whether the instance took too long. Whoever asks is woken when that changes.
@@ -204,8 +211,9 @@ impl Activity {
                 if over(&self.answer_awaited, limits.answer) && !self.late.swap(true, Ordering::Relaxed) {
                     self.waker.wake();
                 }
+                let answering = self.answer_awaited.load(Ordering::Relaxed) == 0;
                 self.note_peer(peer())
-                    || over(&self.half_closed, limits.half_closed)
+                    || (answering && over(&self.half_closed, limits.half_closed))
                     || over(&self.body_wanted, limits.client)
             }
             IDLE => over(&self.since, limits.idle),
@@ -340,6 +348,21 @@ mod tests {
         connection.at(25).bytes_written();
         assert_eq!(connection.order_of(44, Peer::HalfClosed), Order::GoOn);
         assert_eq!(connection.order_of(45, Peer::HalfClosed), Order::Close);
+    }
+
+    #[test]
+    fn a_client_that_sends_no_more_waits_for_its_answer_as_long_as_any_other() {
+        let connection = Connection::accepted();
+        connection.at(1).request_began();
+        connection.at(1).answer_awaited();
+        assert_eq!(connection.order_of(2, Peer::HalfClosed), Order::GoOn);
+        assert_eq!(connection.order_of(50, Peer::HalfClosed), Order::GoOn);
+        assert!(!connection.activity.is_late());
+        assert_eq!(connection.order_of(51, Peer::HalfClosed), Order::GoOn);
+        assert!(connection.activity.is_late(), "it gets a page, as any other does");
+        connection.at(52).answer_ended();
+        assert_eq!(connection.order_of(71, Peer::HalfClosed), Order::GoOn);
+        assert_eq!(connection.order_of(72, Peer::HalfClosed), Order::Close);
     }
 
     #[test]

@@ -1,9 +1,14 @@
 //! Clients and instances that are slow, silent or many.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::stream::{self, StreamExt as _};
+use http::Response;
+use tandem_kit::http as bodies;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -11,6 +16,7 @@ use super::app::{App, text};
 use super::client::{Client, fetch, get, read_until};
 use super::world::{World, eventually, within};
 use crate::serve::Limits;
+use crate::tick::TICK;
 
 /// A balancer with limits of a second or less.
 async fn impatient(app: &App) -> World {
@@ -129,47 +135,84 @@ async fn a_client_that_says_it_sends_no_more_gets_its_whole_answer() {
     assert_eq!(both.matches("HTTP/1.1 200 OK").count(), 2);
 }
 
-/// An app that never answers, and how many requests it has.
-async fn silent() -> (App, Arc<AtomicU64>) {
-    struct Guard(Arc<AtomicU64>);
-    impl Drop for Guard {
-        fn drop(&mut self) {
-            self.0.fetch_sub(1, Ordering::SeqCst);
-        }
+#[tokio::test]
+async fn a_client_that_says_it_sends_no_more_gets_a_slow_answer_too() {
+    let app = App::start(|_| async move {
+        // Longer than half-closed clients may be silent.
+        tokio::time::sleep(TICK * 4).await;
+        text("well")
+    })
+    .await;
+    let world = with_limits(&app, Limits { half_closed: 1, ..Limits::default() }).await;
+    let answer = half_closed(&world, "GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("well"), "{answer}");
+}
+
+/// Counts a request for as long as an app has it.
+struct Guard(Arc<AtomicU64>);
+
+impl Guard {
+    fn new(open: &Arc<AtomicU64>) -> Self {
+        open.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(open))
     }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// An app that never answers, or only begins to (`/begun`), and how many requests it has.
+async fn silent() -> (App, Arc<AtomicU64>) {
     let open = Arc::new(AtomicU64::new(0));
     let counter = Arc::clone(&open);
     let app = App::start(move |request| {
         let counter = Arc::clone(&counter);
         async move {
             if request.uri().path() == "/" {
-                counter.fetch_add(1, Ordering::SeqCst);
-                let _guard = Guard(counter);
+                let _guard = Guard::new(&counter);
                 std::future::pending::<()>().await;
             }
-            text("well")
+            let guard = Guard::new(&counter);
+            let first = stream::once(async { Ok::<_, Infallible>(Bytes::from_static(b"first")) });
+            let never = stream::once(async move {
+                let _guard = guard;
+                std::future::pending().await
+            });
+            Response::new(bodies::stream(first.chain(never)))
         }
     })
     .await;
     (app, open)
 }
 
-/// A client leaves in this way while its request is under way; only the limit for half-closed clients may end it.
-async fn leave(half_closed: u32, way: impl FnOnce(TcpStream)) {
+const NEVER: u32 = u32::MAX;
+
+/// A client leaves in this way while its request is under way; only the limits given may end it.
+async fn leave(path: &str, limits: Limits, way: impl FnOnce(TcpStream)) {
     let (app, open) = silent().await;
-    let world =
-        with_limits(&app, Limits { answer: u32::MAX, client: u32::MAX, half_closed, ..Limits::default() })
-            .await;
+    let world = with_limits(&app, Limits { client: NEVER, ..limits }).await;
     let mut stream = TcpStream::connect(world.address).await.unwrap();
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n").await.unwrap();
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: shop.example\r\n\r\n").as_bytes()).await.unwrap();
     eventually(|| open.load(Ordering::SeqCst) == 1).await;
+    if path == "/begun" {
+        // With the end of the chunk: what is left unread would turn the end into a reset.
+        read_until(&mut stream, "first\r\n").await;
+    }
     way(stream);
     eventually(|| open.load(Ordering::SeqCst) == 0).await;
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_frees_the_instance() {
-    leave(1, drop).await;
+async fn a_client_that_leaves_during_its_answer_frees_the_instance() {
+    leave("/begun", Limits { answer: NEVER, half_closed: 1, ..Limits::default() }, drop).await;
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_before_its_answer_frees_the_instance_when_any_answer_would_be_late() {
+    leave("/", Limits { answer: 1, half_closed: NEVER, ..Limits::default() }, drop).await;
 }
 
 #[tokio::test]
@@ -177,5 +220,5 @@ async fn a_client_that_breaks_off_is_not_waited_for() {
     let reset = |stream: TcpStream| {
         socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
     };
-    leave(u32::MAX, reset).await;
+    leave("/", Limits { answer: NEVER, half_closed: NEVER, ..Limits::default() }, reset).await;
 }
