@@ -18,6 +18,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tandem_kit::error::chain;
 use tandem_kit::http::{self as bodies, Body};
 use tandem_kit::tasks::{Kind, Tasks};
 use tandem_types::JobId;
@@ -25,7 +26,6 @@ use tandem_types::event::LogLine;
 use tandem_types::problem::Problem;
 use tokio::net::{UnixListener, UnixStream};
 
-use crate::chain::chain;
 use crate::logs::{self, Query, Shelf};
 
 /// Wait after a connection could not be accepted: no descriptor is free, and one will be.

@@ -6,7 +6,6 @@
 mod api;
 mod assignments;
 mod board;
-mod chain;
 mod config;
 mod context;
 mod environment;

@@ -8,12 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tandem_kit::error::chain;
 use tandem_sandbox::packet_rules::{Error, Guarded, Tables};
 use tandem_types::InstanceId;
 use tandem_types::instance::Isolation;
 
 use crate::board::Board;
-use crate::chain::chain;
 
 /// How long a host may be without rules after somebody loaded a firewall of theirs.
 const AGAIN: Duration = Duration::from_secs(60);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tandem_kit::error::chain;
 use tandem_sandbox::cgroup::Group;
 use tandem_sandbox::shim::{Adopted, ExitRecord, ShimHandle, adopt};
 use tandem_types::Span;
@@ -9,7 +10,6 @@ use tandem_types::instance::{Exit, InstanceState};
 
 use super::actor::{Actor, Phase};
 use super::running::Run;
-use crate::chain::chain;
 use crate::gate::Gate;
 use crate::spec;
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 
+use tandem_kit::error::chain;
 use tandem_sandbox::shim::{LaunchError, ShimHandle, ShimSpec, Status, launch};
 use tandem_sandbox::{Limits, Weight};
 use tandem_types::Span;
@@ -12,7 +13,6 @@ use tandem_types::instance::{Address, InstanceState};
 use super::actor::{Actor, Phase};
 use super::running::Run;
 use crate::board::BuildKey;
-use crate::chain::chain;
 use crate::environment::{self, Name};
 use crate::gate::Gate;
 use crate::intent::Intent;

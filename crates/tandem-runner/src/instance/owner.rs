@@ -4,11 +4,11 @@
 
 use std::io;
 
+use tandem_kit::error::chain;
 use tandem_kit::tasks;
 use tandem_sandbox::listener::{self, Owner};
 use tandem_sandbox::shim::ShimHandle;
 
-use crate::chain::chain;
 use crate::probe::Failure;
 
 /// Turns the answer to a probe into what it means for the instance itself. Looking for it elsewhere costs some

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use tandem_kit::error::chain;
 use tandem_kit::tasks;
 use tandem_sandbox::cgroup::Group;
 use tandem_sandbox::shim::{Adopted, ExitRecord, ShimHandle, adopt};
@@ -13,7 +14,6 @@ use tandem_types::instance::{JobObservation, JobState};
 use tandem_types::{JobId, Span};
 
 use super::outcome;
-use crate::chain::chain;
 use crate::context::Context;
 use crate::folders::Unit;
 use crate::intent::JobIntent;

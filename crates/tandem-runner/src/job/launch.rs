@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use tandem_kit::error::chain;
 use tandem_sandbox::Limits;
 use tandem_sandbox::shim::{LaunchError, ShimSpec, launch};
 use tandem_types::assignment::JobKind;
@@ -11,7 +12,6 @@ use tandem_types::instance::JobState;
 use super::actor::{Actor, Phase};
 use super::outcome;
 use crate::board::BuildKey;
-use crate::chain::chain;
 use crate::environment::{self, Name};
 use crate::intent::JobIntent;
 use crate::logs::source::Source;

@@ -4,10 +4,9 @@ use std::path::PathBuf;
 
 use tandem_blobs::{LinkCache, checkout, transfer};
 use tandem_kit::api::Client;
+use tandem_kit::error::chain;
 use tandem_kit::tasks;
 use tandem_types::Digest;
-
-use crate::chain::chain;
 
 /// What is to be done.
 pub(super) struct Work {

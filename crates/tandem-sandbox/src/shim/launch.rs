@@ -7,13 +7,14 @@ use std::process::{Child, ChildStdout};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tandem_kit::error::chain;
 use tandem_kit::files;
 use tandem_types::Span;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::unix::pipe;
 
 use super::ShimHandle;
-use super::record::{self, Hello, ShimRecord, chain};
+use super::record::{self, Hello, ShimRecord};
 use super::secrets::Secrets;
 use crate::spawn::{Program, Tie};
 use crate::{Spec, logs};

@@ -16,6 +16,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::stat::{Mode, umask};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use tandem_kit::clock::{Clock, Moment};
+use tandem_kit::error::chain;
 use tandem_kit::files;
 use tandem_types::defaults::WEB_STOP_TIMEOUT;
 use tandem_types::event::Stream;
@@ -23,7 +24,7 @@ use tandem_types::shim::{Answer, Request, VERSION};
 
 use super::ShimSpec;
 use super::control::{Asked, Control};
-use super::record::{self, ExitRecord, Hello, ShimRecord, chain};
+use super::record::{self, ExitRecord, Hello, ShimRecord};
 use super::secrets::Secrets;
 use crate::logs::Writer;
 use crate::process::Identity;

@@ -82,9 +82,3 @@ pub(super) fn shim_file(dir: &Path) -> PathBuf {
 pub(super) fn exit_file(dir: &Path) -> PathBuf {
     dir.join("exit.json")
 }
-
-/// An error with all its causes, for people.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
-}
