@@ -9,6 +9,7 @@ use std::io;
 
 use serde::Serialize;
 use tandem_kit::api;
+pub(crate) use tandem_kit::error::chain as chain_of;
 use tandem_types::problem::Problem;
 
 use crate::exit::Exit;
@@ -172,21 +173,6 @@ impl Told {
         }
         text
     }
-}
-
-/// An error and its causes, from the outside in: `failed to a: failed to b: no such file`.
-pub(crate) fn chain_of(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let part = error.to_string();
-        if !text.ends_with(&part) {
-            text.push_str(": ");
-            text.push_str(&part);
-        }
-        cause = error.source();
-    }
-    text
 }
 
 impl From<Problem> for Failure {
