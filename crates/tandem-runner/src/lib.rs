@@ -36,6 +36,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod together;
+mod traces;
 mod volumes;
 
 pub use runner::{Config, EndMode, Error, Runner};

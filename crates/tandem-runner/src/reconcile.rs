@@ -26,8 +26,8 @@ use crate::order::Fate;
 use crate::plan::{self, Wanted};
 use crate::runner::EndMode;
 use crate::stage::Needs;
+use crate::traces::Traces;
 use actors::Actors;
-use strays::Traces;
 
 /// After the start without a word from a server, what ran before is started again without one.
 const ALONE_AFTER: Duration = Duration::from_secs(5);
@@ -157,7 +157,8 @@ impl Reconciler {
         let superseded = builds.keys().filter(is_superseded).filter(|key| !wanted.builds.contains_key(key));
         self.context.board.put_superseded(superseded.cloned().collect());
         builds.extend(wanted.builds.clone());
-        let needs = Needs { builds, complete: self.assignments.is_complete() };
+        let units = self.actors.units().collect();
+        let needs = Needs { builds, units, complete: self.assignments.is_complete() };
         self.needs.send_if_modified(|told| {
             let differs = *told != needs;
             if differs {

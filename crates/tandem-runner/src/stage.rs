@@ -9,9 +9,9 @@ pub(crate) mod sweep;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use tandem_blobs::LinkCache;
 use tandem_rules::restart::Backoff;
 use tandem_types::assignment::AssignedBuild;
@@ -21,6 +21,7 @@ use tokio::time::Instant;
 
 use crate::board::BuildKey;
 use crate::context::Context;
+use crate::folders::Unit;
 use sweep::Unneeded;
 
 /// Builds brought here at the same time: one large one must not hold up a small one.
@@ -31,6 +32,8 @@ const AT_ONCE: usize = 2;
 pub(crate) struct Needs {
     /// Builds that an assignment names or an instance uses.
     pub(crate) builds: BTreeMap<BuildKey, Arc<AssignedBuild>>,
+    /// Instances and jobs that have an actor, so that their builds are among these.
+    pub(crate) units: BTreeSet<Unit>,
     /// Whether that is all, so that what is not in it may be removed.
     pub(crate) complete: bool,
 }
@@ -41,6 +44,10 @@ pub(crate) struct Stager {
     cache: LinkCache,
     needs: watch::Receiver<Needs>,
     under_way: FuturesUnordered<BoxFuture<'static, Done>>,
+    /// How many of these bring a build here.
+    bringing: usize,
+    /// Whether one of them goes through the blobs.
+    trimming: bool,
     /// Trees that are being checked out or removed.
     busy: BTreeSet<Digest>,
     failed: BTreeMap<BuildKey, Failed>,
@@ -57,6 +64,7 @@ struct Failed {
 enum Done {
     Brought { build: BuildKey, trees: Vec<Digest>, outcome: Result<(), String> },
     Removed { tree: Digest },
+    Trimmed,
 }
 
 enum Event {
@@ -74,6 +82,8 @@ impl Stager {
             cache,
             needs,
             under_way: FuturesUnordered::new(),
+            bringing: 0,
+            trimming: false,
             busy: BTreeSet::new(),
             failed: BTreeMap::new(),
             unneeded,
@@ -96,7 +106,7 @@ impl Stager {
             match event {
                 Event::Needs => {}
                 Event::Done(done) => self.take(done),
-                Event::Due => self.sweep().await,
+                Event::Due => self.sweep(),
             }
         }
     }
@@ -131,11 +141,12 @@ impl Stager {
     /// Two builds that share a tree wait for each other, so that it comes only once.
     fn may_begin(&self, key: &BuildKey, missing: &[Digest]) -> bool {
         let due = self.failed.get(key).is_none_or(|failed| failed.again <= Instant::now());
-        due && self.under_way.len() < AT_ONCE && missing.iter().all(|tree| !self.busy.contains(tree))
+        due && self.bringing < AT_ONCE && missing.iter().all(|tree| !self.busy.contains(tree))
     }
 
     fn begin(&mut self, key: BuildKey, build: &Arc<AssignedBuild>, trees: Vec<Digest>) {
         self.busy.extend(&trees);
+        self.bringing += 1;
         let work = bring::Work {
             client: self.context.client.clone(),
             cache: self.cache.clone(),
@@ -151,6 +162,7 @@ impl Stager {
     fn take(&mut self, done: Done) {
         match done {
             Done::Brought { build, trees, outcome } => {
+                self.bringing -= 1;
                 trees.iter().for_each(|tree| {
                     self.busy.remove(tree);
                 });
@@ -161,6 +173,7 @@ impl Stager {
             Done::Removed { tree } => {
                 self.busy.remove(&tree);
             }
+            Done::Trimmed => self.trimming = false,
         }
     }
 
@@ -183,7 +196,8 @@ impl Stager {
         retries.chain([self.unneeded.next_look()]).min().expect("there is always a next look")
     }
 
-    async fn sweep(&mut self) {
+    /// Begins to remove what nobody needs, aside: a build that must come meanwhile does not wait for it.
+    fn sweep(&mut self) {
         if !self.unneeded.is_due() {
             return;
         }
@@ -194,16 +208,26 @@ impl Stager {
         let needed: BTreeSet<Digest> =
             needs.builds.values().flat_map(|build| &build.subtrees).map(|subtree| subtree.tree).collect();
         let folders = &self.context.folders;
-        for tree in self.unneeded.look(folders, &needed, &self.busy) {
+        let old = self.unneeded.look(folders, &needed, &self.busy);
+        // One look for all of them, and none where there is nothing to remove.
+        let may_remove = sweep::may_remove(folders.clone(), needs.units).shared();
+        for tree in old {
             self.busy.insert(tree);
-            let path = folders.tree(&tree);
+            let (path, may_remove) = (folders.tree(&tree), may_remove.clone());
             self.under_way.push(Box::pin(async move {
-                sweep::remove(path).await;
+                if may_remove.await {
+                    sweep::remove(path).await;
+                }
                 Done::Removed { tree }
             }));
         }
-        if self.unneeded.take_blobs_turn() {
-            sweep::trim_cache(&self.cache, self.context.clock.now()).await;
+        if !self.trimming && self.unneeded.take_blobs_turn() {
+            self.trimming = true;
+            let (cache, now) = (self.cache.clone(), self.context.clock.now());
+            self.under_way.push(Box::pin(async move {
+                sweep::trim_cache(cache, now).await;
+                Done::Trimmed
+            }));
         }
     }
 }

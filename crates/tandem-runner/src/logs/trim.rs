@@ -30,7 +30,7 @@ fn trim(folders: &Folders, board: &Board) {
     fold_ended(folders, board);
     let mut kept = Vec::new();
     for logs in all(&folders.logs()).into_values() {
-        kept.extend(drop_oldest(logs, board));
+        kept.extend(drop_oldest(logs, |unit| has_writer(folders, board, unit)));
     }
     if let Err(error) = logs::trim(&kept, defaults::LOG_TOTAL_BYTES) {
         tracing::warn!(error = &error as &dyn std::error::Error, "could not trim the logs");
@@ -42,7 +42,7 @@ fn fold_ended(folders: &Folders, board: &Board) {
     let entries = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten();
     for folder in entries(&folders.logs()).flat_map(|place| entries(&place.path())).map(|log| log.path()) {
         let unit = folder.file_name().and_then(|name| Unit::parse(name.to_str()?));
-        let ended = unit.is_some_and(|unit| !has_writer(board, unit));
+        let ended = unit.is_some_and(|unit| !has_writer(folders, board, unit));
         let quiet = last_written(&folder).elapsed().is_ok_and(|quiet| quiet >= INTERVAL);
         if ended && quiet && folder.is_dir() {
             fold::fold(&folder);
@@ -50,12 +50,13 @@ fn fold_ended(folders: &Folders, board: &Board) {
     }
 }
 
-/// Whether it has an actor.
-fn has_writer(board: &Board, unit: Unit) -> bool {
-    board.look(|sheet| match unit {
+/// Whether it has an actor, or is still to be ended without one: its folder goes after its shim.
+fn has_writer(folders: &Folders, board: &Board, unit: Unit) -> bool {
+    let has_actor = board.look(|sheet| match unit {
         Unit::Instance(id) => sheet.instances.contains_key(&id),
         Unit::Job(id) => sheet.jobs.contains_key(&id),
-    })
+    });
+    has_actor || folders.unit(unit).exists()
 }
 
 /// Environment folder → its logs.
@@ -68,10 +69,10 @@ fn all(folder: &Path) -> BTreeMap<PathBuf, Vec<(PathBuf, source::Source)>> {
 }
 
 /// Removes the oldest logs that nobody writes any more, and returns the others.
-fn drop_oldest(logs: Vec<(PathBuf, source::Source)>, board: &Board) -> Vec<PathBuf> {
+fn drop_oldest(logs: Vec<(PathBuf, source::Source)>, has_writer: impl Fn(Unit) -> bool) -> Vec<PathBuf> {
     let (mut kept, mut ended) = (Vec::new(), Vec::new());
     for (folder, source) in logs {
-        let written = source.unit().is_some_and(|unit| has_writer(board, unit));
+        let written = source.unit().is_some_and(&has_writer);
         if written { kept.push(folder) } else { ended.push(folder) }
     }
     ended.sort_by_key(|folder| std::cmp::Reverse(last_written(folder)));
@@ -119,6 +120,22 @@ mod tests {
     }
 
     const CHUNK: &str = "# tandem-log/1 {\"index\":\"1\",\"process\":\"web\",\"release\":\"r2\"}\n2026-11-21T01:02:03.123456Z o said\n";
+
+    #[test]
+    fn a_log_stays_as_it_is_while_its_writer_has_a_folder_even_without_an_actor() {
+        let folder = tempfile::tempdir().expect("there is room");
+        let data = DataDir::open(folder.path()).expect("there is room");
+        let folders = Folders::open(&data).expect("there is room");
+        let log = old_log(&folders.logs().join("guestbook.production"), "i5", &[CHUNK]);
+        let unit = folders.unit(Unit::parse("i5").expect("it is a name"));
+        files::ensure_dir(&unit, 0o700).expect("there is room");
+        trim(&folders, &Board::default());
+        assert!(log.join("00000001.log").exists());
+        std::fs::remove_dir(&unit).expect("it is empty");
+        trim(&folders, &Board::default());
+        assert!(!log.exists() && logs::folded(&log).exists());
+        data.remove_runtime().expect("it is ours");
+    }
 
     #[test]
     fn what_ended_long_ago_is_folded_and_is_still_the_same_log() {

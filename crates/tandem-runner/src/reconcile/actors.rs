@@ -10,7 +10,7 @@ use tandem_types::assignment::AssignedBuild;
 use tandem_types::{InstanceId, JobId};
 use tokio::sync::{mpsc, watch};
 
-use super::strays::{self, Traces};
+use super::strays;
 use crate::board::BuildKey;
 use crate::context::Context;
 use crate::folders::Unit;
@@ -20,6 +20,7 @@ use crate::job;
 use crate::order::{Fate, Order, Orders, Wish};
 use crate::plan::{Action, Holding, Present};
 use crate::secrets;
+use crate::traces::Traces;
 
 /// All of them.
 pub(super) struct Actors {
@@ -116,10 +117,11 @@ impl Actors {
 
     /// An actor has ended, or what was left of one.
     pub(super) fn forget(&mut self, unit: Unit) {
-        if self.swept.remove(&unit) {
-            return;
-        }
+        let was_swept = self.swept.remove(&unit);
         match unit {
+            // The line of one whose actor ended by a bug of ours: nobody else would wipe it.
+            Unit::Instance(id) if was_swept => self.context.board.drop_instance(id),
+            Unit::Job(id) if was_swept => self.context.board.drop_job(id),
             Unit::Instance(id) => {
                 self.instances.remove(&id);
             }
@@ -161,6 +163,12 @@ impl Actors {
         instances.chain(jobs)
     }
 
+    /// All that have an actor.
+    pub(super) fn units(&self) -> impl Iterator<Item = Unit> {
+        let instances = self.instances.keys().copied().map(Unit::Instance);
+        instances.chain(self.jobs.keys().copied().map(Unit::Job))
+    }
+
     /// Removes, aside, what no actor stands for: folders, groups, sockets, ports. An id is not given an actor while what
     /// is left of it is ended.
     pub(super) fn sweep(&mut self, traces: Traces) {
@@ -168,7 +176,8 @@ impl Actors {
         let strays = traces.unknown(|unit| self.knows(unit));
         for unit in strays.units() {
             self.swept.insert(unit);
-            self.spawn(unit, "stray-sweep", strays.end(self.context.folders.clone(), unit));
+            let end = strays::end(self.context.folders.clone(), unit, strays.has_group(unit));
+            self.spawn(unit, "stray-sweep", end);
         }
     }
 

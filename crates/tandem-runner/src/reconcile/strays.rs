@@ -1,17 +1,17 @@
 //! What an earlier process left on the disk and in the kernel, with or without a record.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::collections::BTreeMap;
 
 use nix::sys::signal::Signal;
 use tandem_kit::{files, tasks};
-use tandem_sandbox::cgroup::{self, Group};
+use tandem_sandbox::cgroup::Group;
 use tandem_sandbox::shim::{Adopted, adopt};
 use tandem_types::{InstanceId, defaults};
 
 use crate::folders::{Folders, Unit};
 use crate::instance::Record;
 use crate::intent::JobIntent;
+use crate::traces::units;
 use crate::{job, removal, spec};
 
 /// What may have been anything gets the time of a worker to end.
@@ -58,47 +58,9 @@ fn readable<T>(unit: Unit, record: Result<Option<T>, files::Error>) -> Option<T>
     })
 }
 
-/// Everything that has a folder, a control group, a socket or a config here, known or not.
-#[derive(Debug, Default)]
-pub(super) struct Traces {
-    units: BTreeSet<Unit>,
-    groups: BTreeSet<Unit>,
-}
-
-impl Traces {
-    /// What there is; looks on a thread that may block.
-    pub(super) async fn find(folders: Folders) -> Self {
-        tasks::blocking("stray-list", move || {
-            let groups = cgroup::list(&folders.cgroup_parent).unwrap_or_else(|error| {
-                tracing::warn!(error = &error as &dyn std::error::Error, "cannot list the control groups");
-                Vec::new()
-            });
-            // Groups of builds have other names and are not touched.
-            let groups: BTreeSet<Unit> = groups.iter().filter_map(|name| Unit::parse(name)).collect();
-            Self { units: named(&folders).chain(groups.iter().copied()).collect(), groups }
-        })
-        .await
-    }
-
-    /// Those that nobody knows.
-    pub(super) fn unknown(mut self, is_known: impl Fn(Unit) -> bool) -> Self {
-        self.units.retain(|unit| !is_known(*unit));
-        self
-    }
-
-    /// Which they are.
-    pub(super) fn units(&self) -> impl Iterator<Item = Unit> {
-        self.units.iter().copied()
-    }
-
-    /// Ends and removes one.
-    pub(super) fn end(&self, folders: Folders, unit: Unit) -> impl Future<Output = ()> + use<> {
-        let has_group = self.groups.contains(&unit);
-        async move { end(&folders, unit, has_group).await }
-    }
-}
-
-async fn end(folders: &Folders, unit: Unit, has_group: bool) {
+/// Ends and removes what no actor stands for.
+pub(super) async fn end(folders: Folders, unit: Unit, has_group: bool) {
+    let folders = &folders;
     let paths = [folders.unit(unit), folders.socket(unit), folders.secret(unit)];
     if !has_group && !paths.iter().any(|path| path.exists()) {
         // Its actor has removed it since the look.
@@ -121,24 +83,4 @@ async fn end(folders: &Folders, unit: Unit, has_group: bool) {
     }
     let folders = folders.clone();
     tasks::blocking("stray-remove", move || removal::remove(&folders, unit)).await;
-}
-
-fn named(folders: &Folders) -> impl Iterator<Item = Unit> {
-    let files = [(folders.sockets(), ".sock"), (folders.secrets(), ".json")];
-    let files = files.into_iter().flat_map(|(folder, end)| {
-        let of = move |name: String| Unit::parse(name.strip_suffix(end)?);
-        names(folder).into_iter().filter_map(of)
-    });
-    units(&folders.instances()).into_iter().chain(units(&folders.jobs())).chain(files)
-}
-
-fn units(folder: &Path) -> Vec<Unit> {
-    names(folder).iter().filter_map(|name| Unit::parse(name)).collect()
-}
-
-fn names(folder: &Path) -> Vec<String> {
-    let Ok(entries) = std::fs::read_dir(folder) else {
-        return Vec::new();
-    };
-    entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect()
 }

@@ -14,7 +14,8 @@ use tandem_kit::tasks;
 use tandem_types::{Digest, Timestamp};
 use tokio::time::Instant;
 
-use crate::folders::Folders;
+use crate::folders::{Folders, Unit};
+use crate::traces;
 
 /// Time for which a tree that nobody needs stays.
 pub(crate) const KEEP_TREE: Duration = Duration::from_secs(60);
@@ -90,6 +91,26 @@ fn list(folders: &Folders) -> Vec<Digest> {
     entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
 }
 
+/// Whether trees may go at all: not while something may live that has no actor (its record is damaged, or its actor
+/// ended by a bug of ours). It gets its time to end, and nobody can tell which tree it runs on.
+pub(super) async fn may_remove(folders: Folders, have_actors: BTreeSet<Unit>) -> bool {
+    match tasks::blocking("tree-look", move || traces::alive(&folders)).await {
+        Ok(alive) => {
+            let stray = alive.difference(&have_actors).next();
+            if let Some(unit) = stray {
+                tracing::info!(
+                    "trees that nobody needs stay until {unit} has ended, which no actor stands for"
+                );
+            }
+            stray.is_none()
+        }
+        Err(error) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "trees stay: cannot tell what runs");
+            false
+        }
+    }
+}
+
 /// Removes a tree; it loses its name first.
 pub(super) async fn remove(tree: PathBuf) {
     let removed = tasks::blocking("tree-remove", move || checkout::remove(&tree)).await;
@@ -99,8 +120,8 @@ pub(super) async fn remove(tree: PathBuf) {
 }
 
 /// Removes blobs that no tree links to and nobody asked for lately.
-pub(super) async fn trim_cache(cache: &LinkCache, now: Timestamp) {
-    let (cache, since) = (cache.clone(), now - KEEP_BLOB);
+pub(super) async fn trim_cache(cache: LinkCache, now: Timestamp) {
+    let since = now - KEEP_BLOB;
     if let Err(error) = tasks::blocking("cache-sweep", move || cache.sweep(since)).await {
         tracing::warn!(error = &error as &dyn std::error::Error, "could not trim the blob cache");
     }

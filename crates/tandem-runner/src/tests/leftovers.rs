@@ -51,6 +51,29 @@ async fn a_process_that_nobody_knows_is_ended_and_its_folder_removed() {
 }
 
 #[tokio::test]
+async fn a_process_that_nobody_knows_keeps_its_tree_until_it_has_ended() {
+    let mut scene = Scene::new().await;
+    scene.pace.keep_trees = std::time::Duration::from_millis(50);
+    // Takes many times as long to end as a tree stays.
+    let command = "bye() { n=0; while [ $n -lt 20 ]; do sleep 0.1; n=$((n+1)); done; \
+                   cat /app/name > /data/last || echo gone > /data/last; exit 0; }; \
+                   trap bye TERM; while :; do sleep 0.1; done";
+    let worker = instance(1, &"worker".parse().expect("it is a name"), command);
+    let assignment = Assignment { instances: vec![worker], ..scene.assignment(&[("name", "its own\n")]) };
+    let tree = assignment.builds.values().next().expect("it has one").subtrees[0].tree;
+    let tree = scene.data.runner().join("trees").join(tree.to_string());
+    scene.server.put(&assignment);
+    scene.start();
+    scene.state(1, InstanceState::Ready).await;
+    scene.kill().await;
+    damage(&scene);
+    scene.server.delete(&assignment);
+    scene.start();
+    assert_eq!(scene.file(&scene.volume("last")).await, "its own\n");
+    scene.eventually("its tree to go", || !tree.exists()).await;
+}
+
+#[tokio::test]
 async fn without_a_server_only_what_may_run_twice_is_started_again() {
     let (mut scene, mut assignment) = worker(WORK, true).await;
     let mut plain =
@@ -84,6 +107,9 @@ async fn an_instance_whose_volume_is_gone_is_not_started_before_a_person_has_spo
     let line = scene.line(1, "the reason", told).await;
     assert_eq!((line.state, volume.exists()), (InstanceState::Crashed, false));
     std::fs::create_dir(&volume).expect("there is room");
+    if nix::unistd::Uid::effective().is_root() {
+        std::os::unix::fs::chown(&volume, Some(70_000), Some(70_000)).expect("we are root");
+    }
     scene.state(1, InstanceState::Ready).await;
     assert_eq!(scene.lines("starts"), 1);
 }
