@@ -1,11 +1,11 @@
 //! Where logs stand, and their last lines in the order of time.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tandem_kit::tasks;
-use tandem_sandbox::logs::{self, Position};
+use tandem_sandbox::logs::{self, Position, Tail};
 use tandem_types::event::LogLine;
 
 use super::query::{Query, Selection};
@@ -76,18 +76,53 @@ fn find_job(folders: &Folders, unit: Unit) -> Vec<(PathBuf, Source)> {
     folders.flat_map(|folder| [logs::folded(&folder), folder]).filter_map(|log| source::read(&log)).collect()
 }
 
+/// The end of one log, and where it is: one that was found as a folder may have been folded since, which takes its chunk
+/// out before the folder goes. Where it was found in both places, it is read in each.
+fn tail_of(log: &Path, lines: usize, is_found: impl Fn(&Path) -> bool) -> io::Result<(PathBuf, Tail)> {
+    let tail = logs::tail(log, lines)?;
+    let folded = logs::folded(log);
+    if tail == Tail::default() && folded.is_file() && !is_found(&folded) {
+        let tail = logs::tail(&folded, lines)?;
+        return Ok((folded, tail));
+    }
+    Ok((log.to_owned(), tail))
+}
+
 fn tail(folders: &Folders, query: &Query) -> io::Result<(Vec<LogLine>, Vec<Opened>)> {
     let (mut lines, mut opened) = (Vec::new(), Vec::new());
-    for (mut folder, source) in find(folders, &query.selection) {
-        if !folder.exists() {
-            // Folded since it was found.
-            folder = logs::folded(&folder);
-        }
-        let tail = logs::tail(&folder, query.lines)?;
+    let found = find(folders, &query.selection);
+    for (log, source) in &found {
+        let (folder, tail) = tail_of(log, query.lines, |folded| found.iter().any(|(log, _)| log == folded))?;
         lines.extend(tail.lines.into_iter().map(|line| source.tell(line)));
-        opened.push(Opened { folder, source: Arc::new(source), position: tail.position });
+        opened.push(Opened { folder, source: Arc::new(source.clone()), position: tail.position });
     }
     lines.sort_by_key(|line: &LogLine| line.time);
     lines.drain(..lines.len().saturating_sub(query.lines));
     Ok((lines, opened))
+}
+
+#[cfg(test)]
+mod tests {
+    use tandem_kit::files;
+
+    use super::*;
+
+    #[test]
+    fn a_log_that_is_being_folded_is_read_once() {
+        let place = tempfile::tempdir().expect("there is room");
+        let log = place.path().join("i1");
+        files::ensure_dir(&log, 0o700).expect("there is room");
+        let folded = logs::folded(&log);
+        files::write_atomic_unsynced(&folded, b"2026-11-21T01:02:03.123456Z o said\n", 0o600)
+            .expect("there is room");
+        for remove_folder in [false, true] {
+            if remove_folder {
+                std::fs::remove_dir(&log).expect("it is empty");
+            }
+            let (path, tail) = tail_of(&log, 9, |_| false).expect("it is readable");
+            assert_eq!((path, tail.lines.len()), (folded.clone(), 1));
+            let (path, tail) = tail_of(&log, 9, |path| path == folded).expect("it is readable");
+            assert_eq!((path, tail.lines.len()), (log.clone(), 0), "its lines come from the other place");
+        }
+    }
 }
