@@ -11,6 +11,23 @@ use tandem_types::InstanceId;
 
 use crate::port_range::PortRange;
 
+/// Ports that are never given, since services are often found there that may just be stopped: their documented
+/// defaults. IANA has registered only some of them, and many others that nobody runs beside web apps.
+const OTHERS: [u16; 12] = [
+    20_048, // mountd (NFS)
+    24_007, // GlusterFS
+    24_224, // Fluentd
+    25_672, // RabbitMQ, between nodes
+    26_257, // CockroachDB
+    26_379, // Redis Sentinel
+    27_017, // MongoDB
+    27_018, // MongoDB, shards
+    27_019, // MongoDB, config servers
+    27_020, // MongoDB, mongocryptd
+    28_015, // RethinkDB, drivers
+    29_015, // RethinkDB, between nodes
+];
+
 /// Ports given to instances, and where the search for the next one begins.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Ports {
@@ -52,7 +69,7 @@ impl Ports {
         let start = self.range.nearest(self.next);
         let port = (start..=last)
             .chain(first..start)
-            .find(|port| !taken.contains(port) && is_free(*port))
+            .find(|port| !taken.contains(port) && !OTHERS.contains(port) && is_free(*port))
             .ok_or(Exhausted(self.range))?;
         self.given.insert(instance, port);
         self.next = if port == last { first } else { port + 1 };
@@ -95,6 +112,15 @@ mod tests {
     fn a_port_that_somebody_else_uses_is_skipped() {
         let mut ports = none();
         assert_eq!(ports.give(InstanceId(1), |port| port > FIRST + 2), Ok(FIRST + 3));
+    }
+
+    #[test]
+    fn a_port_that_a_well_known_service_may_want_is_skipped_though_it_is_free() {
+        let mut ports = Ports::starting_at(27_017);
+        assert_eq!(ports.give(InstanceId(1), |_| true), Ok(27_021));
+        let kept: Ports =
+            serde_json::from_str(r#"{"given":{"i7":27017},"next":20001}"#).expect("it is plain JSON");
+        assert_eq!(kept.clone().give(InstanceId(7), |_| false), Ok(27_017), "one that has it keeps it");
     }
 
     #[test]
