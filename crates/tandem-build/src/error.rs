@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use tandem_blobs::{export, ingest, store};
-use tandem_kit::files;
+use tandem_kit::{error, files};
 use tandem_sandbox::run;
 use tandem_types::Span;
 use tandem_types::problem::Problem;
@@ -213,9 +213,15 @@ impl Error {
                     .hint("make room on the disk of Tandem's data folder, or let the build write less; then deploy again")
             }
             Self::Unexpected { what, reason, lines } => {
-                Problem::new(500, "build_failed", format!("{what} failed: {reason}")).detail(tail(lines))
+                Problem::new(500, "build_failed", format!("{what} failed: {reason}")).detail(tail(lines)).hint(
+                    "this step is Tandem's own, not the source's: the lines above and the server's log say more; type \
+                     `tandem deploy` to try again",
+                )
             }
-            _ => Problem::new(500, "build_failed", format!("failed to {self}")).detail(causes(self)),
+            _ => Problem::new(500, "build_failed", format!("failed to {self}")).detail(causes(self)).hint(
+                "the server is in the way, not the source: look at its disk and at `tandem status`, then type \
+                 `tandem deploy` again",
+            ),
         }
     }
 }
@@ -247,13 +253,29 @@ fn tail(lines: &[String]) -> String {
 }
 
 fn causes(error: &Error) -> String {
-    let first = std::error::Error::source(error);
-    let causes = std::iter::successors(first, |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    std::error::Error::source(error).map(error::chain).unwrap_or_default()
 }
 
 /// Makes an [`Error::Io`].
 pub(crate) fn io_error(action: &'static str, path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Error {
     let path = path.to_owned();
     move |source| Error::Io { action, path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_of_the_server_s_own_say_what_to_type_next_too() {
+        let lines = vec!["Killed".to_owned()];
+        let own =
+            Error::Unexpected { what: "compiling the byte code", reason: "exit code 9".to_owned(), lines };
+        let disk = io_error("make", std::path::Path::new("/x"))(std::io::ErrorKind::StorageFull.into());
+        for error in [own, disk] {
+            let problem = error.to_problem();
+            assert_eq!(problem.code, "build_failed");
+            assert!(problem.hint.contains("`tandem deploy`"), "{error}");
+        }
+    }
 }
