@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use tandem_types::assignment::{AssignedInstance, Desired};
+use tandem_types::assignment::Desired;
 use tandem_types::destroy::{Leaving, LeavingState};
 use tandem_types::document::Cause;
 use tandem_types::rollout::Rollout;
@@ -21,9 +21,6 @@ use crate::world::{World, later};
 mod progress;
 
 pub use progress::progress;
-
-/// Time beyond an instance's own stop time-out in which its runner says that it ended.
-const STOP_SLACK: Span = Span::seconds(10);
 
 /// What to do next about the environment. Empty when it has stopped, or the app is not being destroyed.
 ///
@@ -197,7 +194,7 @@ impl Exit<'_, '_> {
         }
         let stopped = all.iter().all(|id| self.draft.is_stopped(*id));
         // A host that is gone for good says nothing more. What no assignment names is stopped when it comes back.
-        (stopped || self.lasted(patience(self.draft))).then_some(LeavingState::Stopped)
+        (stopped || self.lasted(self.draft.longest_stop(all))).then_some(LeavingState::Stopped)
     }
 
     fn lasted(&mut self, limit: Span) -> bool {
@@ -214,13 +211,6 @@ impl Exit<'_, '_> {
         let web = self.draft.instances().filter(|(_, instance)| instance.process.is_web());
         web.map(|(_, instance)| instance.id).collect()
     }
-}
-
-/// Longest time that any of the instances may take to stop.
-fn patience(draft: &Draft<'_>) -> Span {
-    let stop = |(_, instance): (_, &AssignedInstance)| instance.spec.stop_timeout.as_millis();
-    let longest = draft.instances().map(stop).max().unwrap_or(0);
-    Span::millis(longest + STOP_SLACK.as_millis())
 }
 
 /// The app with a balancer struck from those that are waited for, because a person says that it is gone for good; none

@@ -15,12 +15,15 @@ use tandem_types::release::Release;
 use tandem_types::rollout::Rollout;
 use tandem_types::routing::{Member, Route, RoutingDocument};
 use tandem_types::{
-    BuildNumber, HostName, InstanceId, JobId, ProcessType, ReleaseNumber, Timestamp, defaults, keys,
+    BuildNumber, HostName, InstanceId, JobId, ProcessType, ReleaseNumber, Span, Timestamp, defaults, keys,
 };
 
 use crate::placement::Position;
 use crate::table;
 use crate::world::{World, later};
+
+/// Time beyond an instance's own stop time-out in which its runner says that it ended.
+const STOP_SLACK: Span = Span::seconds(10);
 
 /// One document to write. All changes of a plan go into one transaction, each against the revision that the
 /// world was read at.
@@ -198,6 +201,13 @@ impl<'w> Draft<'w> {
     /// Whether its runner says that it ended as it should. Not seen at all is no evidence of an end.
     pub(crate) fn is_stopped(&self, id: InstanceId) -> bool {
         self.instance(id).is_none() || self.state(id) == Some(InstanceState::Stopped)
+    }
+
+    /// Longest time until the runners of these instances say that they ended, from when they were told to.
+    pub(crate) fn longest_stop(&self, ids: impl IntoIterator<Item = InstanceId>) -> Span {
+        let instances = ids.into_iter().filter_map(|id| self.instance(id));
+        let longest = instances.map(|instance| instance.spec.stop_timeout.as_millis()).max().unwrap_or(0);
+        Span::millis(longest + STOP_SLACK.as_millis())
     }
 
     pub(crate) fn set_desired(&mut self, id: InstanceId, desired: Desired) {

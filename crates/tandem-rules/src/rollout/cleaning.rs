@@ -8,7 +8,6 @@ use tandem_types::release::ReleaseStatus;
 use tandem_types::rollout::RolloutState;
 use tandem_types::{InstanceId, Span};
 
-use super::draining::STOP_SLACK;
 use super::problems;
 use super::step::{Flow, Step};
 use crate::world::later;
@@ -64,10 +63,8 @@ impl Step<'_> {
     }
 
     fn patience(&self, ids: &[InstanceId]) -> Span {
-        let instances = ids.iter().filter_map(|id| self.draft.instance(*id));
-        let longest = instances.map(|instance| instance.spec.stop_timeout.as_millis()).max().unwrap_or(0);
-        let drain = tandem_types::defaults::DRAIN_TIMEOUT.as_millis();
-        Span::millis(longest + drain + STOP_SLACK.as_millis())
+        let stop = self.draft.longest_stop(ids.iter().copied());
+        Span::millis(stop.as_millis() + tandem_types::defaults::DRAIN_TIMEOUT.as_millis())
     }
 
     fn outcome(&self, served: bool) -> RolloutState {

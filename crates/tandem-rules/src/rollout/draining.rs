@@ -16,9 +16,6 @@ use super::starting::gate_limit;
 use super::step::{Flow, Step};
 use crate::world::later;
 
-/// Time beyond an instance's own stop time-out in which its runner says that it ended.
-pub(super) const STOP_SLACK: Span = Span::seconds(10);
-
 /// How far the change of workers is.
 enum Swap {
     Done,
@@ -204,8 +201,6 @@ impl Step<'_> {
     }
 
     fn longest_stop(&self) -> Span {
-        let outgoing = self.rollout.outgoing.iter().filter_map(|id| self.draft.instance(*id));
-        let longest = outgoing.map(|instance| instance.spec.stop_timeout.as_millis()).max().unwrap_or(0);
-        Span::millis(longest + STOP_SLACK.as_millis())
+        self.draft.longest_stop(self.rollout.outgoing.iter().copied())
     }
 }
