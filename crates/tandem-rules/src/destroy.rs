@@ -122,11 +122,11 @@ impl Exit<'_, '_> {
         Some(LeavingState::Unrouting)
     }
 
-    /// Every balancer that was heard of and may route by an older epoch.
+    /// Every balancer that is known and may route by an older epoch.
     fn await_balancers(&mut self) {
-        let epoch = self.leaving.epoch;
-        let behind = self.draft.world.balancers.iter().filter(|(_, r)| Some(r.value.serving) < epoch);
-        self.leaving.awaiting = behind.map(|(id, _)| id.clone()).collect();
+        let epoch = self.leaving.epoch.unwrap_or_default();
+        self.leaving.awaiting = self.draft.behind(epoch);
+        self.draft.remember_balancers();
     }
 
     /// Writes the next epoch where the slot is free; see [`crate::rollout`] for who may push whom aside.
@@ -163,7 +163,11 @@ impl Exit<'_, '_> {
         // A balancer that has not reported since we listen may exist, and nobody has written it down.
         let heard = later(self.draft.world.observing_since, defaults::BALANCER_LIVE);
         self.draft.wake_at(heard);
-        (self.leaving.awaiting.is_empty() && heard <= self.draft.now).then_some(LeavingState::Draining)
+        if !self.leaving.awaiting.is_empty() || heard > self.draft.now {
+            return None;
+        }
+        self.draft.remember_balancers();
+        Some(LeavingState::Draining)
     }
 
     /// Whoever serves the epoch is waited for no longer; who turns up with an older one is.
@@ -180,11 +184,9 @@ impl Exit<'_, '_> {
     }
 
     fn draining(&mut self) -> Option<LeavingState> {
-        // Also by what a balancer said that has fallen silent since: better to wait out the limit than to cut requests.
-        let reports = self.draft.world.balancers.values();
-        let busy = reports.flat_map(|report| report.value.draining.keys()).copied().collect::<BTreeSet<_>>();
-        let open = self.web().iter().any(|id| busy.contains(id));
-        (!open || self.lasted(defaults::DRAIN_TIMEOUT)).then_some(LeavingState::Stopping)
+        let (epoch, since) = (self.leaving.epoch.unwrap_or_default(), self.leaving.since);
+        let drained = self.web().into_iter().all(|id| self.draft.is_drained(id, epoch, Some(since)));
+        (drained || self.lasted(defaults::DRAIN_TIMEOUT)).then_some(LeavingState::Stopping)
     }
 
     fn stopping(&mut self) -> Option<LeavingState> {

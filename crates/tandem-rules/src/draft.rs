@@ -15,12 +15,13 @@ use tandem_types::release::Release;
 use tandem_types::rollout::Rollout;
 use tandem_types::routing::{Member, Route, RoutingDocument};
 use tandem_types::{
-    BuildNumber, HostName, InstanceId, JobId, ProcessType, ReleaseNumber, Span, Timestamp, defaults, keys,
+    BalancerId, BuildNumber, Epoch, HostName, InstanceId, JobId, ProcessType, ReleaseNumber, Span, Timestamp,
+    defaults, keys,
 };
 
 use crate::placement::Position;
-use crate::table;
 use crate::world::{World, later};
+use crate::{balancers, table};
 
 /// Time beyond an instance's own stop time-out in which its runner says that it ended.
 const STOP_SLACK: Span = Span::seconds(10);
@@ -313,23 +314,36 @@ impl<'w> Draft<'w> {
         lately.into_iter().filter_map(|(_, build)| self.build(build)).collect()
     }
 
-    /// Whether a balancer may still send requests to the instance: the table names it, or a balancer has not yet
-    /// said that it serves the present table, or may exist without having reported since we listen.
+    /// Balancers that may still route by an epoch before this one.
+    pub(crate) fn behind(&self, epoch: Epoch) -> BTreeSet<BalancerId> {
+        balancers::behind(&self.routing, &self.world.balancers, epoch)
+    }
+
+    /// Writes down how far balancers are, for a server that starts anew.
+    pub(crate) fn remember_balancers(&mut self) {
+        balancers::remember(&mut self.routing, &self.world.balancers);
+    }
+
+    /// Whether a balancer may still send requests to the instance: the table names it, or a balancer has not yet said
+    /// that it serves the present table, or may exist without being written down or having reported since we listen.
     pub(crate) fn may_be_routed(&self, id: InstanceId) -> bool {
         let names = |table: &tandem_types::routing::Table| {
             table.routes.iter().flat_map(|route| &route.pool.members).any(|member| member.instance == id)
         };
         let routing = &self.routing;
-        let behind = |status: &tandem_types::routing::BalancerStatus| status.serving < routing.serving.epoch;
         names(&routing.serving)
             || routing.prepared.as_ref().is_some_and(names)
-            || self.world.balancers.values().any(|report| behind(&report.value))
+            || !self.behind(routing.serving.epoch).is_empty()
             || later(self.world.observing_since, defaults::BALANCER_LIVE) > self.now
     }
 
-    /// Whether no live balancer has requests in flight to the instance, or they had their time since `unrouted`.
-    pub(crate) fn is_drained(&self, id: InstanceId, unrouted: Option<Timestamp>) -> bool {
-        let busy = self.world.live_balancers(self.now).any(|status| status.draining.contains_key(&id));
+    /// Whether no balancer that serves `epoch`, which does not name the instance, has requests in flight to it, or they
+    /// had their time since `unrouted`. One that fell silent has those it told of last; one that has told nothing to
+    /// this server may have some. Better to wait out the limit than to cut requests.
+    pub(crate) fn is_drained(&self, id: InstanceId, epoch: Epoch, unrouted: Option<Timestamp>) -> bool {
+        let reports = &self.world.balancers;
+        let busy = reports.values().any(|report| report.value.draining.contains_key(&id))
+            || balancers::unheard(&self.routing, reports).any(|(_, serving)| serving >= epoch);
         let over = unrouted.is_none_or(|time| later(time, defaults::DRAIN_TIMEOUT) <= self.now);
         !busy || over
     }

@@ -1,5 +1,6 @@
 //! Every decision of Tandem, pure: no clock, no input or output, no async.
 
+pub mod balancers;
 pub mod config;
 pub mod destroy;
 mod draft;

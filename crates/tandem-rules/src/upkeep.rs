@@ -90,9 +90,9 @@ fn retire(draft: &mut Draft<'_>, handled: &BTreeSet<InstanceId>) {
     };
     let unneeded = draft.instances().map(|(_, instance)| instance).filter(unneeded);
     let unneeded: Vec<_> = unneeded.map(|instance| (instance.id, instance.process.is_web())).collect();
-    let unrouted = draft.world.last_shift;
+    let (epoch, unrouted) = (draft.routing.serving.epoch, draft.world.last_shift);
     for (id, is_web) in unneeded {
-        if !is_web || (!draft.may_be_routed(id) && draft.is_drained(id, unrouted)) {
+        if !is_web || (!draft.may_be_routed(id) && draft.is_drained(id, epoch, unrouted)) {
             draft.set_desired(id, Desired::Stop);
             continue;
         }

@@ -340,7 +340,8 @@ pub struct HostStatus {
 pub struct BalancerState {
     /// Whether it reported lately.
     pub live: bool,
-    /// What it said last.
+    /// What it said last. Of one that has said nothing since the server started: its name, and an epoch that it is known
+    /// to serve.
     pub status: BalancerStatus,
 }
 

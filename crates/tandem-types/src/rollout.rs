@@ -8,8 +8,8 @@ use crate::build::SourceInfo;
 use crate::document::{Cause, Kind};
 use crate::problem::Problem;
 use crate::{
-    AppName, BalancerId, BuildNumber, Digest, EnvironmentName, Epoch, InstanceId, JobId, ProcessType,
-    ReleaseNumber, RolloutNumber, Span, Timestamp,
+    AppName, BuildNumber, Digest, EnvironmentName, Epoch, InstanceId, JobId, ProcessType, ReleaseNumber,
+    RolloutNumber, Span, Timestamp,
 };
 
 /// A rollout as the store keeps it (`apps/<app>/envs/<env>/rollouts/<ro>`): everything that is needed to go on
@@ -63,9 +63,6 @@ pub struct Rollout {
     /// Process types to restart; only for restarts, empty: all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub processes: Vec<ProcessType>,
-    /// Balancers that were known when the epoch was committed: each may route by an older one until it confirms.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub balancers: Vec<BalancerId>,
     /// Length of the soak under witnesses.
     pub soak: Span,
     /// Somebody asked to abort.

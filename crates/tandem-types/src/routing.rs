@@ -23,6 +23,10 @@ pub struct RoutingDocument {
     /// say that it is ready for it.
     #[serde(default)]
     pub last: Epoch,
+    /// Every balancer that ever reported, until a person removes it, with an epoch that it is known to serve: it may be at
+    /// a later one by now. Reports are volatile; this is what a server knows of a balancer that is cut off when it starts.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub balancers: BTreeMap<BalancerId, Epoch>,
 }
 
 impl Kind for RoutingDocument {
@@ -115,4 +119,26 @@ pub struct BalancerStatus {
 
 impl Kind for BalancerStatus {
     const KIND: &'static str = "balancer_status/1";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_routing_document_from_before_balancers_were_remembered_reads_and_is_written_alike() {
+        let stored = r#"{"serving":{"epoch":"e7","routes":[]},"last":"e8"}"#;
+        let routing: RoutingDocument = serde_json::from_str(stored).unwrap();
+        assert_eq!((routing.last, routing.balancers.len()), (Epoch(8), 0));
+        assert_eq!(serde_json::to_string(&routing).unwrap(), stored);
+    }
+
+    #[test]
+    fn balancers_are_remembered_with_their_epochs() {
+        let stored =
+            r#"{"serving":{"epoch":"e7","routes":[]},"last":"e7","balancers":{"edge-1":"e7","edge-2":"e5"}}"#;
+        let routing: RoutingDocument = serde_json::from_str(stored).unwrap();
+        assert_eq!(routing.balancers.get(&"edge-2".parse().unwrap()), Some(&Epoch(5)));
+        assert_eq!(serde_json::to_string(&routing).unwrap(), stored);
+    }
 }

@@ -18,7 +18,7 @@ pub fn progress(world: &World, now: Timestamp) -> Vec<String> {
     match leaving.state {
         LeavingState::Preparing => vec![preparing(world, leaving)],
         LeavingState::Unrouting => unrouting(world, leaving, now),
-        LeavingState::Draining => draining(world, leaving, now),
+        LeavingState::Draining => draining(world, leaving),
         LeavingState::Stopping => stopping(world, now),
         LeavingState::Stopped => Vec::new(),
     }
@@ -54,10 +54,11 @@ fn unrouting(world: &World, leaving: &Leaving, now: Timestamp) -> Vec<String> {
     told
 }
 
-fn draining(world: &World, leaving: &Leaving, now: Timestamp) -> Vec<String> {
+fn draining(world: &World, leaving: &Leaving) -> Vec<String> {
     let end = later(leaving.since, defaults::DRAIN_TIMEOUT).strftime("%H:%M:%S UTC");
+    // Also by what a balancer said last that has fallen silent since: that is waited for too.
     let open = |id: InstanceId| -> u64 {
-        world.live_balancers(now).filter_map(|status| status.draining.get(&id)).sum()
+        world.balancers.values().filter_map(|report| report.value.draining.get(&id)).sum()
     };
     let busy = assigned(world).filter(|instance| open(instance.id) > 0);
     busy.map(|instance| {

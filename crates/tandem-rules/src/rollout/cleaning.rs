@@ -6,7 +6,7 @@
 use tandem_types::assignment::Desired;
 use tandem_types::release::ReleaseStatus;
 use tandem_types::rollout::RolloutState;
-use tandem_types::{InstanceId, Span};
+use tandem_types::{InstanceId, Span, defaults};
 
 use super::problems;
 use super::step::{Flow, Step};
@@ -52,11 +52,11 @@ impl Step<'_> {
     }
 
     fn stop_or_park(&mut self, id: InstanceId, served: bool) {
-        let unrouted = self.since();
+        let (epoch, unrouted) = (self.draft.routing.serving.epoch, self.since());
         let wait = served && self.is_web(id);
-        if wait && (self.draft.may_be_routed(id) || !self.draft.is_drained(id, Some(unrouted))) {
+        if wait && (self.draft.may_be_routed(id) || !self.draft.is_drained(id, epoch, Some(unrouted))) {
             self.draft.set_desired(id, Desired::Warm);
-            self.draft.wake_at(later(unrouted, tandem_types::defaults::DRAIN_TIMEOUT));
+            self.draft.wake_at(later(unrouted, defaults::DRAIN_TIMEOUT));
         } else {
             self.draft.set_desired(id, Desired::Stop);
         }
@@ -64,7 +64,7 @@ impl Step<'_> {
 
     fn patience(&self, ids: &[InstanceId]) -> Span {
         let stop = self.draft.longest_stop(ids.iter().copied());
-        Span::millis(stop.as_millis() + tandem_types::defaults::DRAIN_TIMEOUT.as_millis())
+        Span::millis(stop.as_millis() + defaults::DRAIN_TIMEOUT.as_millis())
     }
 
     fn outcome(&self, served: bool) -> RolloutState {

@@ -127,8 +127,8 @@ impl Step<'_> {
     }
 
     fn drained(&mut self) -> bool {
-        let unrouted = self.rollout.shifted;
-        let busy = self.outgoing_web().into_iter().any(|id| !self.draft.is_drained(id, unrouted));
+        let (epoch, unrouted) = (self.draft.routing.serving.epoch, self.rollout.shifted);
+        let busy = self.outgoing_web().into_iter().any(|id| !self.draft.is_drained(id, epoch, unrouted));
         if let Some(time) = unrouted.filter(|_| busy) {
             self.draft.wake_at(later(time, defaults::DRAIN_TIMEOUT));
         }

@@ -53,7 +53,6 @@ pub fn queued(
         epoch: None,
         scale: BTreeMap::new(),
         processes: Vec::new(),
-        balancers: Vec::new(),
         soak: Span::seconds(0),
         abort: None,
         verdict: Verdict::Undecided,

@@ -11,8 +11,8 @@ use tandem_types::{InstanceId, ReleaseNumber, defaults};
 
 use super::problems;
 use super::step::{Flow, Step, domain_taken};
-use crate::table;
 use crate::world::later;
+use crate::{balancers, table};
 
 /// What balancers say about an epoch.
 pub(super) enum Answer {
@@ -82,6 +82,7 @@ impl Step<'_> {
         let prepared = table::replace(&self.draft.routing.serving, of, routes, epoch);
         self.draft.routing.prepared = Some(prepared);
         self.draft.routing.last = epoch;
+        self.draft.remember_balancers();
         self.rollout.epoch = Some(epoch);
         self.draft.wake_at(later(self.draft.now, defaults::CONFIRM_WITHIN));
     }
@@ -102,7 +103,7 @@ impl Step<'_> {
             self.note = format!("epoch {}", prepared.epoch);
             self.draft.routing.serving = prepared;
         }
-        self.rollout.balancers = self.draft.world.balancers.keys().cloned().collect();
+        self.draft.remember_balancers();
         self.draft.wake_at(later(self.draft.now, defaults::CONFIRM_WITHIN));
     }
 
@@ -121,7 +122,12 @@ impl Step<'_> {
 
     pub(super) fn committed(&mut self) -> bool {
         let epoch = self.rollout.epoch;
-        matches!(self.ask(|status| Some(status.serving) >= epoch), Answer::Yes)
+        let confirmed = matches!(self.ask(|status| Some(status.serving) >= epoch), Answer::Yes);
+        if confirmed {
+            // All at once, in a transaction that is written anyway: the document goes to every balancer each time.
+            self.draft.remember_balancers();
+        }
+        confirmed
     }
 
     fn ask(&mut self, agrees: impl Fn(&BalancerStatus) -> bool) -> Answer {
@@ -143,7 +149,8 @@ impl Step<'_> {
     fn warn_of_silent_balancers(&mut self) {
         let world = self.draft.world;
         let live: Vec<_> = world.live_balancers(self.draft.now).map(|status| &status.balancer).collect();
-        let silent: Vec<_> = world.balancers.keys().filter(|id| !live.contains(id)).cloned().collect();
+        let known = balancers::known(&self.draft.routing, &world.balancers).into_keys();
+        let silent: Vec<_> = known.filter(|id| !live.contains(id)).cloned().collect();
         if !silent.is_empty() {
             self.warn(problems::unconfirmed(&silent));
         }

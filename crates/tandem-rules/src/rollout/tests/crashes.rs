@@ -29,13 +29,6 @@ fn end(world: &Simulation) -> End {
     }
 }
 
-/// What a server that starts anew knows: the documents, and no report of anybody.
-fn forget_reports(world: &mut Simulation) {
-    world.reports.clear();
-    world.statuses.clear();
-    world.observing_since = world.now;
-}
-
 /// Runs a story with a crash at the given tick: what was planned is lost, and so are all reports.
 fn run(story: fn(&mut Simulation), crash_at: Option<usize>) -> (Simulation, usize) {
     let mut world = Simulation::new(&[("web", 2), ("worker", 1), ("clock", 1)]);
@@ -50,9 +43,7 @@ fn run(story: fn(&mut Simulation), crash_at: Option<usize>) -> (Simulation, usiz
             for rollout in world.unfinished() {
                 let _lost = plan(&world.world(), rollout.number, world.now);
             }
-            forget_reports(&mut world);
-            let documents = serde_json::to_string(&world.rollouts).expect("rollouts can be stored");
-            world.rollouts = serde_json::from_str(&documents).expect("rollouts can be read again");
+            world.restart_server();
         }
         world.tick();
         ticks += 1;

@@ -107,6 +107,35 @@ fn open_requests_finish_and_the_slowest_is_cut_after_the_drain() {
 }
 
 #[test]
+fn open_requests_are_not_forgotten_with_a_restart_of_the_server() {
+    let mut world = deployed();
+    let id = web(&world);
+    destroy(&mut world);
+    world.balancers[0].draining.insert(id, 1);
+    tick_until(&mut world, |world| state(world) == Some(LeavingState::Draining));
+    world.balancers[0].connected = false;
+    world.restart_server();
+    let begun = world.now;
+    tick_until(&mut world, |world| running(world) == 0);
+    let waited = world.now.duration_since(begun).as_secs();
+    assert!(waited >= 29, "{waited} s");
+}
+
+#[test]
+fn what_a_balancer_routes_to_that_was_cut_off_before_the_server_started_runs_on() {
+    let mut world = deployed();
+    world.balancers[0].connected = false;
+    world.restart_server();
+    destroy(&mut world);
+    for _ in 0..120 {
+        world.tick();
+    }
+    assert_eq!((state(&world), running(&world)), (Some(LeavingState::Unrouting), 4));
+    world.remove_balancer(0);
+    tick_until(&mut world, |world| has_stopped(&world.world()));
+}
+
+#[test]
 fn what_a_cut_off_balancer_may_route_to_runs_until_it_is_back_or_removed() {
     for comes_back in [true, false] {
         let mut world = deployed();
@@ -122,8 +151,7 @@ fn what_a_cut_off_balancer_may_route_to_runs_until_it_is_back_or_removed() {
         destroy(&mut world);
         // The server starts anew meanwhile, and knows of that balancer by its own document alone.
         tick_until(&mut world, |world| state(world) == Some(LeavingState::Unrouting));
-        world.statuses.clear();
-        world.observing_since = world.now;
+        world.restart_server();
         for _ in 0..120 {
             world.tick();
         }
@@ -133,9 +161,8 @@ fn what_a_cut_off_balancer_may_route_to_runs_until_it_is_back_or_removed() {
         if comes_back {
             world.balancers[1].connected = true;
         } else {
-            world.app = without_balancer(&world.app, &"far".parse().unwrap()).unwrap();
+            world.remove_balancer(1);
             assert_eq!(without_balancer(&world.app, &"far".parse().unwrap()), None);
-            world.balancers.pop();
         }
         tick_until(&mut world, |world| has_stopped(&world.world()));
     }
@@ -145,8 +172,8 @@ fn what_a_cut_off_balancer_may_route_to_runs_until_it_is_back_or_removed() {
 fn a_balancer_that_nobody_has_heard_of_yet_is_waited_for() {
     let mut world = deployed();
     destroy(&mut world);
-    world.statuses.clear();
-    world.observing_since = world.now;
+    world.restart_server();
+    world.routing.balancers.clear();
     let start = world.now;
     tick_until(&mut world, |world| running(world) == 0);
     assert!(world.now.duration_since(start).as_secs() >= 15);
@@ -210,11 +237,7 @@ fn a_crash_at_any_tick_changes_nothing_but_the_time() {
         let done = has_stopped(&world.world());
         // What was planned is lost, reports are lost, and the document is read again.
         let _lost = crate::destroy::plan(&world.world(), world.now);
-        world.reports.clear();
-        world.statuses.clear();
-        world.observing_since = world.now;
-        let document = serde_json::to_string(&world.app).unwrap();
-        world.app = serde_json::from_str(&document).unwrap();
+        world.restart_server();
         tick_until(&mut world, |world| has_stopped(&world.world()));
         assert_eq!((running(&world), world.routing.serving.routes.len()), (0, 0));
         if done {

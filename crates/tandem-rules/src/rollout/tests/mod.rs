@@ -2,6 +2,7 @@
 //! crashes.
 
 mod actors;
+mod balancers;
 mod crashes;
 mod destroys;
 mod events;

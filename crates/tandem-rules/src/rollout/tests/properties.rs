@@ -31,7 +31,7 @@ enum Act {
     CutOff(usize),
     Reconnect(usize),
     Busy(bool),
-    LoseReports,
+    RestartServer,
 }
 
 fn behavior() -> impl Strategy<Value = Behavior> {
@@ -66,10 +66,28 @@ fn act() -> impl Strategy<Value = Act> {
         1 => any::<u8>().prop_map(Act::Config),
         2 => (1_u64..9).prop_map(Act::Abort),
         3 => ((1_u64..5), any::<bool>()).prop_map(|(release, crash)| Act::Break(release, crash)),
-        1 => (0_usize..2).prop_map(Act::CutOff),
+        2 => (0_usize..2).prop_map(Act::CutOff),
         2 => (0_usize..2).prop_map(Act::Reconnect),
         1 => any::<bool>().prop_map(Act::Busy),
-        1 => Just(Act::LoseReports),
+        2 => Just(Act::RestartServer),
+    ]
+}
+
+/// What takes instances out of the table while one balancer comes and goes and the server starts anew.
+fn act_beside_a_cut_off_balancer() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        1 => Just(Act::Execute),
+        1 => Just(Act::RunBalancers),
+        1 => Just(Act::Report),
+        6 => (1_u8..60).prop_map(Act::Tick),
+        2 => Just(Act::Deploy(Behavior::default())),
+        1 => (1_u64..5).prop_map(Act::Rollback),
+        1 => (1_u32..4).prop_map(Act::Scale),
+        2 => Just(Act::Restart(true)),
+        1 => (1_u64..9).prop_map(Act::Abort),
+        2 => Just(Act::CutOff(1)),
+        1 => Just(Act::Reconnect(1)),
+        3 => Just(Act::RestartServer),
     ]
 }
 
@@ -114,10 +132,7 @@ fn perform(world: &mut Simulation, act: Act) {
             let ids = world.runners[0].instances.keys().map(|id| (*id, 1));
             world.balancers[0].draining = if busy { ids.collect() } else { Default::default() };
         }
-        Act::LoseReports => {
-            world.reports.clear();
-            world.observing_since = world.now;
-        }
+        Act::RestartServer => world.restart_server(),
     }
 }
 
@@ -125,6 +140,16 @@ fn world() -> Simulation {
     let mut world = Simulation::new(&[("web", 2), ("worker", 1), ("clock", 1)]);
     world.balancers.push(Balancer::new("second"));
     world
+}
+
+fn end(mut world: Simulation) {
+    for balancer in &mut world.balancers {
+        balancer.connected = true;
+        balancer.draining.clear();
+    }
+    world.settle();
+    let two_clocks = world.instances("clock", tandem_types::assignment::Desired::Run).len();
+    assert!(two_clocks <= 1, "{two_clocks} singletons are assigned at rest");
 }
 
 proptest! {
@@ -136,12 +161,18 @@ proptest! {
         for act in acts {
             perform(&mut world, act);
         }
-        for balancer in &mut world.balancers {
-            balancer.connected = true;
-            balancer.draining.clear();
+        end(world);
+    }
+
+    #[test]
+    fn promises_hold_beside_a_balancer_that_is_cut_off_while_the_server_starts_anew(
+        acts in proptest::collection::vec(act_beside_a_cut_off_balancer(), 1..30),
+    ) {
+        let mut world = world();
+        world.deploy(Behavior::default());
+        for act in [Act::Tick(60)].into_iter().chain(acts) {
+            perform(&mut world, act);
         }
-        world.settle();
-        let two_clocks = world.instances("clock", tandem_types::assignment::Desired::Run).len();
-        assert!(two_clocks <= 1, "{two_clocks} singletons are assigned at rest");
+        end(world);
     }
 }

@@ -213,8 +213,7 @@ fn nothing_that_a_cut_off_balancer_may_route_to_is_stopped_until_it_is_back_or_g
     world.pass_time(Span::minutes(40));
     world.settle();
     assert_eq!(world.instances("web", Desired::Warm), [(R1, 1), (R1, 2), (R2, 1), (R2, 2)]);
-    world.statuses.remove(&world.balancers[1].id.clone());
-    world.balancers.truncate(1);
+    world.remove_balancer(1);
     world.settle();
     assert_eq!(world.runners[0].instances.len(), 2);
 }

@@ -18,11 +18,10 @@ use tandem_types::{
 };
 
 use super::actors::{Balancer, Behavior, Runner};
-use crate::destroy;
 use crate::draft::Change;
 use crate::rollout::{Built, Plan, built, plan};
-use crate::upkeep;
 use crate::world::{Received, Rival, World, later};
+use crate::{balancers, destroy, upkeep};
 
 /// A whole installation with one environment.
 #[derive(Debug, Clone)]
@@ -287,8 +286,32 @@ impl Simulation {
             self.reports.insert(runner.host.clone(), received);
         }
         for balancer in self.balancers.iter().filter(|balancer| balancer.connected) {
-            let received = Received { value: Arc::new(balancer.report()), at: self.now };
+            let status = balancer.report();
+            if let Some(routing) = balancers::with(&self.routing, &status) {
+                self.routing = routing;
+            }
+            let received = Received { value: Arc::new(status), at: self.now };
             self.statuses.insert(balancer.id.clone(), received);
+        }
+    }
+
+    /// What a server that starts anew knows: the documents as they are stored, and no report of anybody.
+    pub fn restart_server(&mut self) {
+        self.reports.clear();
+        self.statuses.clear();
+        self.observing_since = self.now;
+        let stored = serde_json::to_string(&(&self.app, &self.rollouts, &self.routing)).unwrap();
+        (self.app, self.rollouts, self.routing) = serde_json::from_str(&stored).unwrap();
+    }
+
+    /// The balancer is gone for good, and a person says so.
+    pub fn remove_balancer(&mut self, place: usize) {
+        let gone = self.balancers.remove(place).id;
+        self.statuses.remove(&gone);
+        self.routing = balancers::without(&self.routing, &gone).expect("it was known");
+        assert_eq!(balancers::without(&self.routing, &gone), None);
+        if let Some(app) = destroy::without_balancer(&self.app, &gone) {
+            self.app = app;
         }
     }
 
