@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use tandem_rules::balancers;
 use tandem_rules::destroy::without_balancer;
 use tandem_store::{Error, Expect, Transaction};
 use tandem_types::api::{Installation, Reason};
@@ -9,7 +10,7 @@ use tandem_types::app::App;
 use tandem_types::document::{Cause, Kind};
 use tandem_types::instance::HostObservation;
 use tandem_types::problem::Problem;
-use tandem_types::routing::BalancerStatus;
+use tandem_types::routing::{BalancerStatus, RoutingDocument};
 use tandem_types::{BalancerId, HostName, keys};
 use tokio::sync::watch;
 
@@ -37,10 +38,11 @@ impl Handle {
         self.record(&keys::host_observed(host), &observation).await
     }
 
-    /// Takes in what a balancer says. Volatile.
+    /// Takes in what a balancer says. Volatile, but that the balancer exists is written down first: it may be cut off
+    /// when the server starts the next time.
     ///
     /// # Errors
-    /// `wrong_balancer` where the report is of another balancer.
+    /// `wrong_balancer` where the report is of another balancer; `busy`, or the store fails.
     pub async fn record_balancer_status(
         &self,
         balancer: &BalancerId,
@@ -50,7 +52,25 @@ impl Handle {
             let title = format!("the report is of {}, not of {balancer}", status.balancer);
             return Err(Problem::new(422, "wrong_balancer", title));
         }
+        self.remember(&status).await?;
         self.record(&keys::balancer(balancer), &status).await
+    }
+
+    /// Writes a balancer down that is not, or not as it is.
+    async fn remember(&self, status: &BalancerStatus) -> Result<(), Problem> {
+        for _ in 0..MOST_ATTEMPTS {
+            // Without a routing document nobody routes anything. Whoever writes the first one remembers who is there.
+            let Some(stored) = self.shared.get::<RoutingDocument>(keys::ROUTING_TABLE) else { return Ok(()) };
+            let Some(next) = balancers::with(&stored.value, status) else { return Ok(()) };
+            let cause = about("system:balancers", "balancer.remember", status.balancer.as_str());
+            let transaction = Transaction::new(cause).put(keys::ROUTING_TABLE, &next, stored.unchanged());
+            match self.shared.commit(transaction).await {
+                Ok(_) => return Ok(()),
+                Err(Error::Conflict { .. }) => {}
+                Err(error) => return Err(problem::store("write the balancer down", &error)),
+            }
+        }
+        Err(busy())
     }
 
     /// Forgets a balancer that is gone for good: what only it may still have routed to can be stopped.
@@ -59,7 +79,8 @@ impl Handle {
     /// `balancer_not_found`.
     pub async fn forget_balancer(&self, actor: &str, balancer: &BalancerId) -> Result<(), Problem> {
         let key = keys::balancer(balancer);
-        if self.shared.value::<BalancerStatus>(&key).is_none() && self.waiting_for(balancer).is_empty() {
+        let reported = self.shared.value::<BalancerStatus>(&key).is_some();
+        if !reported && self.routing_without(balancer).is_none() && self.waiting_for(balancer).is_empty() {
             let title = format!("there is no balancer {balancer}");
             return Err(Problem::new(404, "balancer_not_found", title).hint("tandem status"));
         }
@@ -71,7 +92,10 @@ impl Handle {
             let note = Transaction::new(about(actor, "balancer.forget", balancer.as_str())).noted();
             let strike =
                 |all: Transaction, (app, expect): (App, Expect)| all.put(keys::app(&app.name), &app, expect);
-            let transaction = self.waiting_for(balancer).into_iter().fold(note, strike);
+            let mut transaction = self.waiting_for(balancer).into_iter().fold(note, strike);
+            if let Some((routing, expect)) = self.routing_without(balancer) {
+                transaction = transaction.put(keys::ROUTING_TABLE, &routing, expect);
+            }
             match self.shared.commit(transaction).await {
                 Ok(_) => return Ok(()),
                 Err(Error::Conflict { .. }) => {}
@@ -79,6 +103,12 @@ impl Handle {
             }
         }
         Err(busy())
+    }
+
+    /// The routing document as it is when nobody remembers the balancer; none where nobody does.
+    fn routing_without(&self, balancer: &BalancerId) -> Option<(RoutingDocument, Expect)> {
+        let stored = self.shared.get::<RoutingDocument>(keys::ROUTING_TABLE)?;
+        Some((balancers::without(&stored.value, balancer)?, stored.unchanged()))
     }
 
     /// Apps whose destruction waits for the balancer, as they are without that.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tandem_rules::balancers::{Reports, unheard};
 use tandem_rules::world::{Owner, Received, Rival, World};
 use tandem_store::Expect;
 use tandem_types::api::Installation;
@@ -15,7 +16,7 @@ use tandem_types::instance::HostObservation;
 use tandem_types::release::Release;
 use tandem_types::rollout::{Rollout, RolloutKind, RolloutState};
 use tandem_types::routing::{BalancerStatus, RoutingDocument};
-use tandem_types::{Fence, HostName, Revision, Timestamp, keys};
+use tandem_types::{BalancerId, Epoch, Fence, HostName, Revision, Timestamp, keys};
 
 use crate::mirror::{Mirror, Mirrored};
 use crate::place::Place;
@@ -90,7 +91,7 @@ pub(crate) fn gather(mirror: &Mirror, place: &Place, around: &Surroundings) -> O
         assignments: assignments(&mut reader, place),
         observations: hosts(mirror),
         routing: reader.read::<RoutingDocument>(keys::ROUTING_TABLE.to_owned()).unwrap_or_default(),
-        balancers: balancers(mirror),
+        balancers: reports(mirror),
         rivals: rivals(mirror, place),
         taken_domains: taken_domains(mirror, place),
         fence: around.fence,
@@ -121,9 +122,35 @@ pub(crate) fn hosts(mirror: &Mirror) -> BTreeMap<HostName, Received<HostObservat
 }
 
 /// What balancers said last.
-pub(crate) fn balancers(mirror: &Mirror) -> BTreeMap<tandem_types::BalancerId, Received<BalancerStatus>> {
+fn reports(mirror: &Mirror) -> Reports {
     let reports = mirror.list::<BalancerStatus>(keys::BALANCERS);
     reports.map(|(_, r)| (r.value.balancer.clone(), Received { value: r.value, at: r.heard })).collect()
+}
+
+/// Every balancer for people: what it said last, or that it is silent and by which epoch it routes at least.
+pub(crate) fn balancers(mirror: &Mirror) -> Reports {
+    let mut all = reports(mirror);
+    let routing = mirror.value::<RoutingDocument>(keys::ROUTING_TABLE).unwrap_or_default();
+    let unheard: Vec<_> =
+        unheard(&routing, &all).map(|(id, serving)| (id.clone(), silent(id, serving))).collect();
+    all.extend(unheard);
+    all
+}
+
+/// What is known of a balancer that has said nothing since this server listens.
+fn silent(balancer: &BalancerId, serving: Epoch) -> Received<BalancerStatus> {
+    let status = BalancerStatus {
+        balancer: balancer.clone(),
+        started: Timestamp::UNIX_EPOCH,
+        serving,
+        prepared: None,
+        problem: None,
+        draining: BTreeMap::new(),
+        unhealthy: Vec::new(),
+        http: Vec::new(),
+        requests: 0,
+    };
+    Received { value: Arc::new(status), at: Timestamp::UNIX_EPOCH }
 }
 
 fn rivals(mirror: &Mirror, place: &Place) -> Vec<Rival> {

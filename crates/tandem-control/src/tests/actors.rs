@@ -151,21 +151,26 @@ pub(super) fn run_host(
     })
 }
 
+/// What a balancer says that obeys nothing.
+pub(super) fn cut_off(name: &str) -> BalancerStatus {
+    BalancerStatus {
+        balancer: name.parse().expect("a name"),
+        started: Timestamp::UNIX_EPOCH,
+        serving: Epoch(0),
+        prepared: None,
+        problem: None,
+        draining: BTreeMap::new(),
+        unhealthy: Vec::new(),
+        http: Vec::new(),
+        requests: 0,
+    }
+}
+
 /// Prepares and serves what the table says, at once.
 pub(super) fn run_balancer(store: SharedStore, handle: Handle) -> Owned<()> {
     tasks::owned("fake balancer", async move {
-        let id = "edge".parse().expect("a name");
-        let mut status = BalancerStatus {
-            balancer: id,
-            started: Timestamp::UNIX_EPOCH,
-            serving: Epoch(0),
-            prepared: None,
-            problem: None,
-            draining: BTreeMap::new(),
-            unhealthy: Vec::new(),
-            http: vec![Address::Tcp("127.0.0.1:8080".parse().expect("an address"))],
-            requests: 0,
-        };
+        let http = vec![Address::Tcp("127.0.0.1:8080".parse().expect("an address"))];
+        let mut status = BalancerStatus { http, ..cut_off("edge") };
         handle.record_balancer_status(&status.balancer, status.clone()).await.expect("recorded");
         let mut changes = store.watch(vec![keys::ROUTING.to_owned()], None).await.expect("a watch");
         while let Some(change) = changes.next().await {

@@ -4,26 +4,10 @@ use futures_util::StreamExt;
 use tandem_types::api::{CreateApp, RolloutAction};
 use tandem_types::assignment::{Assignment, Desired};
 use tandem_types::rollout::RolloutState;
-use tandem_types::routing::BalancerStatus;
-use tandem_types::{BalancerId, Epoch, Timestamp, defaults, keys};
+use tandem_types::{BalancerId, defaults, keys};
 
-use super::actors::alpha;
+use super::actors::{alpha, cut_off};
 use super::site::Site;
-
-/// A balancer that once reported and obeys nothing.
-fn cut_off(name: &str) -> BalancerStatus {
-    BalancerStatus {
-        balancer: name.parse().expect("a name"),
-        started: Timestamp::UNIX_EPOCH,
-        serving: Epoch(0),
-        prepared: None,
-        problem: None,
-        draining: Default::default(),
-        unhealthy: Vec::new(),
-        http: Vec::new(),
-        requests: 0,
-    }
-}
 
 /// Instances of the app that should not stop.
 fn wanted(site: &Site) -> usize {

@@ -2,6 +2,7 @@
 
 mod actors;
 mod apps;
+mod balancers;
 mod builds;
 mod clocks;
 mod crashes;
