@@ -176,7 +176,7 @@ impl Reconciler {
             self.due.extend(self.all_places());
             return;
         }
-        self.due.extend(changed.iter().filter_map(|key| place_of(key)));
+        self.due.extend(concerned(&changed, || self.all_places()));
     }
 
     fn note_timers(&mut self) {
@@ -212,6 +212,19 @@ fn concerns_all(key: &str) -> bool {
         || key.strip_prefix(keys::HOSTS).is_some_and(of_host)
 }
 
+/// The environments that changed documents belong to. An app's own belongs to all that it has now.
+fn concerned(changed: &BTreeSet<String>, all: impl FnOnce() -> BTreeSet<Place>) -> BTreeSet<Place> {
+    let mut places: BTreeSet<_> = changed.iter().filter_map(|key| place_of(key)).collect();
+    if changed.iter().any(|key| is_app(key)) {
+        places.extend(all().into_iter().filter(|place| changed.contains(&keys::app(&place.app))));
+    }
+    places
+}
+
+fn is_app(key: &str) -> bool {
+    key.strip_prefix(keys::APPS).is_some_and(|name| !name.contains('/'))
+}
+
 /// The environment that a document belongs to.
 fn place_of(key: &str) -> Option<Place> {
     let mut parts = key.split('/');
@@ -231,4 +244,29 @@ fn place_of(key: &str) -> Option<Place> {
 /// A name of this life of this process.
 fn holder() -> String {
     format!("control {}", std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(app: &str, environment: &str) -> Place {
+        Place { app: app.parse().unwrap(), environment: environment.parse().unwrap() }
+    }
+
+    #[test]
+    fn the_document_of_an_app_concerns_its_environments_and_no_others() {
+        let all = || {
+            [("guest", "production"), ("guestbook", "production"), ("guestbook", "staging")]
+                .map(|(app, environment)| place(app, environment))
+                .into()
+        };
+        let of = |key: &str| concerned(&[key.to_owned()].into(), all).into_iter().collect::<Vec<_>>();
+        assert_eq!(of("apps/guestbook"), [place("guestbook", "production"), place("guestbook", "staging")]);
+        assert_eq!(of("apps/guestbook/envs/staging"), [place("guestbook", "staging")]);
+        assert_eq!(of("apps/guestbook/envs/gone/rollouts/0000000001"), [place("guestbook", "gone")]);
+        assert_eq!(of("hosts/alpha/assignments/guest.production"), [place("guest", "production")]);
+        assert_eq!(of("apps/guestbook/builds/0000000001"), []);
+        assert_eq!(of("installation"), []);
+    }
 }
