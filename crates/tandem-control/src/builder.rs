@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use tandem_blobs::BlobStore;
+use tandem_kit::error::chain;
 use tandem_types::build::Build;
 use tandem_types::event::Event;
 use tandem_types::problem::Problem;
@@ -78,7 +79,8 @@ impl Builder for SourceBuilder {
 
     fn static_trees(&self, build: &Build, blobs: &BlobStore) -> Result<BTreeMap<String, Digest>, Problem> {
         let trees = tandem_build::static_trees(build, blobs);
-        trees.map_err(|error| problem::internal("find static files", &error))
+        // Asked again and again; who asks tells it once.
+        trees.map_err(|error| Problem::new(500, "internal", format!("failed to {}", chain(&error))))
     }
 
     fn cached_roots(&self) -> Vec<Digest> {

@@ -1,4 +1,5 @@
-//! Removes what nobody can want back: parts of builds that no release rolls back to, sources, old stories.
+//! Removes what nobody can want back: parts of builds that no release rolls back to and no routing table names,
+//! sources, old stories.
 //!
 //! Careful on purpose. What was put or asked for in the last hour stays, whoever needs it; and where one live tree
 //! cannot be read, nothing is removed at all.
@@ -7,6 +8,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tandem_blobs::BlobStore;
+use tandem_blobs::store::{Error as BlobError, Swept};
 use tandem_kit::tasks;
 use tandem_rules::retention;
 use tandem_store::Transaction;
@@ -15,6 +18,7 @@ use tandem_types::build::Build;
 use tandem_types::environment::Environment;
 use tandem_types::release::Release;
 use tandem_types::rollout::Rollout;
+use tandem_types::routing::{RoutingDocument, Table};
 use tandem_types::{AppName, BuildNumber, Digest, Revision, Span, Timestamp, defaults, keys};
 
 use crate::mirror::{Mirror, Versioned};
@@ -102,26 +106,46 @@ impl Housekeeping {
     }
 
     async fn sweep_blobs(&self) {
-        let mut roots = self.shared.look(live_roots);
         // Blobs bear the time of the wall clock, whichever way that has jumped since.
         let now = self.shared.now().min(self.shared.clock.now());
         let keep_since = now.checked_sub(BLOBS_KEPT.as_duration()).unwrap_or(Timestamp::MIN);
+        match self.sweep_blobs_unused_since(keep_since).await {
+            Ok(swept) => tracing::debug!("swept blobs: {swept:?}"),
+            Err(error) => drop(crate::problem::internal("sweep blobs", &error)),
+        }
+    }
+
+    /// Removes blobs that nobody needs and nobody put or asked for since then.
+    pub(crate) async fn sweep_blobs_unused_since(&self, keep_since: Timestamp) -> Result<Swept, BlobError> {
+        let now = self.shared.now();
+        let (mut roots, named) = self.shared.look(|mirror| (live_roots(mirror), named_roots(mirror, now)));
         let (blobs, builder) = (self.shared.blobs.clone(), Arc::clone(&self.shared.builder));
         let sweep = move || {
             let cached = builder.cached_roots();
             let here = blobs.has(&cached);
             roots.extend(cached.into_iter().zip(here).filter(|(_, here)| *here).map(|(root, _)| root));
+            roots.extend(whole(&blobs, named)?);
             blobs.sweep(&roots, keep_since)
         };
-        let swept = tasks::blocking("sweep blobs", sweep).await;
-        match swept {
-            Ok(swept) => tracing::debug!("swept blobs: {swept:?}"),
-            Err(error) => {
-                let error = crate::problem::internal("sweep blobs", &error);
-                tracing::warn!("{error}");
-            }
+        tasks::blocking("sweep blobs", sweep).await
+    }
+}
+
+/// Those of which nothing is missing. What is incomplete is nothing that anybody can be given any more, and must not keep
+/// the sweep from all the rest.
+fn whole(blobs: &BlobStore, roots: BTreeSet<Digest>) -> Result<Vec<Digest>, BlobError> {
+    let mut whole = Vec::new();
+    for root in roots {
+        if blobs.is_complete(&root)? {
+            whole.push(root);
+        } else {
+            tracing::debug!(
+                "the tree {} is named by a routing table, and parts of it are gone",
+                root.short()
+            );
         }
     }
+    Ok(whole)
 }
 
 /// Finished rollouts beyond those that are kept, by environment.
@@ -140,7 +164,7 @@ fn old_rollouts(mirror: &Mirror, kept: usize) -> Vec<(Place, Vec<Versioned<Rollo
     old
 }
 
-/// Trees that must stay: of kept builds of every app, and sources of unfinished rollouts.
+/// Trees that must be here and must stay: of kept builds of every app, and sources of unfinished rollouts.
 pub(crate) fn live_roots(mirror: &Mirror) -> Vec<Digest> {
     let mut roots = BTreeSet::new();
     for app in forgetting::apps(mirror) {
@@ -148,11 +172,41 @@ pub(crate) fn live_roots(mirror: &Mirror) -> Vec<Digest> {
         let builds =
             mirror.list::<Build>(&keys::builds(&app)).map(|(_, build)| build.value).collect::<Vec<_>>();
         let builds = builds.iter().filter(|build| kept.contains(&build.number));
-        roots.extend(builds.flat_map(|build| build.subtrees.iter().map(|subtree| subtree.tree)));
+        roots.extend(builds.flat_map(|build| trees_of(build)));
     }
     let sources = mirror.unfinished(keys::APPS).filter_map(|rollout| rollout.value.source.clone());
     roots.extend(sources.map(|source| source.tree));
     roots.into_iter().collect()
+}
+
+/// Trees that must stay where they are here: what routing tables name, and parts of builds with static files that the
+/// next table may name. One that is lost keeps the sweep from nothing: balancers do without it.
+pub(crate) fn named_roots(mirror: &Mirror, now: Timestamp) -> BTreeSet<Digest> {
+    let mut roots = BTreeSet::new();
+    for environment in mirror.environments() {
+        let prefix = keys::releases(&environment.app, &environment.name);
+        let releases: Vec<Arc<Release>> = mirror.list::<Release>(&prefix).map(|(_, r)| r.value).collect();
+        let named = retention::named_builds(releases.iter().map(|release| &**release), now);
+        let builds = named
+            .into_iter()
+            .filter_map(|number| mirror.value::<Build>(&keys::build(&environment.app, number)));
+        let builds = builds.filter(|build| !build.spec.static_folders.is_empty());
+        roots.extend(builds.flat_map(|build| trees_of(&build)));
+    }
+    if let Some(routing) = mirror.value::<RoutingDocument>(keys::ROUTING_TABLE) {
+        let tables = std::iter::once(&routing.serving).chain(&routing.prepared);
+        roots.extend(tables.flat_map(static_trees));
+    }
+    roots
+}
+
+fn trees_of(build: &Build) -> Vec<Digest> {
+    build.subtrees.iter().map(|subtree| subtree.tree).collect()
+}
+
+fn static_trees(table: &Table) -> impl Iterator<Item = Digest> {
+    let folders = table.routes.iter().flat_map(|route| &route.static_folders);
+    folders.flat_map(|folder| folder.trees.iter().copied())
 }
 
 /// Builds of an app that can still be rolled back to or are in use, over all its environments.

@@ -8,15 +8,18 @@ use tandem_types::{BuildNumber, ReleaseNumber, Timestamp, defaults};
 use crate::draft::Draft;
 use crate::world::later;
 
-/// Releases of one environment that a rollback can bring back: those that took traffic last. Who falls out of this
-/// set never comes in again, since only taking traffic moves a release to the front.
+/// Releases of one environment that a rollback can bring back: the one that serves and those that took traffic last. Who
+/// falls out of this set never comes in again, since only taking traffic moves a release to the front.
 #[must_use]
 pub fn kept_releases<'a>(releases: impl IntoIterator<Item = &'a Release>) -> BTreeSet<ReleaseNumber> {
-    let served = releases.into_iter().filter_map(|r| Some((r.took_traffic?, r.number)));
+    // Who serves comes first whatever the times say: they are as good as the clocks were.
+    let served = releases
+        .into_iter()
+        .filter_map(|r| Some((r.status == ReleaseStatus::Current, r.took_traffic?, r.number)));
     let mut served: Vec<_> = served.collect();
     served.sort_unstable_by(|a, b| b.cmp(a));
     // One more than is kept to go back to: the one that serves.
-    served.into_iter().take(defaults::KEEP_RELEASES + 1).map(|(_, number)| number).collect()
+    served.into_iter().take(defaults::KEEP_RELEASES + 1).map(|(.., number)| number).collect()
 }
 
 /// Builds of one environment whose parts must stay: those of kept releases, of releases whose first rollout is
@@ -30,6 +33,24 @@ pub fn kept_builds<'a>(
     let stays =
         |release: &&Release| kept.contains(&release.number) || release.status == ReleaseStatus::Pending;
     releases.into_iter().filter(stays).map(|release| release.build).chain(in_use).collect()
+}
+
+/// Whether the release took traffic so lately that its static files are served still: pages of it are open somewhere.
+#[must_use]
+pub fn is_served_besides(release: &Release, now: Timestamp) -> bool {
+    release.lost_traffic.is_some_and(|lost| later(lost, defaults::STATIC_KEPT) > now)
+}
+
+/// Builds of one environment whose static files routing tables may name: those of the serving release and of all that
+/// [`is_served_besides`]. Many deploys in a day make them far more than [`kept_builds`] are.
+#[must_use]
+pub fn named_builds<'a>(
+    releases: impl IntoIterator<Item = &'a Release>,
+    now: Timestamp,
+) -> BTreeSet<BuildNumber> {
+    let named =
+        |release: &&Release| release.status == ReleaseStatus::Current || is_served_besides(release, now);
+    releases.into_iter().filter(named).map(|release| release.build).collect()
 }
 
 /// Releases of one environment whose documents nobody needs any more, oldest first. Stays what is among the latest
@@ -51,7 +72,7 @@ pub fn forgotten_releases<'a>(
             || latest.contains(&release.number)
             || named.contains(&release.number)
             || matches!(release.status, ReleaseStatus::Pending | ReleaseStatus::Current)
-            || release.lost_traffic.is_some_and(|lost| later(lost, defaults::STATIC_KEPT) > now)
+            || is_served_besides(release, now)
     };
     let mut forgotten: Vec<_> =
         releases.into_iter().filter(|release| !is_needed(release)).map(|release| release.number).collect();
@@ -111,6 +132,37 @@ mod tests {
         releases.push(release(9, 9, None));
         let kept: Vec<_> = kept_releases(&releases).into_iter().map(|number| number.0).collect();
         assert_eq!(kept, [3, 4, 5, 6, 7, 8]);
+    }
+
+    #[test]
+    fn the_serving_release_is_kept_also_where_its_time_was_taken_from_a_clock_set_back() {
+        let mut releases: Vec<_> = (1..=8).map(|n| release(n, n, Some(i64::try_from(n).unwrap()))).collect();
+        releases.push(release(9, 9, Some(0)));
+        assert!(!kept_releases(&releases).contains(&ReleaseNumber(9)));
+        releases[8].status = ReleaseStatus::Current;
+        let kept: Vec<_> = kept_releases(&releases).into_iter().map(|number| number.0).collect();
+        assert_eq!(kept, [4, 5, 6, 7, 8, 9]);
+    }
+
+    #[test]
+    fn static_files_are_promised_for_a_day_however_many_releases_that_makes() {
+        let day = 24 * 60 * 60;
+        let mut releases: Vec<_> = (1..=50).map(|n| release(n, n, Some(i64::try_from(n).unwrap()))).collect();
+        for release in &mut releases[..49] {
+            // The next one took it.
+            release.lost_traffic =
+                release.took_traffic.map(|took| later(took, tandem_types::Span::seconds(1)));
+        }
+        releases[49].status = ReleaseStatus::Current;
+        let named = |second| {
+            let now = Timestamp::from_second(second).unwrap();
+            named_builds(&releases, now).into_iter().map(|build| build.0).collect::<Vec<_>>()
+        };
+        assert_eq!(named(50), (1..=50).collect::<Vec<_>>());
+        assert_eq!(named(day + 1), (1..=50).collect::<Vec<_>>());
+        assert_eq!(named(day + 2), (2..=50).collect::<Vec<_>>());
+        assert_eq!(named(day + 49), [49, 50]);
+        assert_eq!(named(day * 9), [50]);
     }
 
     #[test]

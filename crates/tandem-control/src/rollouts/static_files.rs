@@ -1,14 +1,19 @@
 //! Finds where the static files of builds are, once per build: the rules know documents and not what is in trees.
+//!
+//! A build whose files cannot be found serves none for now. That is told once, and tried again after a minute and not at
+//! each look, of which there are many in a second; only the build that is about to take the traffic is looked into each time,
+//! so that a disk that failed for a moment does not cost a release its files.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tandem_kit::tasks;
+use tandem_rules::retention;
 use tandem_rules::table::StaticTrees;
 use tandem_rules::world::{World, later};
 use tandem_types::build::Build;
 use tandem_types::release::Release;
-use tandem_types::{Digest, ReleaseNumber, Timestamp, defaults};
+use tandem_types::{Digest, Span, Timestamp};
 
 use crate::shared::Shared;
 
@@ -17,12 +22,24 @@ type Found = Arc<BTreeMap<String, Digest>>;
 
 /// Builds remembered at most; far more than are in use at a time, and finding them again costs some milliseconds each.
 const MOST_KNOWN: usize = 1_000;
+/// Time after which a build is looked into again that could not be.
+const LOOK_AGAIN: Span = Span::seconds(60);
 
 /// What was found so far, by the digest of the build: what it names never changes, while a number is used again by the
 /// next app of the same name.
 #[derive(Default)]
 pub(super) struct StaticFiles {
-    known: Mutex<BTreeMap<Digest, Found>>,
+    known: Mutex<BTreeMap<Digest, Known>>,
+}
+
+/// What is known of a build.
+#[derive(Clone)]
+enum Known {
+    Trees(Found),
+    /// Its parts are gone or cannot be read.
+    Nothing {
+        until: Timestamp,
+    },
 }
 
 impl StaticFiles {
@@ -35,35 +52,54 @@ impl StaticFiles {
         let mut trees = StaticTrees::new();
         for build in builds {
             let number = build.number;
-            trees.insert(number, self.of(shared, build).await);
+            let goal = world.rollouts.iter().any(|rollout| rollout.build == Some(number));
+            trees.insert(number, self.of(shared, build, goal).await);
         }
         world.static_trees = trees;
     }
 
-    async fn of(&self, shared: &Arc<Shared>, build: Arc<Build>) -> Found {
-        let key = build.digest;
+    /// The trees of a build, which is the `goal` of a rollout or is not.
+    async fn of(&self, shared: &Arc<Shared>, build: Arc<Build>, goal: bool) -> Found {
+        let (key, now) = (build.digest, shared.now());
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
-        if let Some(known) = known {
-            return known;
+        match &known {
+            Some(Known::Trees(found)) => return Arc::clone(found),
+            Some(Known::Nothing { until }) if now < *until && !goal => return Found::default(),
+            Some(Known::Nothing { .. }) | None => {}
         }
-        let shared = Arc::clone(shared);
-        let look = move || shared.builder.static_trees(&build, &shared.blobs);
-        // Parts that are gone serve nothing for now; the builder has said so in the log.
-        let Ok(found) = tasks::blocking("find static files", look).await.map(Arc::new) else {
-            return Found::default();
-        };
+        let name = format!("{} {}", build.app, build.number);
+        let (builder, blobs) = (Arc::clone(&shared.builder), shared.blobs.clone());
+        let look = move || builder.static_trees(&build, &blobs);
+        match tasks::blocking("find static files", look).await {
+            Ok(found) => {
+                let found = Arc::new(found);
+                self.remember(key, Known::Trees(Arc::clone(&found)));
+                found
+            }
+            Err(problem) => {
+                if known.is_none() {
+                    tracing::warn!(
+                        "{name} serves no static files, the app is asked instead: {}",
+                        problem.title
+                    );
+                }
+                self.remember(key, Known::Nothing { until: later(now, LOOK_AGAIN) });
+                Found::default()
+            }
+        }
+    }
+
+    fn remember(&self, build: Digest, known: Known) {
         let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= MOST_KNOWN {
             all.clear();
         }
-        Arc::clone(all.entry(key).or_insert(found))
+        all.insert(build, known);
     }
 }
 
 fn is_named(world: &World, release: &Release, now: Timestamp) -> bool {
-    let lately = |lost: Timestamp| later(lost, defaults::STATIC_KEPT) > now;
-    let goal = |number: ReleaseNumber| world.rollouts.iter().any(|rollout| rollout.to == Some(number));
     world.environment.current == Some(release.number)
-        || goal(release.number)
-        || release.lost_traffic.is_some_and(lately)
+        || world.rollouts.iter().any(|rollout| rollout.to == Some(release.number))
+        || retention::is_served_besides(release, now)
 }

@@ -9,7 +9,7 @@ use tandem_types::app::{AppSpec, ProcessSpec, ReleaseCommand};
 use tandem_types::build::{Build, Subtree};
 use tandem_types::event::Event;
 use tandem_types::problem::Problem;
-use tandem_types::{AppName, Digest, Span, Timestamp};
+use tandem_types::{AppName, BuildNumber, Digest, Span, Timestamp};
 use tokio::sync::watch;
 
 use crate::builder::{BuildOrder, Builder, Events};
@@ -21,6 +21,8 @@ pub(super) struct FakeBuilder {
     pub(super) subtrees: Mutex<Vec<Subtree>>,
     /// The next builds fail with this.
     pub(super) problem: Mutex<Option<Problem>>,
+    /// Builds whose static files were looked for, each as often as they were.
+    pub(super) looked_into: Mutex<Vec<BuildNumber>>,
     /// Builds of these apps wait until they are taken out.
     pub(super) held: watch::Sender<Vec<AppName>>,
 }
@@ -32,6 +34,7 @@ impl FakeBuilder {
             spec,
             subtrees: Mutex::default(),
             problem: Mutex::default(),
+            looked_into: Mutex::default(),
             held: watch::Sender::new(Vec::new()),
         })
     }
@@ -79,8 +82,9 @@ impl Builder for FakeBuilder {
         })
     }
 
-    fn static_trees(&self, _: &Build, _: &BlobStore) -> Result<BTreeMap<String, Digest>, Problem> {
-        Ok(BTreeMap::new())
+    fn static_trees(&self, build: &Build, blobs: &BlobStore) -> Result<BTreeMap<String, Digest>, Problem> {
+        self.looked_into.lock().expect("lock").push(build.number);
+        tandem_build::static_trees(build, blobs).map_err(|error| Problem::new(500, "gone", error.to_string()))
     }
 
     fn cached_roots(&self) -> Vec<Digest> {

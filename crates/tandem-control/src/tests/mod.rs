@@ -13,4 +13,5 @@ mod killed_store;
 mod secrecy;
 mod settings;
 pub(crate) mod site;
+mod static_files;
 mod status;
