@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use tandem_blobs::BlobStore;
 use tandem_kit::clock::Clock;
 use tandem_kit::drain::Drain;
@@ -12,6 +13,8 @@ use tandem_store::{Expect, SharedStore, Transaction};
 use tandem_types::api::Installation;
 use tandem_types::app::App;
 use tandem_types::document::Cause;
+use tandem_types::release::Release;
+use tandem_types::rollout::Rollout;
 use tandem_types::{HostName, InstanceId, JobId, Timestamp, defaults, keys};
 
 use crate::builder::SharedBuilder;
@@ -83,8 +86,8 @@ impl Control {
         let mut feed = Feed::new(Arc::clone(&shared));
         feed.fill().await.map_err(Error::Store)?;
         ensure_installation(&shared).await.map_err(Error::Store)?;
-        if let Some(told) = shared.look(newest_step) {
-            shared.steady.not_before(told);
+        if let Some(ahead) = shared.look(newest_told).and_then(|told| shared.steady.not_before(told)) {
+            tell_time_ahead(ahead);
         }
         let observing_since = shared.now();
         Ok(Self { shared, feed, observing_since })
@@ -114,15 +117,35 @@ impl Control {
     }
 }
 
-/// The latest time that an earlier process wrote into something that is under way.
-fn newest_step(mirror: &Mirror) -> Option<Timestamp> {
-    let rollouts = mirror.unfinished(keys::APPS);
-    let steps = rollouts.filter_map(|rollout| rollout.value.steps.last().map(|step| step.started));
+/// The latest time that an earlier process wrote down. Of what has ended too: releases are ordered by when they took and
+/// lost the traffic.
+fn newest_told(mirror: &Mirror) -> Option<Timestamp> {
+    let rollouts =
+        mirror.list::<Rollout>(keys::APPS).filter_map(|(_, found)| newest_of_rollout(&found.value));
+    let releases = mirror.list::<Release>(keys::APPS).filter_map(|(_, found)| {
+        let Release { created, took_traffic, lost_traffic, .. } = &*found.value;
+        Some(*created).max(*took_traffic).max(*lost_traffic)
+    });
     let leaving = mirror.environments().filter_map(|environment| {
         let app = mirror.value::<App>(&keys::app(&environment.app))?;
         Some(app.destroying.as_ref()?.environments.get(&environment.name)?.since)
     });
-    steps.chain(leaving).max()
+    rollouts.chain(releases).chain(leaving).max()
+}
+
+fn newest_of_rollout(rollout: &Rollout) -> Option<Timestamp> {
+    let steps = rollout.steps.iter().flat_map(|step| [Some(step.started), step.finished]);
+    steps.chain([Some(rollout.created), rollout.shifted, rollout.finished]).max().flatten()
+}
+
+/// Seconds are what every time service corrects; more should be known to who wonders about the times shown.
+fn tell_time_ahead(ahead: SignedDuration) {
+    if ahead > SignedDuration::from_mins(1) {
+        tracing::warn!(
+            "the wall clock was set back: documents were written {ahead:#} ahead of it; the times shown run ahead for ten \
+             times as long, limits hold as ever"
+        );
+    }
 }
 
 async fn ensure_installation(shared: &Shared) -> Result<(), tandem_store::Error> {

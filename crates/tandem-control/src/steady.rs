@@ -3,8 +3,12 @@
 //! Every limit of a rollout is counted between two times, one of which is often in a document. By the wall clock a jump
 //! of an hour would end every budget at once, or none for an hour, and make every report look old. So time runs
 //! by the monotonic clock, and leans towards the wall clock by a tenth at most: a budget is never shorter by more than that, and
-//! a jump of an hour is made up for after ten. It never goes back. Times in documents are this time; for people it is the
-//! wall clock's, but for the hours after a jump.
+//! a jump of an hour is made up for after ten. Times in documents are this time; for people it is the wall clock's, but for
+//! the hours after a jump.
+//!
+//! It never goes back, over restarts neither: which release serves since when decides what is kept and what a rollback goes
+//! back to, and a limit that began in what is suddenly the future would never end. Forward there is one limit, a
+//! day: a wall clock further ahead is followed at once, and whatever has its end in between ends.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,7 +19,7 @@ use tandem_types::Timestamp;
 /// The part of the elapsed time by which it is corrected at most.
 const LEAN: i32 = 10;
 /// A wall clock that is further ahead than this was plainly wrong before: a machine that starts in 1970 until it
-/// hears of the time. It is followed at once.
+/// hears of the time. It is followed at once: to make up for years by a tenth takes longer than anybody lives.
 const FOLLOWED: SignedDuration = SignedDuration::from_hours(24);
 
 /// See the module. Cheap to clone; clones agree.
@@ -40,12 +44,12 @@ impl Steady {
         Self { clock, last: Arc::new(Mutex::new(last)) }
     }
 
-    /// Goes on from a time that an earlier process told, unless that was plainly wrong.
-    pub fn not_before(&self, time: Timestamp) {
+    /// Goes on from a time that an earlier process told, however far ahead that was. Says how far, where it was.
+    pub fn not_before(&self, time: Timestamp) -> Option<SignedDuration> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if time.duration_since(last.time) < FOLLOWED {
-            last.time = last.time.max(time);
-        }
+        let ahead = time.duration_since(last.time);
+        last.time = last.time.max(time);
+        ahead.is_positive().then_some(ahead)
     }
 
     /// The time now; never earlier than the last that was told.
@@ -117,10 +121,24 @@ mod tests {
         let steady = Steady::new(clock);
         hands.set_wall(at(0));
         assert_eq!(steady.now(), at(0));
-        steady.not_before(at(48 * HOUR));
+    }
+
+    #[test]
+    fn an_earlier_process_was_there_already_and_time_goes_on_from_there() {
+        let (clock, hands) = Clock::manual(at(0));
+        let steady = Steady::new(clock.clone());
+        assert_eq!(steady.not_before(at(-HOUR)), None);
         assert_eq!(steady.now(), at(0));
-        steady.not_before(at(HOUR));
-        assert_eq!(steady.now(), at(HOUR), "an earlier process was there already");
+        for told in [HOUR, 48 * HOUR, 9_000 * HOUR] {
+            assert!(steady.not_before(at(told)).is_some());
+            assert_eq!(steady.now(), at(told));
+        }
+        hands.advance(Duration::from_secs(100));
+        assert_eq!(
+            steady.now(),
+            at(9_000 * HOUR + 90),
+            "it leans towards the wall clock, which is far behind"
+        );
     }
 
     proptest! {

@@ -5,6 +5,7 @@ mod apps;
 mod balancers;
 mod builds;
 mod clocks;
+mod clocks_set_back;
 mod crashes;
 mod deploys;
 mod destroys;
