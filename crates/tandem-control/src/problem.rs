@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use tandem_kit::error::chain;
 use tandem_types::problem::Problem;
 use tandem_types::{AppName, ReleaseNumber};
 
@@ -9,12 +10,7 @@ use crate::place::Place;
 
 /// A failure of the store or the disk, told in the log as a whole chain and to the caller by its top.
 pub(crate) fn internal(doing: &str, error: &(dyn Error + 'static)) -> Problem {
-    let mut text = format!("failed to {doing}: {error}");
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
+    let text = format!("failed to {doing}: {}", chain(error));
     tracing::error!("{text}");
     Problem::new(500, "internal", text).hint("tandem status")
 }
