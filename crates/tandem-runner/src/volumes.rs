@@ -135,10 +135,11 @@ impl Volumes {
         let folder = self.root.join(place.to_string()).join(name);
         let prepare = |source| Error::Prepare { name: name.to_owned(), source };
         let look = || look(&folder, &self.root).map_err(prepare);
-        let found = look()?;
         let key = format!("{place}/{name}");
-        // Held until the note is written: of two instances that start at once, one makes it.
+        // Held from the look until the note is written: of two instances that start at once, one makes it, and the other
+        // must not find it while it is still root's.
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = look()?;
         let noted = notes.get(&key).filter(|note| note.uid == uid).cloned();
         let since = noted.as_ref().map_or(now, |note| note.since);
         let as_root = Uid::effective().is_root();

@@ -46,6 +46,27 @@ fn type_command(error: &Error) {
 }
 
 #[test]
+fn processes_that_start_at_once_find_one_volume() {
+    let disk = Disk::new();
+    let root = disk.folder.path().join("volumes");
+    let volumes = Volumes::open(root, disk.folder.path().join("volumes.json")).expect("it is readable");
+    for name in (0..50).map(|number| format!("data-{number}")) {
+        let wanted = Wanted { place: &disk.place, name: &name, uid: UID };
+        let together = std::sync::Barrier::new(4);
+        let start = || {
+            together.wait();
+            volumes.ready(wanted, Timestamp::UNIX_EPOCH).map(drop)
+        };
+        std::thread::scope(|threads| {
+            let started = [(); 4].map(|()| threads.spawn(start));
+            for thread in started {
+                thread.join().expect("it does not panic").expect("none takes it for lost");
+            }
+        });
+    }
+}
+
+#[test]
 fn what_is_done_follows_from_what_is_there_and_what_was_noted() {
     let there = |owner| Some(Found { owner, own_disk: false });
     let mounted = |owner| Some(Found { owner, own_disk: true });
@@ -89,6 +110,22 @@ fn a_volume_is_made_once_and_given_to_its_user() {
     assert!(path.join("db.sqlite3").exists());
     if is_root() {
         assert_eq!((owner(&path), owner(&path.join("db.sqlite3"))), (UID, 0));
+    }
+}
+
+#[test]
+fn of_many_that_start_at_once_none_meets_a_volume_that_is_half_made() {
+    for _ in 0..50 {
+        let disk = Disk::new();
+        let root = disk.folder.path().join("volumes");
+        let volumes = Volumes::open(root, disk.folder.path().join("volumes.json")).expect("it is readable");
+        let wanted = Wanted { place: &disk.place, name: "data", uid: UID };
+        let ready = || volumes.ready(wanted, Timestamp::UNIX_EPOCH).expect("it is made once");
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(ready);
+            }
+        });
     }
 }
 
