@@ -10,10 +10,12 @@ use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+use tandem_kit::files;
 use tandem_sandbox::Mount;
 
 /// Puts what is mounted at `top` and below it together as `destination`, and returns the mounts that are to be used
-/// instead: one for all of these, and the others as they were. What was there is removed.
+/// instead: one for all of these, and the others as they were. What was there is removed; the folder above it is made
+/// where it is missing, and closed to others.
 ///
 /// # Errors
 /// The disk refuses, a mount point lies where the tree has a file, or one lies within another below the top: making
@@ -25,6 +27,10 @@ pub(crate) fn put_together(mounts: Vec<Mount>, top: &Path, destination: &Path) -
     match fs::remove_dir_all(destination) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
+    }
+    // At the first start nothing has made the process's own folder yet.
+    if let Some(parent) = destination.parent() {
+        files::ensure_dir(parent, 0o700)?;
     }
     link_folder(&root.source, destination)?;
     let together = Mount::read_only(destination, top);
@@ -81,6 +87,8 @@ fn link_folder(from: &Path, to: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     fn tree(folder: &Path, files: &[&str]) -> PathBuf {
@@ -116,6 +124,18 @@ mod tests {
             assert_eq!(text("static/style.css"), "style.css");
             assert_eq!(text("var/media/picture"), "picture");
         }
+    }
+
+    #[test]
+    fn the_first_start_finds_no_folder_of_its_own_yet() {
+        let folder = tempfile::tempdir().expect("the disk has room");
+        let app = tree(&folder.path().join("app"), &["manage.py"]);
+        let here = folder.path().join("i1/app");
+        let mounts = vec![Mount::read_only(&app, "/app")];
+        put_together(mounts, Path::new("/app"), &here).expect("it can be put together");
+        assert!(here.join("manage.py").is_file());
+        let mode = fs::metadata(folder.path().join("i1")).expect("it is there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
     }
 
     #[test]
