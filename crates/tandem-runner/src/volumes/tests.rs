@@ -46,27 +46,6 @@ fn type_command(error: &Error) {
 }
 
 #[test]
-fn processes_that_start_at_once_find_one_volume() {
-    let disk = Disk::new();
-    let root = disk.folder.path().join("volumes");
-    let volumes = Volumes::open(root, disk.folder.path().join("volumes.json")).expect("it is readable");
-    for name in (0..50).map(|number| format!("data-{number}")) {
-        let wanted = Wanted { place: &disk.place, name: &name, uid: UID };
-        let together = std::sync::Barrier::new(4);
-        let start = || {
-            together.wait();
-            volumes.ready(wanted, Timestamp::UNIX_EPOCH).map(drop)
-        };
-        std::thread::scope(|threads| {
-            let started = [(); 4].map(|()| threads.spawn(start));
-            for thread in started {
-                thread.join().expect("it does not panic").expect("none takes it for lost");
-            }
-        });
-    }
-}
-
-#[test]
 fn what_is_done_follows_from_what_is_there_and_what_was_noted() {
     let there = |owner| Some(Found { owner, own_disk: false });
     let mounted = |owner| Some(Found { owner, own_disk: true });
