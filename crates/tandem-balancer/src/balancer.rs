@@ -183,7 +183,8 @@ async fn start_control(
     let (saved, states) = watch::channel(None);
     tasks.spawn("report", Kind::Helper, report(client.clone(), statuses));
     tasks.spawn("probe", Kind::Helper, run_probes(probed, Arc::clone(&news)));
-    tasks.spawn("save", Kind::Helper, keep_saved(file, states));
+    // Brought to its end: who starts while the server is away serves what was written last.
+    tasks.spawn("save", Kind::Work, keep_saved(file, states));
     let outlets = Outlets { status, targets, saved, open };
     let control = Control::new(identity, (shared, holder), client, (outlets, news));
     tasks.spawn("control", Kind::Component, control.run(tasks.drain().clone()));

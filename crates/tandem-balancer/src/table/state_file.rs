@@ -91,13 +91,17 @@ fn tell_failure(error: &files::Error) {
     );
 }
 
-/// Writes the latest state for ever, as fast as the disk goes.
+/// Writes the latest state as fast as the disk goes, until nobody can send another. Then the last one is tried once: a
+/// full disk must not hold up the end.
 pub(crate) async fn keep_saved(mut file: StateFile, mut states: watch::Receiver<Option<Saved>>) {
     while states.changed().await.is_ok() {
         loop {
             let Some(saved) = states.borrow_and_update().clone() else { break };
             let Err(error) = file.store(saved).await else { break };
             tell_failure(&error);
+            if states.has_changed().is_err() {
+                return;
+            }
             tokio::time::sleep(RETRY).await;
         }
     }

@@ -223,3 +223,17 @@ async fn an_instance_that_hangs_is_out_of_its_pool_from_a_restart_on() {
     world.server.come_back().await;
     world.until(|status| status.unhealthy == [InstanceId(2)]).await;
 }
+
+#[tokio::test]
+async fn a_balancer_that_is_told_to_end_has_its_last_table_on_the_disk() {
+    let app = App::saying("the app").await;
+    let mut world = World::empty().await;
+    world.place(&[(1, app.address)]);
+    for epoch in 1..=10 {
+        world.serve(epoch, vec![shop(&[1])]).await;
+        world.stop().await;
+        let saved = std::fs::read_to_string(world.folder.path().join("balancer/state.json")).unwrap();
+        assert!(saved.contains(&format!("\"epoch\":\"e{epoch}\"")), "after {epoch}: {saved}");
+        world.start().await;
+    }
+}
