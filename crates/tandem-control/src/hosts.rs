@@ -18,6 +18,23 @@ use crate::handle::Handle;
 use crate::problem;
 use crate::shared::MOST_ATTEMPTS;
 
+/// Documents that name a balancer, as they are without it.
+struct Remembered {
+    /// Apps that are being destroyed. Also those that do not wait for it: a pass that is under way may have heard of it
+    /// and would let its app wait for ever, did its transaction not meet a newer document.
+    apps: Vec<(App, Expect)>,
+    /// Whether one of these waits for it.
+    awaited: bool,
+    /// The routing document.
+    routing: Option<(RoutingDocument, Expect)>,
+}
+
+impl Remembered {
+    fn is_nothing(&self) -> bool {
+        !self.awaited && self.routing.is_none()
+    }
+}
+
 impl Handle {
     /// Takes in what a runner saw. Volatile: it replaces what the runner said before and leaves no journal.
     ///
@@ -80,7 +97,7 @@ impl Handle {
     pub async fn forget_balancer(&self, actor: &str, balancer: &BalancerId) -> Result<(), Problem> {
         let key = keys::balancer(balancer);
         let reported = self.shared.value::<BalancerStatus>(&key).is_some();
-        if !reported && self.routing_without(balancer).is_none() && self.waiting_for(balancer).is_empty() {
+        if !reported && self.remembered(balancer).is_nothing() {
             let title = format!("there is no balancer {balancer}");
             return Err(Problem::new(404, "balancer_not_found", title).hint("tandem status"));
         }
@@ -92,8 +109,9 @@ impl Handle {
             let note = Transaction::new(about(actor, "balancer.forget", balancer.as_str())).noted();
             let strike =
                 |all: Transaction, (app, expect): (App, Expect)| all.put(keys::app(&app.name), &app, expect);
-            let mut transaction = self.waiting_for(balancer).into_iter().fold(note, strike);
-            if let Some((routing, expect)) = self.routing_without(balancer) {
+            let Remembered { apps, routing, .. } = self.remembered(balancer);
+            let mut transaction = apps.into_iter().fold(note, strike);
+            if let Some((routing, expect)) = routing {
                 transaction = transaction.put(keys::ROUTING_TABLE, &routing, expect);
             }
             match self.shared.commit(transaction).await {
@@ -105,21 +123,27 @@ impl Handle {
         Err(busy())
     }
 
-    /// The routing document as it is when nobody remembers the balancer; none where nobody does.
-    fn routing_without(&self, balancer: &BalancerId) -> Option<(RoutingDocument, Expect)> {
-        let stored = self.shared.get::<RoutingDocument>(keys::ROUTING_TABLE)?;
-        Some((balancers::without(&stored.value, balancer)?, stored.unchanged()))
-    }
-
-    /// Apps whose destruction waits for the balancer, as they are without that.
-    fn waiting_for(&self, balancer: &BalancerId) -> Vec<(App, Expect)> {
+    /// Where the balancer is written down, and what that is without it. Of one moment: an app's destruction that begins
+    /// to wait for it changes the routing document too, and would go unnoticed between two looks.
+    fn remembered(&self, balancer: &BalancerId) -> Remembered {
         self.shared.look(|mirror| {
+            let routing = mirror.get::<RoutingDocument>(keys::ROUTING_TABLE);
             let names: BTreeSet<_> =
                 mirror.environments().map(|environment| environment.app.clone()).collect();
             let apps = names.iter().filter_map(|name| mirror.get::<App>(&keys::app(name)));
-            let struck =
-                apps.filter_map(|app| Some((without_balancer(&app.value, balancer)?, app.unchanged())));
-            struck.collect()
+            let (mut all, mut awaited) = (Vec::new(), false);
+            for app in apps.filter(|app| app.value.destroying.is_some()) {
+                let struck = without_balancer(&app.value, balancer);
+                awaited |= struck.is_some();
+                all.push((struck.unwrap_or_else(|| (*app.value).clone()), app.unchanged()));
+            }
+            Remembered {
+                apps: all,
+                awaited,
+                routing: routing.and_then(|stored| {
+                    Some((balancers::without(&stored.value, balancer)?, stored.unchanged()))
+                }),
+            }
         })
     }
 
