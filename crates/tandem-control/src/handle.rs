@@ -58,12 +58,12 @@ impl Handle {
                 .map(|(_, rollout)| rollout),
         });
         found.ok_or_else(|| {
-            let title = match at.number {
-                Some(number) => format!("{} has no rollout {number}", at.place),
-                None => format!("{} has no rollout yet", at.place),
+            let (title, verb) = match at.number {
+                Some(number) => (format!("{} has no rollout {number}", at.place), "rollout list"),
+                None => (format!("{} has no rollout yet", at.place), "deploy"),
             };
             Problem::new(404, "rollout_not_found", title)
-                .hint(format!("tandem deploy {}", at.place.arguments()))
+                .hint(format!("tandem {verb} {}", at.place.arguments()))
         })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use tandem_kit::env;
 use tandem_types::api::InstanceConfig;
 use tandem_types::assignment::Assignment;
 use tandem_types::build::Build;
@@ -45,13 +46,17 @@ impl Handle {
             environment.insert(name.clone(), self.open_value(name, sealed)?);
         }
         for (name, value) in [
-            ("TANDEM_APP", place.app.to_string()),
-            ("TANDEM_ENVIRONMENT", place.environment.to_string()),
-            ("TANDEM_RELEASE", release.to_string()),
-            ("TANDEM_BUILD", found.build.to_string()),
+            (env::TANDEM_APP, place.app.to_string()),
+            (env::TANDEM_ENVIRONMENT, place.environment.to_string()),
+            (env::TANDEM_RELEASE, release.to_string()),
+            (env::TANDEM_BUILD, found.build.to_string()),
         ] {
             environment.insert(name.to_owned(), value);
         }
+        // An app that tells releases apart in its own way says so in its config.
+        environment
+            .entry(env::SENTRY_RELEASE.to_owned())
+            .or_insert_with(|| format!("{}@{release}", place.app));
         Ok(InstanceConfig { environment })
     }
 

@@ -27,20 +27,20 @@ pub(crate) fn store(doing: &str, error: &tandem_store::Error) -> Problem {
 pub(crate) fn app_not_found<'a>(name: &AppName, known: impl Iterator<Item = &'a str>) -> Problem {
     let hint = match nearest(name.as_str(), known) {
         Some(near) => format!("did you mean {near}? `tandem app list` shows all"),
-        None => format!("tandem deploy --app {name} creates it; `tandem app list` shows all"),
+        None => format!("`tandem app list` shows all; `tandem deploy --app {name}` creates it"),
     };
     Problem::new(404, "app_not_found", format!("there is no app {name}")).hint(hint)
 }
 
 pub(crate) fn app_destroying(name: &AppName) -> Problem {
     Problem::new(409, "app_destroying", format!("{name} is being destroyed"))
-        .hint(format!("tandem app destroy {name} --confirm {name} shows what that waits for"))
+        .hint(format!("`tandem app destroy {name} --confirm {name}` shows what that waits for"))
 }
 
 pub(crate) fn environment_not_found<'a>(place: &Place, known: impl Iterator<Item = &'a str>) -> Problem {
     let hint = match nearest(place.environment.as_str(), known) {
         Some(near) => format!("did you mean {near}?"),
-        None => format!("tandem deploy {} creates it", place.arguments()),
+        None => format!("`tandem deploy {}` creates it", place.arguments()),
     };
     let title = format!("{} has no environment {}", place.app, place.environment);
     Problem::new(404, "environment_not_found", title).hint(hint)

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use tandem_kit::env;
 use tandem_rules::config::differences;
 use tandem_store::{Error, Transaction};
 use tandem_types::RolloutNumber;
@@ -162,13 +163,15 @@ fn check_names(change: &ConfigChange) -> Result<(), Problem> {
             return Err(Problem::new(422, "config_name_invalid", title)
                 .hint("use letters, digits and underscores, such as DATABASE_URL"));
         }
-        if name.starts_with("TANDEM_") || name == "PORT" {
+        if name.starts_with("TANDEM_") || [env::PORT, env::HOME, env::TMPDIR].contains(&name.as_str()) {
             let title = format!("{name} is set by Tandem itself");
-            return Err(Problem::new(422, "config_name_reserved", title));
+            return Err(Problem::new(422, "config_name_reserved", title)
+                .hint("choose another name; apps find these in their environment"));
         }
         if !seen.insert(name) {
             let title = format!("{name} cannot be set and unset at once");
-            return Err(Problem::new(422, "config_name_invalid", title));
+            return Err(Problem::new(422, "config_name_invalid", title)
+                .hint(format!("name {name} once, to set it or to unset it")));
         }
     }
     for (name, value) in &change.set {

@@ -86,7 +86,10 @@ fn problems(
     }
     for BalancerState { live, status } in balancers {
         if !live {
-            problems.push(format!("the balancer {} does not report", status.balancer));
+            let name = &status.balancer;
+            problems.push(format!(
+                "the balancer {name} does not report; if it is gone for good: `tandem balancer remove {name}`"
+            ));
         } else if status.serving < epoch {
             let serving = status.serving;
             problems.push(format!("the balancer {} serves {serving} and not {epoch}", status.balancer));

@@ -1,4 +1,4 @@
-//! Every environment variable that Tandem reads or sets, in one registry that also feeds the documentation.
+//! Every environment variable that Tandem reads or sets, in one registry. What apps are given is told in `docs/app.md`.
 //!
 //! Code names a variable by its constant here and nowhere by a literal.
 
@@ -44,14 +44,15 @@ registry! {
     Read XDG_RUNTIME_DIR "Parent of the runtime folder of an ordinary user."
     Read HOME "Home of the user; parent of the default data folder."
     Read PATH "Where the programs that Tandem drives are looked for."
+    Set TMPDIR "Folder for temporary files, a private one in a sandbox."
     Set PORT "Port on which a web instance is to listen on loopback."
     Set TANDEM_APP "Name of the app."
     Set TANDEM_ENVIRONMENT "Name of the environment."
     Set TANDEM_RELEASE "Release that the process belongs to, such as `r12`."
     Set TANDEM_BUILD "Build that the process belongs to, such as `b7`."
-    Set TANDEM_PROCESS "Process type, such as `web`."
-    Set TANDEM_INSTANCE "Instance id, such as `i42`."
-    Set SENTRY_RELEASE "Release as error reporters expect it, such as `guestbook@r12`."
+    Set TANDEM_INSTANCE "Instance id, such as `i42`; a job has none."
+    Set TANDEM_JOB "Job id, such as `j9`: the process is a release phase or a smoke check."
+    Set SENTRY_RELEASE "Release as error reporters expect it, such as `guestbook@r12`, where config says no other."
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use tandem_kit::env;
 use tandem_types::assignment::AssignedBuild;
 use tandem_types::{InstanceId, JobId};
 
@@ -39,8 +40,8 @@ pub(crate) fn compose(
     let system = environment.get("PATH").map_or(SYSTEM_PATH, String::as_str);
     let path = build.path.iter().map(String::as_str).chain([system]).collect::<Vec<_>>().join(":");
     let (key, id) = match name {
-        Name::Instance(id) => ("TANDEM_INSTANCE", id.to_string()),
-        Name::Job(id) => ("TANDEM_JOB", id.to_string()),
+        Name::Instance(id) => (env::TANDEM_INSTANCE, id.to_string()),
+        Name::Job(id) => (env::TANDEM_JOB, id.to_string()),
     };
     let own = [("PATH", path), ("TMPDIR", TMPDIR.to_owned()), (key, id)];
     environment.extend(own.map(|(key, value)| (key.to_owned(), value)));

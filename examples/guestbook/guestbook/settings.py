@@ -35,8 +35,8 @@ if not SECRET_KEY:
 
 ALLOWED_HOSTS = os.environ.get("ALLOWED_HOSTS", "guestbook.localhost,localhost").split(",")
 
-# The balancer ends TLS. It sets this header on every request, so a client cannot forge it, and it hands the
-# `Host` header on as it came, so `USE_X_FORWARDED_HOST` stays off.
+# The balancer sets this header on every request, so a client cannot forge it, and it hands the `Host` header on as it
+# came, so `USE_X_FORWARDED_HOST` stays off.
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
 INSTALLED_APPS = [

@@ -35,7 +35,8 @@ impl Handle {
             if *count > defaults::MOST_INSTANCES {
                 let most = defaults::MOST_INSTANCES;
                 let title = format!("{count} instances of {process} are more than the {most} allowed");
-                return Err(Problem::new(422, "too_many_instances", title));
+                return Err(Problem::new(422, "too_many_instances", title)
+                    .hint(format!("tandem scale {process}={most}")));
             }
         }
         Ok(Ask { scale, ..ask })

@@ -39,6 +39,7 @@ async fn setting_config_rolls_a_new_release_of_the_same_build_out() {
         (Some("blue"), Some("r2"), Some("b1"))
     );
     assert_eq!((told("TANDEM_APP"), told("TANDEM_ENVIRONMENT")), (Some("guestbook"), Some("production")));
+    assert_eq!(told("SENTRY_RELEASE"), Some("guestbook@r2"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -66,6 +67,7 @@ async fn names_that_cannot_be_set_are_refused_and_slips_are_told() {
     for (name, code) in [
         ("TANDEM_APP", "config_name_reserved"),
         ("PORT", "config_name_reserved"),
+        ("HOME", "config_name_reserved"),
         ("A B", "config_name_invalid"),
         ("1A", "config_name_invalid"),
     ] {

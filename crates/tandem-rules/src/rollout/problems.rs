@@ -72,7 +72,7 @@ pub(super) fn config_stays(
 
 pub(super) fn build_gone(release: ReleaseNumber) -> Problem {
     Problem::new(410, "build_gone", format!("the build of {release} is no longer kept"))
-        .hint("tandem releases shows which releases still roll back")
+        .hint("`tandem releases` shows which releases still roll back")
 }
 
 pub(super) fn nothing_runs(rollout: &Rollout) -> Problem {
@@ -139,6 +139,8 @@ pub(super) fn job_failed(
 
 fn job_hint(kind: JobKind, state: &JobState) -> &'static str {
     match (kind, state) {
+        // The reason says what is wrong on the host, and mostly what to type there.
+        (_, JobState::NotStarted { .. }) => "mend what is said above and deploy again",
         (JobKind::Release, JobState::Unknown { .. }) => {
             "look at the database before you deploy again: the command is never repeated by itself"
         }
@@ -147,6 +149,12 @@ fn job_hint(kind: JobKind, state: &JobState) -> &'static str {
         }
         (JobKind::Release, _) => {
             "mend the command in [release] of tandem.toml or what it runs, and deploy again"
+        }
+        (JobKind::Smoke, JobState::TimedOut) => {
+            "find what the app waits for when it is imported, and deploy again"
+        }
+        (JobKind::Smoke, JobState::Unknown { .. }) => {
+            "deploy again; `tandem status` shows whether the host is well"
         }
         (JobKind::Smoke, _) => "mend what the app says when it is imported, and deploy again",
     }
@@ -273,8 +281,10 @@ pub(super) fn unconfirmed(balancers: &[BalancerId]) -> String {
     }
     let names: Vec<_> = balancers.iter().map(BalancerId::as_str).collect();
     format!(
-        "unconfirmed: {} may still serve older routes; nothing it may route to is stopped until it reports",
-        names.join(", ")
+        "unconfirmed: {} may still serve older routes; nothing it may route to is stopped until it reports, or until \
+         `tandem balancer remove {}` where it is gone for good",
+        names.join(", "),
+        names[0]
     )
 }
 

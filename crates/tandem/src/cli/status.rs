@@ -40,14 +40,6 @@ fn render(status: &Status, style: Style, now: jiff::Timestamp) -> String {
     for problem in &status.problems {
         let _ = writeln!(text, "{} {}", style.yellow("attention:"), visible(problem));
     }
-    for balancer in status.balancers.iter().filter(|balancer| !balancer.live) {
-        let name = &balancer.status.balancer;
-        let _ = writeln!(
-            text,
-            "{} if {name} is gone for good: `tandem balancer remove {name}`",
-            style.cyan("hint:")
-        );
-    }
     let _ = write!(text, "\n{}", hosts(status, style));
     let _ = write!(text, "\n{}", balancers(status, style));
     let _ = write!(text, "\n{}", apps(&status.apps, style));
