@@ -23,11 +23,6 @@ const APP: &str = "/app";
 /// Name of the user in the sandbox. The same for all apps: it is the number that keeps them apart.
 const USER: &str = "app";
 
-/// Why the parts of a build are not in one folder.
-#[derive(Debug, thiserror::Error)]
-#[error("put the parts of the build together")]
-pub(crate) struct NotTogether(#[source] std::io::Error);
-
 /// What differs between an instance and a job.
 pub(crate) struct Process<'a> {
     /// Which.
@@ -56,10 +51,25 @@ pub(crate) enum Error {
     /// The folder of a volume.
     #[error(transparent)]
     Volume(#[from] volumes::Error),
+    /// The folder of a process without a sandbox.
+    #[error("put the parts of the build together")]
+    NotTogether(#[source] std::io::Error),
 }
 
-/// Describes a process; the folders of its volumes are ready on return.
-pub(crate) fn compose(context: &Context, process: Process<'_>) -> Result<ShimSpec, Error> {
+/// Describes a process; the folders of its volumes are ready on return, and without a sandbox so is the one in which what
+/// would be mounted at `/app` and below lies together.
+pub(crate) async fn compose(context: &Context, process: Process<'_>) -> Result<ShimSpec, Error> {
+    let destination = context.folders.unit(process.unit).join("app");
+    let mut spec = with_mounts(context, process)?;
+    if spec.sandbox.isolation == Isolation::Plain {
+        let mounts = std::mem::take(&mut spec.sandbox.mounts);
+        let work = move || put_together(mounts, Path::new(APP), &destination);
+        spec.sandbox.mounts = tasks::blocking("put-together", work).await.map_err(Error::NotTogether)?;
+    }
+    Ok(spec)
+}
+
+fn with_mounts(context: &Context, process: Process<'_>) -> Result<ShimSpec, Error> {
     let folders = &context.folders;
     let trees = process.build.subtrees.iter();
     let mut mounts: Vec<Mount> =
@@ -89,16 +99,6 @@ pub(crate) fn compose(context: &Context, process: Process<'_>) -> Result<ShimSpe
     };
     let socket = folders.socket(process.unit);
     Ok(ShimSpec { sandbox, log: process.log, socket, marker: None, timeout: None, secrets })
-}
-
-/// Without a sandbox, puts what is mounted at `/app` and below together in the folder of the unit.
-pub(crate) async fn without_mounts(unit_folder: &Path, mut spec: ShimSpec) -> Result<ShimSpec, NotTogether> {
-    if spec.sandbox.isolation == Isolation::Plain {
-        let (mounts, destination) = (std::mem::take(&mut spec.sandbox.mounts), unit_folder.join("app"));
-        let work = move || put_together(mounts, Path::new(APP), &destination);
-        spec.sandbox.mounts = tasks::blocking("put-together", work).await.map_err(NotTogether)?;
-    }
-    Ok(spec)
 }
 
 /// The environment of an earlier start, without its port: config of a release never changes, so it is as good as the

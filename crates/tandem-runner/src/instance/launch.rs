@@ -29,11 +29,7 @@ impl Actor {
         };
         let intent = orders.now().intent;
         self.adopt_intent(&intent);
-        let spec = match self.describe(environment) {
-            Ok(spec) => spec::without_mounts(&self.folder, spec).await.map_err(|error| chain(&error)),
-            Err(reason) => Err(reason),
-        };
-        let spec = match spec {
+        let spec = match self.describe(environment).await {
             Ok(spec) => spec,
             Err(reason) => return self.not_started(reason).await,
         };
@@ -135,7 +131,7 @@ impl Actor {
         }
     }
 
-    fn describe(&mut self, mut environment: BTreeMap<String, String>) -> Result<ShimSpec, String> {
+    async fn describe(&mut self, mut environment: BTreeMap<String, String>) -> Result<ShimSpec, String> {
         if self.record.intent.instance.process.is_web() {
             let port = self.take_port().map_err(|error| chain(&error))?;
             environment.insert(tandem_kit::env::PORT.to_owned(), port.to_string());
@@ -156,7 +152,7 @@ impl Actor {
             kind: instance.process.as_str(),
             log: self.log_settings(),
         };
-        spec::compose(&self.context, process).map_err(|error| chain(&error))
+        spec::compose(&self.context, process).await.map_err(|error| chain(&error))
     }
 
     /// Its own port. Before it ever passed the gate nobody was sent there, so it may still be another one.

@@ -29,8 +29,8 @@ impl Actor {
             let halted = orders.now().fate == Fate::Halt;
             return if halted { Phase::Halted } else { Phase::Done(JobState::NotStarted { reason }) };
         };
-        let spec = match gathered.and_then(|environment| self.describe(environment)) {
-            Ok(spec) => spec::without_mounts(&self.folder, spec).await.map_err(|error| chain(&error)),
+        let spec = match gathered {
+            Ok(environment) => self.describe(environment).await,
             Err(reason) => Err(reason),
         };
         let spec = match spec {
@@ -73,7 +73,7 @@ impl Actor {
         }
     }
 
-    fn describe(&self, environment: BTreeMap<String, String>) -> Result<ShimSpec, String> {
+    async fn describe(&self, environment: BTreeMap<String, String>) -> Result<ShimSpec, String> {
         let JobIntent { place, uid, build, job } = &*self.intent;
         outcome::write_intent(&self.folder, &self.intent).map_err(|error| chain(&error))?;
         let source = Source::of_job(&self.intent);
@@ -100,7 +100,7 @@ impl Actor {
             kind: &kind,
             log: tail::settings(folder, tags),
         };
-        let spec = spec::compose(&self.context, process).map_err(|error| chain(&error))?;
+        let spec = spec::compose(&self.context, process).await.map_err(|error| chain(&error))?;
         let marker = (job.kind == JobKind::Release).then(|| self.folder.join(outcome::MARKER));
         Ok(ShimSpec { marker, timeout: Some(job.timeout), ..spec })
     }
