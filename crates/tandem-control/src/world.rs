@@ -132,14 +132,18 @@ pub(crate) fn balancers(mirror: &Mirror) -> Reports {
     let mut all = reports(mirror);
     let routing = mirror.value::<RoutingDocument>(keys::ROUTING_TABLE).unwrap_or_default();
     let unheard: Vec<_> =
-        unheard(&routing, &all).map(|(id, serving)| (id.clone(), silent(id, serving))).collect();
+        unheard(&routing, &all).map(|(id, serving)| (id.clone(), unreported(id, serving))).collect();
     all.extend(unheard);
     all
 }
 
+fn unreported(balancer: &BalancerId, serving: Epoch) -> Received<BalancerStatus> {
+    Received { value: Arc::new(silent(balancer, serving)), at: Timestamp::UNIX_EPOCH }
+}
+
 /// What is known of a balancer that has said nothing since this server listens.
-fn silent(balancer: &BalancerId, serving: Epoch) -> Received<BalancerStatus> {
-    let status = BalancerStatus {
+pub(crate) fn silent(balancer: &BalancerId, serving: Epoch) -> BalancerStatus {
+    BalancerStatus {
         balancer: balancer.clone(),
         started: Timestamp::UNIX_EPOCH,
         serving,
@@ -149,8 +153,7 @@ fn silent(balancer: &BalancerId, serving: Epoch) -> Received<BalancerStatus> {
         unhealthy: Vec::new(),
         http: Vec::new(),
         requests: 0,
-    };
-    Received { value: Arc::new(status), at: Timestamp::UNIX_EPOCH }
+    }
 }
 
 fn rivals(mirror: &Mirror, place: &Place) -> Vec<Rival> {

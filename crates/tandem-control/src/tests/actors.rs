@@ -153,17 +153,7 @@ pub(super) fn run_host(
 
 /// What a balancer says that obeys nothing.
 pub(super) fn cut_off(name: &str) -> BalancerStatus {
-    BalancerStatus {
-        balancer: name.parse().expect("a name"),
-        started: Timestamp::UNIX_EPOCH,
-        serving: Epoch(0),
-        prepared: None,
-        problem: None,
-        draining: BTreeMap::new(),
-        unhealthy: Vec::new(),
-        http: Vec::new(),
-        requests: 0,
-    }
+    crate::world::silent(&name.parse().expect("a name"), Epoch(0))
 }
 
 /// Prepares and serves what the table says, at once.
