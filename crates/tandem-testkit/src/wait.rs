@@ -33,6 +33,11 @@ pub fn within<T>(limit: Duration, mut condition: impl FnMut() -> Option<T>) -> O
     }
 }
 
+/// Lets this much time pass, where nothing is waited for but a measurement.
+pub fn pass(length: Duration) {
+    let _: Option<()> = within(length, || None);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

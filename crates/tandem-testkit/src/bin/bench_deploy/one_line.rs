@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use tandem_testkit::wait::pass;
+
 use crate::Plan;
 use crate::aims::{Aim, Part};
 use crate::disk::Change;
@@ -55,7 +57,7 @@ fn one_by_tandem(side: &TandemSide, ground: &Ground, (round, row): (usize, &mut 
     side.folder.greet(&heading);
     let folders = side.survey();
     let poller = side.poller();
-    poller.pass(QUIET);
+    pass(QUIET);
     let (disk, log) = (ground.used_bytes(), side.log_bytes());
     watch(&poller, &heading, row, || {
         side.deploy();
@@ -72,7 +74,7 @@ fn one_by_script(side: &ScriptSide, ground: &Ground, (round, row): (usize, &mut 
     let heading = format!("Round {round} by {}", side.name);
     side.folder.greet(&heading);
     let poller = side.poller();
-    poller.pass(QUIET);
+    pass(QUIET);
     let disk = ground.used_bytes();
     watch(&poller, &heading, row, || side.deploy(ground))?;
     row.disk.extend(grown(disk, ground.used_bytes()));
@@ -90,7 +92,7 @@ fn watch(
     let begin = poller.now();
     operation()?;
     let seen = poller.wait_for(heading, begin)?;
-    poller.pass(QUIET);
+    pass(QUIET);
     let end = poller.now();
     row.first_new.push(seen - begin);
     // As much time around the flip as there was quiet before: a busy machine shows in both.

@@ -73,12 +73,6 @@ impl Poller {
         seen.ok_or_else(|| anyhow::anyhow!("{heading:?} was not seen within {PATIENCE:?}"))
     }
 
-    /// Lets this much time pass.
-    pub(crate) fn pass(&self, length: Duration) {
-        let end = self.now() + length;
-        let _ = within(length, || (self.now() >= end).then_some(()));
-    }
-
     /// When the last answer with this heading was complete that was asked for within the window.
     pub(crate) fn last(&self, heading: &str, window: (Duration, Duration)) -> Option<Duration> {
         let with = |poll: &&Poll| poll.heading.as_deref() == Ok(heading);

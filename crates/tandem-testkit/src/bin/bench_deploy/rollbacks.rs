@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tandem_testkit::wait::pass;
+
 use crate::Plan;
 use crate::aims::{Aim, Part};
 use crate::ground::Ground;
@@ -81,12 +83,12 @@ fn watch(
 ) -> anyhow::Result<()> {
     poller.wait_for(bad, Duration::ZERO)?;
     let quiet_begin = poller.now();
-    poller.pass(window);
+    pass(window);
     let begin = poller.now();
     operation()?;
     let first_good = poller.wait_for(good, begin)?;
     let end = (begin + window).max(first_good + Duration::from_millis(100));
-    poller.pass(end.saturating_sub(poller.now()));
+    pass(end.saturating_sub(poller.now()));
     let last_bad = poller.last(bad, (begin, poller.now())).unwrap_or(begin);
     let (busy, quiet) = (poller.worst((begin, end)), poller.worst((quiet_begin, begin)));
     seen.last_bad.push(last_bad.saturating_sub(begin).as_secs_f64());

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use nix::unistd::Pid;
 use tandem_testkit::app_folder::AppFolder;
 use tandem_testkit::load::{Kind, Load, Mix, Report, Target};
-use tandem_testkit::wait::within;
+use tandem_testkit::wait::pass;
 use tandem_types::rollout::{Rollout, RolloutKind};
 
 use crate::Plan;
@@ -105,7 +105,7 @@ fn tell(plan: &Plan, report: &Report) -> String {
 fn idle(plan: &Plan, tandem: &TandemSide) -> anyhow::Result<(String, Vec<Aim>)> {
     say("idle with two apps");
     let _ = tandem.installation().deploy(AppFolder::fixture("plain").path());
-    wait(SETTLE);
+    pass(SETTLE);
     let up = vec![tandem.role("up").context("tandem up runs")?];
     let balancer = vec![tandem.role("balancer").context("the balancer runs")?];
     let shims = tandem.shims();
@@ -117,7 +117,7 @@ fn idle(plan: &Plan, tandem: &TandemSide) -> anyhow::Result<(String, Vec<Aim>)> 
         ("**all**", all),
     ];
     let before: Vec<f64> = processes.iter().map(|(_, ids)| sum(ids, cpu_seconds)).collect();
-    wait(Duration::from_secs(plan.idle_seconds));
+    pass(Duration::from_secs(plan.idle_seconds));
     let taken = processes.iter().zip(before).map(|((_, ids), before)| Taken::since(before, ids, plan));
     let taken: Vec<_> = taken.collect();
     let rows = processes.iter().zip(&taken).map(|((name, ids), taken)| {
@@ -162,8 +162,4 @@ impl Taken {
 
 fn sum(ids: &[Pid], value: fn(Pid) -> Option<f64>) -> f64 {
     ids.iter().filter_map(|id| value(*id)).sum()
-}
-
-fn wait(length: Duration) {
-    let _ = within(length, || None::<()>);
 }
