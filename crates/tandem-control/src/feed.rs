@@ -19,15 +19,15 @@ const RETRY: Duration = Duration::from_millis(200);
 pub(crate) struct Feed {
     shared: Arc<Shared>,
     cursor: Option<Cursor>,
-    /// While everything is listed anew: what was there before and has not come yet.
-    missing: Option<BTreeSet<String>>,
+    /// While everything is listed anew: what was there before.
+    listed: Option<BTreeSet<String>>,
     /// What came since the last `Live`, and when.
     batch: Vec<(Change, Timestamp)>,
 }
 
 impl Feed {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, cursor: None, missing: None, batch: Vec::new() }
+        Self { shared, cursor: None, listed: None, batch: Vec::new() }
     }
 
     /// Reads until everything that is there is in the mirror.
@@ -71,7 +71,7 @@ impl Feed {
         match change {
             Change::Reset => {
                 self.batch.clear();
-                self.missing = Some(self.shared.look(Mirror::keys));
+                self.listed = Some(self.shared.look(Mirror::keys));
             }
             Change::Live { cursor } => self.apply(cursor),
             news => self.batch.push((news, self.shared.now())),
@@ -79,14 +79,14 @@ impl Feed {
     }
 
     fn apply(&mut self, cursor: Cursor) {
-        let (batch, missing) = (std::mem::take(&mut self.batch), self.missing.take());
+        let (batch, listed) = (std::mem::take(&mut self.batch), self.listed.take());
         let before = self.cursor.as_ref().map(|before| &before.incarnation);
-        let reborn = missing.is_some() && before.is_some_and(|before| *before != cursor.incarnation);
+        let reborn = listed.is_some() && before.is_some_and(|before| *before != cursor.incarnation);
         self.shared.change(|mirror| {
             if reborn {
                 mirror.forget_revisions();
             }
-            mirror.catch_up(batch, missing.unwrap_or_default(), cursor.revision)
+            mirror.catch_up(batch, listed, cursor.revision)
         });
         self.cursor = Some(cursor);
     }

@@ -96,15 +96,20 @@ impl Mirror {
         true
     }
 
-    /// Takes in what a watch told up to a revision. With `missing` it was a listing, and what is left of these keys is
-    /// gone. Says whether there was news.
+    /// Takes in what a watch told up to a revision. With `listed`, the keys at its beginning, it told all there is, and
+    /// what is left of these is gone. Says whether there was news.
     pub(crate) fn catch_up(
         &mut self,
         batch: Vec<(Change, Timestamp)>,
-        missing: BTreeSet<String>,
+        listed: Option<BTreeSet<String>>,
         up_to: Revision,
     ) -> bool {
-        let (mut news, mut gone) = (false, missing);
+        let (mut news, mut gone) = (false, BTreeSet::new());
+        if let Some(before) = listed {
+            gone = before;
+            // Read before the listing began, and brought while it went on: as old as what was here.
+            gone.extend(self.lasting_up_to(up_to));
+        }
         for (change, heard) in batch {
             news |= match change {
                 Change::Put { document } => {
@@ -122,6 +127,12 @@ impl Mirror {
         let heard = self.heard;
         self.deleted.retain(|_, deleted| *deleted > heard);
         news
+    }
+
+    /// Keys of documents last written up to a revision, without volatile ones, which have none of their own.
+    fn lasting_up_to(&self, revision: Revision) -> impl Iterator<Item = String> + '_ {
+        let old = self.documents.iter().filter(move |(_, entry)| entry.revision <= revision);
+        old.filter(|(_, entry)| !entry.body.is_volatile()).map(|(key, _)| key.clone())
     }
 
     /// The store began another life: its revisions say nothing about those of the one before. What is here stays until

@@ -19,9 +19,9 @@ fn token(key: &str, revision: u64) -> Document {
     }
 }
 
-fn catch_up(mirror: &mut Mirror, changes: Vec<Change>, missing: BTreeSet<String>, up_to: u64) -> bool {
+fn catch_up(mirror: &mut Mirror, changes: Vec<Change>, listed: Option<BTreeSet<String>>, up_to: u64) -> bool {
     let now = Timestamp::UNIX_EPOCH;
-    mirror.catch_up(changes.into_iter().map(|change| (change, now)).collect(), missing, Revision(up_to))
+    mirror.catch_up(changes.into_iter().map(|change| (change, now)).collect(), listed, Revision(up_to))
 }
 
 /// What is here: key → revision of the content, by the name that was written.
@@ -39,7 +39,7 @@ fn old_news_never_replaces_what_was_written_here() {
     assert!(mirror.delete("tokens/a", Revision(6)));
     assert!(!mirror.put(token("tokens/a", 5), now), "deleted here, told of later");
     assert!(contents(&mirror).is_empty());
-    catch_up(&mut mirror, Vec::new(), BTreeSet::new(), 6);
+    catch_up(&mut mirror, Vec::new(), None, 6);
     assert!(mirror.put(token("tokens/a", 7), now));
     assert_eq!(mirror.take_changed().len(), 1);
     assert!(mirror.take_changed().is_empty());
@@ -58,7 +58,7 @@ fn what_was_read_before_a_deletion_that_the_watch_told_is_no_news() {
     let (mut mirror, now) = (Mirror::default(), Timestamp::UNIX_EPOCH);
     mirror.put(token("tokens/a", 5), now);
     let deleted = Change::Delete { key: "tokens/a".to_owned(), revision: Revision(6) };
-    assert!(catch_up(&mut mirror, vec![deleted], BTreeSet::new(), 9));
+    assert!(catch_up(&mut mirror, vec![deleted], None, 9));
     assert!(!mirror.put(token("tokens/a", 5), now), "read by somebody else before");
     assert!(contents(&mirror).is_empty());
 }
@@ -68,13 +68,23 @@ fn a_store_in_another_life_is_believed_although_its_revisions_are_smaller() {
     let (mut mirror, now) = (Mirror::default(), Timestamp::UNIX_EPOCH);
     mirror.put(token("tokens/a", 50), now);
     mirror.delete("tokens/b", Revision(51));
-    catch_up(&mut mirror, Vec::new(), BTreeSet::new(), 60);
-    let missing = mirror.keys();
+    catch_up(&mut mirror, Vec::new(), None, 60);
+    let before = mirror.keys();
     mirror.forget_revisions();
     let listed = [("tokens/a", 3), ("tokens/b", 2)].map(|(key, at)| Change::Put { document: token(key, at) });
-    assert!(catch_up(&mut mirror, listed.to_vec(), missing, 4));
+    assert!(catch_up(&mut mirror, listed.to_vec(), Some(before), 4));
     let both = [("tokens/a".to_owned(), "n3".to_owned()), ("tokens/b".to_owned(), "n2".to_owned())];
     assert_eq!(contents(&mirror), both.into());
+}
+
+#[test]
+fn what_was_read_before_a_listing_and_comes_before_its_end_is_gone() {
+    let (mut mirror, now) = (Mirror::default(), Timestamp::UNIX_EPOCH);
+    let before = mirror.keys();
+    assert!(mirror.put(token("tokens/a", 5), now), "deleted at 6, listed without it at 7");
+    assert!(mirror.put(token("tokens/b", 8), now), "written since the listing began");
+    assert!(catch_up(&mut mirror, Vec::new(), Some(before), 7));
+    assert_eq!(contents(&mirror), [("tokens/b".to_owned(), "n8".to_owned())].into());
 }
 
 /// A store with its whole history, and everything that was read from it and is still on its way to the mirror.
@@ -86,7 +96,7 @@ struct Site {
     /// What use cases wrote or read, in no order.
     news: VecDeque<Change>,
     /// What the watch has read and not told yet, with what was there at its beginning, and up to where.
-    watched: Option<(Vec<Change>, BTreeSet<String>, usize)>,
+    watched: Option<(Vec<Change>, Option<BTreeSet<String>>, usize)>,
     /// Up to where the watch has told.
     told: usize,
 }
@@ -161,7 +171,7 @@ impl Site {
             Step::Arrive { which } => self.arrive(which),
             Step::Follow if self.watched.is_none() => {
                 let news = (0..KEYS.len()).filter_map(|key| self.last(key, self.told)).collect();
-                self.watched = Some((news, BTreeSet::new(), self.revision()));
+                self.watched = Some((news, None, self.revision()));
             }
             Step::List { late } if self.watched.is_none() => self.list(late),
             Step::Live => self.live(),
@@ -170,13 +180,13 @@ impl Site {
     }
 
     fn list(&mut self, late: Vec<(usize, bool)>) {
-        let (begun, missing) = (self.revision(), self.mirror.keys());
+        let (begun, before) = (self.revision(), self.mirror.keys());
         let mut listed: Vec<_> = self.document(0).into_iter().collect();
         for (key, there) in late {
             self.write(key, there);
         }
         listed.extend((1..KEYS.len()).filter_map(|key| self.document(key)));
-        self.watched = Some((listed, missing, begun));
+        self.watched = Some((listed, Some(before), begun));
     }
 
     fn arrive(&mut self, which: usize) {
@@ -189,8 +199,8 @@ impl Site {
     }
 
     fn live(&mut self) {
-        let Some((changes, missing, up_to)) = self.watched.take() else { return };
-        catch_up(&mut self.mirror, changes, missing, up_to as u64);
+        let Some((changes, listed, up_to)) = self.watched.take() else { return };
+        catch_up(&mut self.mirror, changes, listed, up_to as u64);
         self.told = up_to;
     }
 }
