@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
-.PHONY: help demo demo-stop check test bench-deploy needs needs-test
+.PHONY: help demo demo-stop check test test-long bench-deploy needs needs-test
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -22,6 +22,9 @@ check: needs-test ## Format, lints, tidy test, tests of rules and components (mi
 test: check ## Everything: `check`, the guestbook's own tests, system tests with the real binary
 	scripts/test-guestbook.sh
 	cargo nextest run --workspace --locked --profile system
+
+test-long: test ## Everything, and what takes an hour: whole kill matrix, hundreds of deploys
+	cargo nextest run --workspace --locked --profile long
 
 bench-deploy: needs-test ## Measure deploys and rollbacks; writes docs/benchmarks/deploy.md
 	scripts/bench-deploy.sh
