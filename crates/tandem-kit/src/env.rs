@@ -38,6 +38,7 @@ registry! {
     Read TANDEM_TOKEN "Bearer token for a server that is reached over TCP."
     Read TANDEM_DATA "Data folder of every role, instead of the default one."
     Read TANDEM_LOG "Filter of log lines: a level (`debug`) or levels by part (`info,tandem_runner=debug`)."
+    Read TANDEM_CLAIM_VERSION "Version that a debug build takes itself for, such as `0.2.0`, or `0.2.0/2` with a generation of data folders; for tests."
     Read NO_COLOR "Set to anything but nothing: no colors."
     Read XDG_DATA_HOME "Parent of the default data folder of an ordinary user."
     Read XDG_CACHE_HOME "Parent of the folder in which a client keeps digests of files it has sent."

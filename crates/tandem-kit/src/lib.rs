@@ -12,4 +12,6 @@ pub mod files;
 pub mod http;
 pub mod logging;
 pub mod paths;
+pub mod stamp;
 pub mod tasks;
+pub mod version;

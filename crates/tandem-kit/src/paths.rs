@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::Uid;
 
-use crate::{env, files};
+use crate::{env, files, stamp};
 
 /// Longest parent of the runtime folder that leaves room for `xxxxxxxx/s/i18446744073709551615.sock` in 107 bytes.
 const LONGEST_PARENT: usize = 60;
@@ -33,6 +33,9 @@ pub enum Error {
         /// The folder.
         root: PathBuf,
     },
+    /// A newer version wrote it, or nobody can tell.
+    #[error(transparent)]
+    Stamp(#[from] stamp::Error),
     /// Somebody else made the runtime folder first; sockets in it could be theirs.
     #[error("use the runtime folder {}: it belongs to another user ({owner})", path.display())]
     Foreign {
@@ -80,9 +83,18 @@ impl DataDir {
     /// Opens a data folder, creating it and its runtime folder (0700) where they are not there.
     ///
     /// # Errors
-    /// A folder cannot be created, the runtime folder is another user's, or the data folder is no folder of Tandem's:
-    /// `--data /tmp` must not close `/tmp`.
+    /// A folder cannot be created, the runtime folder is another user's, a newer version wrote the data folder, or it is no
+    /// folder of Tandem's: `--data /tmp` must not close `/tmp`.
     pub fn open(root: &Path) -> Result<Self, Error> {
+        stamp::check(root)?;
+        Self::open_any(root)
+    }
+
+    /// As [`Self::open`], and a newer version's folder too: for whoever puts an older store back.
+    ///
+    /// # Errors
+    /// As [`Self::open`], without a look at the version.
+    pub fn open_any(root: &Path) -> Result<Self, Error> {
         let failed = |source: io::Error| Error::Open { root: root.to_owned(), source };
         if is_shared(root).map_err(failed)? {
             return Err(Error::Shared { root: root.to_owned() });
