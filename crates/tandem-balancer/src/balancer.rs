@@ -14,6 +14,7 @@ use tandem_kit::clock::Clock;
 use tandem_kit::drain::Drain;
 use tandem_kit::files::{self, LockGuard};
 use tandem_kit::tasks::{self, Failure, Kind, Tasks};
+use tandem_kit::version::Version;
 use tandem_types::instance::Address;
 use tandem_types::routing::BalancerStatus;
 use tandem_types::{BalancerId, Epoch, defaults};
@@ -250,7 +251,7 @@ async fn announce(
         id: identity.id,
         started: identity.started,
         http: identity.http,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
+        version: Version::current().name.clone(),
     };
     let written = process.clone();
     let write = move || written.write(&state_dir);

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use tandem_kit::{files, paths};
 
+use crate::data_folder;
 use crate::failure::{Failure, NOT_RUNNING};
 use crate::roles::up::Holder;
 use crate::session::Session;
@@ -56,6 +57,10 @@ pub(crate) fn explain(failure: Failure, session: &Session) -> Failure {
         return failure;
     }
     let data = session.data();
+    // That `tandem up` starts it would be wrong of a folder that this version refuses.
+    if let Err(refused) = data_folder::check(&data) {
+        return refused;
+    }
     Case { ran: has_run(&data), others: running(&data), default: paths::default_data_dir(), data }.told()
 }
 

@@ -5,6 +5,7 @@
 //! environment) through [`session`] and [`place`]; [`follow`] watches a rollout until it ends.
 
 mod cli;
+mod data_folder;
 mod elsewhere;
 mod exit;
 mod failure;

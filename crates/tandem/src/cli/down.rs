@@ -7,6 +7,7 @@ use serde::Serialize;
 use tandem_kit::api;
 use tandem_types::api::Reason;
 
+use crate::data_folder;
 use crate::elsewhere;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -24,6 +25,10 @@ Examples:
 pub(crate) struct Args {}
 
 pub(super) async fn run(_args: Args, session: &Session) -> Result<Exit, Failure> {
+    if session.global.server.is_none() {
+        // Before the server is asked: half an end, with apps that nobody here may touch, would be worse than none.
+        data_folder::check(&session.data())?;
+    }
     let reason = Reason { reason: session.global.reason() };
     let asked: Result<(), api::Error> = session.client()?.post("/v1/down", &reason).await;
     let ran = asked.is_ok();

@@ -11,6 +11,7 @@ use tandem_kit::logging::{self, LogOptions};
 use tandem_types::BalancerId;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::data_folder;
 use crate::exit::Exit;
 use crate::failure::{Failure, chain_of};
 
@@ -40,6 +41,8 @@ pub(crate) fn run(args: Args, server: Server) -> Result<Exit, Failure> {
     // A session of its own: Ctrl-C and the end of the terminal are not meant for it. Refused only where this is the
     // first process of a session already, as under a service manager.
     let _ = nix::unistd::setsid();
+    // Its folder lies in a data folder, and its log there is the first thing that it would write.
+    data_folder::check(args.state.parent().unwrap_or(&args.state))?;
     let options = LogOptions { own_file: Some(log_file(&args.state)), ..LogOptions::default() };
     logging::init(options).map_err(|error| Failure::usage(chain_of(&error)))?;
     let runtime = tokio::runtime::Builder::new_current_thread()

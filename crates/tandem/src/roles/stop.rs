@@ -16,6 +16,7 @@ use tokio::time::sleep;
 
 use super::supervise;
 use super::up::runner::Runner;
+use crate::data_folder;
 use crate::failure::{Failure, chain_of};
 use crate::output::Spinner;
 use crate::session::Session;
@@ -35,18 +36,14 @@ pub(crate) async fn wait_or_stop(session: &Session) -> Result<(), Failure> {
     }
     let spinner = Spinner::new(&session.output);
     spinner.show("waiting for apps to stop");
-    let _lock = wait_for_lock(&open(&folder)?).await?;
+    let _lock = wait_for_lock(&data_folder::open(&folder)?).await?;
     // Anew: the server that held the lock has removed the runtime folder.
-    let data = open(&folder)?;
+    let data = data_folder::open(&folder)?;
     let runner =
         Runner::start(&data, Server::Unix(data.api_socket()), (BTreeSet::new(), &session.clock)).await?;
     runner.stop_all().await;
     supervise::stop(&data).await;
     data.remove_runtime().map_err(|error| Failure::new(format!("failed to {}", chain_of(&error))))
-}
-
-fn open(folder: &Path) -> Result<DataDir, Failure> {
-    DataDir::open(folder).map_err(|error| Failure::new(format!("failed to {}", chain_of(&error))))
 }
 
 fn nothing(folder: &Path) -> Failure {

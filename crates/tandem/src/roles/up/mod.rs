@@ -23,6 +23,7 @@ pub(crate) use lock::Holder;
 
 use super::supervise::{self, Supervisor};
 use crate::cli::Global;
+use crate::data_folder;
 use crate::exit::Exit;
 use crate::failure::{Failure, chain_of};
 use crate::output::Output;
@@ -119,10 +120,7 @@ pub(crate) fn run(args: Args, global: Global, output: Output) -> Result<Exit, Fa
 async fn up(args: Args, global: Global, output: Output) -> Result<Exit, Failure> {
     let mut signals = ending::Signals::listen()?;
     let folder = global.data.clone().unwrap_or_else(paths::default_data_dir);
-    let data = DataDir::open(&folder).map_err(|error| {
-        Failure::new(format!("failed to {}", chain_of(&error)))
-            .hint("name a folder that this user may write to with --data or TANDEM_DATA")
-    })?;
+    let data = data_folder::open(&folder)?;
     let mut parts = start(&args, &folder, data).await?;
     let told = tokio::select! {
         ready = ready::wait(&parts) => ready.and_then(|ready| ready::tell(ready, &args, &output)),
@@ -140,6 +138,8 @@ async fn up(args: Args, global: Global, output: Output) -> Result<Exit, Failure>
 
 async fn start(args: &Args, folder: &std::path::Path, data: DataDir) -> Result<Parts, Failure> {
     let lock = lock::take(&data, folder)?;
+    let arrival = data_folder::arrive(&data)?;
+    data_folder::settle(arrival, &data)?;
     let clock = Clock::system();
     let address = Address::Unix(data.api_socket());
     let balancer = supervise::prepare(&data, &address, args.http()).await?;

@@ -12,6 +12,7 @@ use tandem_kit::files;
 use tandem_kit::http::{self, BindError};
 use tandem_kit::paths::DataDir;
 use tandem_kit::tasks::{self, Kind, Tasks};
+use tandem_kit::version::Version;
 use tandem_store::sqlite;
 use tandem_types::instance::Isolation;
 use tandem_web::Site;
@@ -61,7 +62,7 @@ impl Server {
             builder: SourceBuilder::shared(builder),
             clock: clock.clone(),
             hosts: vec![machine::host_name(data)?],
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: Version::current().name.clone(),
         };
         let control = opened("start the server", Control::build(config).await)?;
         let handle = control.handle();
