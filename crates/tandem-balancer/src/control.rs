@@ -12,6 +12,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tandem_kit::api::{Client, Watch};
 use tandem_kit::drain::Drain;
+use tandem_kit::points::{self, Effect};
 use tandem_types::document::Change;
 use tandem_types::instance::Address;
 use tandem_types::routing::{BalancerStatus, RoutingDocument, Table};
@@ -124,8 +125,16 @@ impl Control {
         self.load_static_files(Duration::ZERO);
         loop {
             match self.next_event(&mut watch, &mut ticks, &drain).await {
-                Event::Change(change) => self.change(change),
-                Event::Prepared(result) => self.prepared(result),
+                Event::Change(change) => {
+                    if is_table(&change) {
+                        points::reached(Effect::BalancerHeard).await;
+                    }
+                    self.change(change);
+                }
+                Event::Prepared(result) => {
+                    points::reached(Effect::BalancerReady).await;
+                    self.prepared(result);
+                }
                 Event::Loaded => self.load_static_files(LOAD_AGAIN),
                 Event::Swept(done) => self.swept(done),
                 Event::News => self.holder.tidy(),
@@ -304,6 +313,10 @@ impl Control {
             sign_of_life || !same
         });
     }
+}
+
+fn is_table(change: &Change) -> bool {
+    matches!(change, Change::Put { document } if document.key == keys::ROUTING_TABLE)
 }
 
 fn tell_failure(site: &Site, loaded: Result<(), LoadError>) {

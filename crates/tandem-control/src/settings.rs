@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tandem_kit::env;
+use tandem_kit::points::{self, Point};
 use tandem_rules::config::differences;
 use tandem_store::{Error, Transaction};
 use tandem_types::RolloutNumber;
@@ -12,7 +13,7 @@ use tandem_types::environment::{Config, Environment, Sealed};
 use tandem_types::keys;
 use tandem_types::problem::Problem;
 use tandem_types::release::Release;
-use tandem_types::rollout::RolloutKind;
+use tandem_types::rollout::{RolloutKind, RolloutState};
 
 use crate::handle::Handle;
 use crate::mirror::{Mirror, Versioned};
@@ -71,8 +72,12 @@ impl Handle {
             let environment = Environment { config, ..(*stored.value).clone() };
             let stored = Versioned { value: Arc::new(environment), ..stored };
             let (transaction, rollout) = self.config_transaction(&stored, &change, cause)?;
+            points::reached(Point::Entering(RolloutState::Queued)).await;
             match self.shared.commit(transaction).await {
-                Ok(_) => return Ok(ConfigChanged { changed, rollout }),
+                Ok(_) => {
+                    points::reached(Point::Entered(RolloutState::Queued)).await;
+                    return Ok(ConfigChanged { changed, rollout });
+                }
                 Err(Error::Conflict { .. }) => {}
                 Err(error) => return Err(problem::store("change the config", &error)),
             }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tandem_kit::points::{self, Point};
 use tandem_rules::rollout::{self, PREEMPTED, preempted_by_rollback};
 use tandem_store::{Error, Transaction};
 use tandem_types::api::{RolloutAction, RolloutStarted, StartRollout};
@@ -86,8 +87,12 @@ impl Handle {
             let environment = self.stored_environment(place)?;
             let transaction = Transaction::new(ask.cause.clone());
             let (transaction, number) = self.with_rollout(&environment, ask, transaction)?;
+            points::reached(Point::Entering(RolloutState::Queued)).await;
             match self.shared.commit(transaction).await {
-                Ok(_) => return Ok(number),
+                Ok(_) => {
+                    points::reached(Point::Entered(RolloutState::Queued)).await;
+                    return Ok(number);
+                }
                 Err(Error::Conflict { .. }) => {}
                 Err(error) => return Err(problem::store("write the rollout down", &error)),
             }

@@ -13,6 +13,8 @@ use nix::fcntl::{Flock, FlockArg};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::points::{self, Effect};
+
 #[cfg(test)]
 mod tests;
 
@@ -151,6 +153,7 @@ pub struct LockGuard {
 fn replace(path: &Path, content: &[u8], mode: u32, sync: bool) -> Result<(), Error> {
     let aside = aside(path)?;
     let written = write_aside(&aside, content, mode, sync)
+        .inspect(|()| points::reached_blocking(Effect::FileAside))
         .and_then(|()| at("rename", path, std::fs::rename(&aside, path)));
     clean_up(&aside, written.is_err());
     written

@@ -12,6 +12,7 @@ pub mod files;
 pub mod http;
 pub mod logging;
 pub mod paths;
+pub mod points;
 pub mod stamp;
 pub mod tasks;
 pub mod version;

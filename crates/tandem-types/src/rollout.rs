@@ -156,6 +156,26 @@ pub enum RolloutState {
 }
 
 impl RolloutState {
+    /// Every state, in the order in which a rollout can come to them.
+    pub const ALL: &[Self] = &[
+        Self::Queued,
+        Self::Building,
+        Self::Staging,
+        Self::Smoking,
+        Self::Releasing,
+        Self::Starting,
+        Self::Preparing,
+        Self::Committing,
+        Self::Draining,
+        Self::Soaking,
+        Self::Reverting,
+        Self::Cleaning,
+        Self::Completed,
+        Self::Reverted,
+        Self::Failed,
+        Self::Aborted,
+    ];
+
     /// Whether nothing more happens.
     #[must_use]
     pub fn is_final(self) -> bool {
@@ -188,4 +208,34 @@ pub enum Verdict {
     Pass,
     /// A step or a witness failed.
     Fail,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_of_states_has_each_of_them_once() {
+        // A new state does not compile here until it is counted, and then is missing from the list.
+        let place = |state: RolloutState| match state {
+            RolloutState::Queued => 0,
+            RolloutState::Building => 1,
+            RolloutState::Staging => 2,
+            RolloutState::Smoking => 3,
+            RolloutState::Releasing => 4,
+            RolloutState::Starting => 5,
+            RolloutState::Preparing => 6,
+            RolloutState::Committing => 7,
+            RolloutState::Draining => 8,
+            RolloutState::Soaking => 9,
+            RolloutState::Reverting => 10,
+            RolloutState::Cleaning => 11,
+            RolloutState::Completed => 12,
+            RolloutState::Reverted => 13,
+            RolloutState::Failed => 14,
+            RolloutState::Aborted => 15,
+        };
+        let places: Vec<_> = RolloutState::ALL.iter().map(|state| place(*state)).collect();
+        assert_eq!(places, (0..16).collect::<Vec<_>>());
+    }
 }

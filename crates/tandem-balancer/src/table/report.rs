@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tandem_kit::api::Client;
+use tandem_kit::points::{self, Effect};
 use tandem_types::routing::BalancerStatus;
 use tokio::sync::watch;
 
@@ -17,6 +18,7 @@ pub(crate) async fn report(client: Client, mut statuses: watch::Receiver<Balance
         loop {
             let status = statuses.borrow_and_update().clone();
             let path = format!("/v1/balancers/{}", status.balancer);
+            points::reached(Effect::BalancerTelling).await;
             match client.put::<_, ()>(&path, &status).await {
                 Ok(()) => break,
                 Err(error) => {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tandem_blobs::BlobStore;
+use tandem_kit::points::{self, Effect};
 use tandem_kit::tasks;
 use tandem_types::Digest;
 use tandem_types::app::AppSpec;
@@ -220,6 +221,7 @@ impl<'a> Steps<'a> {
             None => {}
         }
         self.warn_of_static_folders(&spec, &app, &parts);
+        points::reached(Effect::BuildParted).await;
         let (files, bytes) = (app.files.len() as u64, app.files.values().map(|file| file.size).sum());
         let tree = self
             .blocking(move |_, store| {

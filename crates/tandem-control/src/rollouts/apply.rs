@@ -1,5 +1,6 @@
 //! Turns a plan into one transaction: every document against the revision at which the world was read.
 
+use tandem_kit::points::{Effect, Point};
 use tandem_rules::Change;
 use tandem_rules::world::World;
 use tandem_store::Transaction;
@@ -47,6 +48,22 @@ pub(super) fn rollout(changes: &[Change]) -> Option<&Rollout> {
         Change::Rollout(rollout) => Some(&**rollout),
         _ => None,
     })
+}
+
+/// The state that the changes bring a rollout into, where it is another than it is in.
+pub(super) fn entered(world: &World, changes: &[Change]) -> Option<RolloutState> {
+    let after = rollout(changes)?;
+    let before = world.rollout(after.number).map(|before| before.state);
+    (before != Some(after.state)).then_some(after.state)
+}
+
+/// The point at which the changes are written.
+pub(super) fn point_after(changes: &[Change], entered: Option<RolloutState>) -> Point {
+    match (entered, rollout(changes)) {
+        (Some(state), _) => Point::Entered(state),
+        (None, Some(_)) => Effect::StepWritten.into(),
+        (None, None) => Effect::UpkeepWritten.into(),
+    }
 }
 
 fn reason(place: &Place, world: &World, changes: &[Change]) -> Cause {

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tandem_kit::points::{self, Effect};
 use tandem_kit::tasks::{self, Owned};
 use tandem_types::RolloutNumber;
 use tandem_types::build::Build;
@@ -82,6 +83,7 @@ impl Builds {
                 }
             };
             let result = shared.builder.build(order, Arc::new(events)).await;
+            points::reached(Effect::BuildEnded).await;
             let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
             state.news.push(key.0.clone());
             state.finished.insert(key, result);

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use tandem_kit::points::{self, Point};
 use tandem_rules::rollout::{self, Built, Plan};
 use tandem_rules::{destroy, upkeep};
 use tandem_store::Error;
@@ -124,8 +125,13 @@ impl Engine {
         lease: &Lease,
     ) -> Result<Look, Error> {
         let transaction = apply::transaction(place, gathered, &plan.changes, lease);
+        let entered = apply::entered(&gathered.world, &plan.changes);
+        if let Some(state) = entered {
+            points::reached(Point::Entering(state)).await;
+        }
         match self.shared.commit(transaction).await {
             Ok(_) => {
+                points::reached(apply::point_after(&plan.changes, entered)).await;
                 if let Some(rollout) = apply::rollout(&plan.changes) {
                     self.tell(rollout).await;
                 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tandem_kit::error::chain;
+use tandem_kit::points::{self, Effect};
 use tandem_sandbox::cgroup::Group;
 use tandem_sandbox::shim::{Adopted, ExitRecord, ShimHandle, adopt};
 use tandem_types::Span;
@@ -23,7 +24,10 @@ impl Actor {
             return Phase::Launch;
         }
         match adopt(&self.folder).await {
-            Ok(Adopted::Live(shim)) => self.take_over(shim).await,
+            Ok(Adopted::Live(shim)) => {
+                points::reached(Effect::InstanceFound).await;
+                self.take_over(shim).await
+            }
             Ok(Adopted::Ended(record)) => self.ended(record, None).await,
             Ok(Adopted::Gone { ran: false }) => Phase::Launch,
             Ok(Adopted::Gone { ran: true }) => {

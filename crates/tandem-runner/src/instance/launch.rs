@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use tandem_kit::error::chain;
+use tandem_kit::points::{self, Effect};
 use tandem_sandbox::shim::{LaunchError, ShimHandle, ShimSpec, Status, launch};
 use tandem_sandbox::{Limits, Weight};
 use tandem_types::Span;
@@ -36,8 +37,12 @@ impl Actor {
         self.record.passed = false;
         self.keep_record();
         self.guard_port().await;
+        points::reached(Effect::InstanceLaunching).await;
         match launch(&self.context.binary, &self.folder, &spec).await {
-            Ok(shim) => self.launched(shim).await,
+            Ok(shim) => {
+                points::reached(Effect::InstanceLaunched).await;
+                self.launched(shim).await
+            }
             Err(error @ LaunchError::NotStarted { .. }) => self.not_started(chain(&error)).await,
             Err(error) => {
                 self.warn("the start is uncertain", &error);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tandem_kit::points::{self, Effect};
 use tandem_sandbox::shim::{self, ExitRecord, ShimHandle};
 use tandem_types::instance::InstanceState;
 use tandem_types::{Span, defaults};
@@ -122,6 +123,7 @@ impl Actor {
         }
         run.next = run.next_look();
         if run.gate.has_passed() && !self.record.passed {
+            points::reached(Effect::GatePassed).await;
             self.record.passed = true;
             self.keep_record();
         }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use tandem_kit::points::{self, Effect};
 use tandem_kit::tasks;
 use tandem_sandbox::shim::{ExitRecord, ShimHandle};
 use tandem_types::instance::InstanceState;
@@ -18,6 +19,7 @@ impl Actor {
     pub(super) async fn stop(&mut self, shim: ShimHandle) -> Phase {
         let timeout = self.record.intent.instance.spec.stop_timeout;
         self.report_because(InstanceState::Stopping, format!("has {timeout} to end"));
+        points::reached(Effect::StopSending).await;
         let stopped = async {
             shim.stop(Signal::SIGTERM as i32, timeout).await?;
             shim.wait_exit().await
@@ -34,6 +36,7 @@ impl Actor {
     }
 
     async fn note_end(&mut self, record: &ExitRecord, shim: &ShimHandle) {
+        points::reached(Effect::StopEnded).await;
         self.dismiss(shim).await;
         self.record.last_exit = Some(record.exit.clone());
     }
@@ -58,6 +61,7 @@ impl Actor {
 
     /// Removes everything but its log. Also when the whole host halts: what begins again is a new process, not a crash.
     pub(super) async fn remove(self) {
+        points::reached(Effect::InstanceLeaving).await;
         let (folders, unit) = (self.context.folders.clone(), self.unit());
         let log = folders.log(&self.record.intent.place, unit);
         tasks::blocking("instance-remove", move || {

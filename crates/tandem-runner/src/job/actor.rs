@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use tandem_kit::error::chain;
+use tandem_kit::points::{self, Effect};
 use tandem_kit::tasks;
 use tandem_sandbox::cgroup::Group;
 use tandem_sandbox::shim::{Adopted, ExitRecord, ShimHandle, adopt};
@@ -157,6 +158,7 @@ impl Actor {
         match ended {
             Ok(record) => {
                 let state = self.judge(record);
+                points::reached(Effect::JobEnded).await;
                 if let Err(error) = shim.dismiss().await {
                     self.warn("could not dismiss the shim", &error);
                 }

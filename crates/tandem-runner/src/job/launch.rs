@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use tandem_kit::error::chain;
+use tandem_kit::points::{self, Effect};
 use tandem_sandbox::Limits;
 use tandem_sandbox::shim::{LaunchError, ShimSpec, launch};
 use tandem_types::assignment::JobKind;
@@ -37,8 +38,12 @@ impl Actor {
             Ok(spec) => spec,
             Err(reason) => return Phase::Done(JobState::NotStarted { reason }),
         };
+        points::reached(Effect::JobLaunching).await;
         match launch(&self.context.binary, &self.folder, &spec).await {
-            Ok(shim) => Phase::Running(shim),
+            Ok(shim) => {
+                points::reached(Effect::JobLaunched).await;
+                Phase::Running(shim)
+            }
             Err(error @ LaunchError::NotStarted { .. }) => {
                 Phase::Done(JobState::NotStarted { reason: chain(&error) })
             }

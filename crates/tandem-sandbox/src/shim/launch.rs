@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tandem_kit::error::chain;
-use tandem_kit::files;
+use tandem_kit::{files, points};
 use tandem_types::Span;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::unix::pipe;
@@ -113,7 +113,7 @@ fn start(binary: &Path, dir: &Path) -> io::Result<Child> {
     let program = Program {
         path: binary.to_owned(),
         arguments: vec!["shim".into(), dir.into()],
-        environment: environment.into_iter().collect(),
+        environment: environment.into_iter().chain(points::to_inherit()).collect(),
         folder: Path::new("/").to_owned(),
         input: None,
         inherited: Vec::new(),

@@ -18,6 +18,7 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use tandem_kit::clock::{Clock, Moment};
 use tandem_kit::error::chain;
 use tandem_kit::files;
+use tandem_kit::points::{self, Effect};
 use tandem_types::defaults::WEB_STOP_TIMEOUT;
 use tandem_types::event::Stream;
 use tandem_types::shim::{Answer, Request, VERSION};
@@ -96,6 +97,7 @@ impl Shim {
         if let Some(timeout) = spec.timeout {
             supervisor.limit(timeout.as_duration());
         }
+        points::reached_blocking(Effect::ShimStarted);
         // From here on the command runs, and nothing may fail any more.
         log.line(Stream::Tandem, "started");
         Ok(Self {
@@ -203,6 +205,7 @@ impl Shim {
     }
 
     fn note_end(&mut self, ending: Ending) {
+        points::reached_blocking(Effect::ShimEnded);
         let late = if ending.timed_out { ": its time was up" } else { "" };
         self.log.line(Stream::Tandem, &format!("ended: {}{late}", ending.exit));
         self.log.flush(LAST_LINES);
@@ -258,6 +261,7 @@ fn execute(dir: &Path, spec: &Spec, marker: Option<PathBuf>, clock: &Clock) -> R
             return Err(error.into());
         }
     };
+    points::reached_blocking(Effect::ShimMarked);
     match Supervisor::start(prepared, Some(record.shim.pid), clock.clone()) {
         Ok(supervisor) => {
             record.child = Some(supervisor.first());

@@ -10,6 +10,7 @@ use tandem_blobs::frames::Limits;
 use tandem_blobs::receive::{Error, Receiver, Target};
 use tandem_blobs::stream;
 use tandem_kit::http::BoxError;
+use tandem_kit::points::{self, Effect};
 use tandem_kit::tasks;
 use tandem_types::api::Digests;
 use tandem_types::problem::Problem;
@@ -34,6 +35,7 @@ pub(crate) async fn receive(State(site): State<Site>, body: Body) -> Answer<Stat
     let receiver = Receiver::new(Target::Store(site.blobs.clone()), Limits::default());
     let pieces = body.into_data_stream().map_err(BoxError::from);
     stream::receive(pieces, receiver).await.map_err(refuse)?;
+    points::reached(Effect::SourceReceived).await;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -2,6 +2,7 @@
 //! following it.
 
 use tandem_kit::clock::Moment;
+use tandem_kit::points::{self, Effect};
 use tandem_types::RolloutNumber;
 use tandem_types::api::{Reason, RolloutStarted, StartRollout};
 use tandem_types::rollout::{Rollout, RolloutKind, RolloutState, Verdict};
@@ -69,7 +70,9 @@ pub(super) struct Start {
 /// Asks for a rollout, follows it, tells its result.
 pub(super) async fn start(session: &Session, start: Start) -> Result<Exit, Failure> {
     let path = start.place.path("rollouts");
+    points::reached(Effect::ClientSent).await;
     let started: RolloutStarted = session.client()?.post(&path, &start.request).await?;
+    points::reached(Effect::ClientTold).await;
     session.output.note(format!("{} of {}", started.rollout, start.place));
     let followed = Followed { until: start.until, ..Followed::new(&started, start.begun) };
     follow::follow(session, &followed).await
