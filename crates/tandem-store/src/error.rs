@@ -1,6 +1,8 @@
 //! Why the store refused or failed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use crate::sqlite::snapshots::Snapshots;
 
 /// Any cause.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -112,15 +114,13 @@ pub enum Error {
 impl Error {
     /// What people can do about it, where there is something.
     #[must_use]
-    pub fn hint(&self) -> Option<&'static str> {
+    pub fn hint(&self) -> Option<String> {
         match self {
             Self::NewerFormat { .. } | Self::NewerStore { .. } => {
-                Some("upgrade this `tandem` to the newer version")
+                Some("upgrade this `tandem` to the newer version".to_owned())
             }
-            Self::Full { .. } => Some("make room on the disk of the data folder"),
-            Self::Corrupt { .. } => {
-                Some("put the file back from a backup, or name another folder with --data")
-            }
+            Self::Full { .. } => Some("make room on the disk of the data folder".to_owned()),
+            Self::Corrupt { path, .. } => Some(restore_hint(path)),
             _ => None,
         }
     }
@@ -134,4 +134,21 @@ impl Error {
     pub(crate) fn malformed(reason: impl Into<String>) -> Self {
         Self::Malformed { reason: reason.into() }
     }
+}
+
+/// How people get a damaged store back, with the age of what they get.
+fn restore_hint(database: &Path) -> String {
+    let folder = database.parent().unwrap_or(Path::new(".")).display();
+    let latest = Snapshots::of(database).list().ok().and_then(|all| all.into_iter().next());
+    let Some(latest) = latest else {
+        return format!(
+            "there is no snapshot in {folder}: put the file back from a backup, or name another folder with --data"
+        );
+    };
+    let time = latest.time.strftime("%Y-%m-%d %H:%M:%S UTC");
+    format!(
+        "type `tandem store restore --data {folder}`: it puts the snapshot of {time} (revision {}) back and keeps the \
+         damaged file; apps and balancer go on meanwhile",
+        latest.revision
+    )
 }

@@ -4,13 +4,16 @@
 //! after one sync. Nothing here polls: an idle store only wakes for the signs of life of its watches.
 //! The file is used by one process; whoever opens it holds the lock of its data folder.
 
+mod check;
 mod commit;
 mod engine;
 mod failure;
 mod leases;
 mod open;
 mod read;
+pub mod restore;
 mod schema;
+pub mod snapshots;
 mod volatile;
 mod watch;
 mod writer;
@@ -20,4 +23,5 @@ mod crash_tests;
 #[cfg(test)]
 mod tests;
 
+pub use check::{Checked, check};
 pub use open::open;

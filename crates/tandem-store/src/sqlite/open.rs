@@ -13,7 +13,9 @@ use tandem_kit::{files, tasks};
 use super::engine::Engine;
 use super::failure::explain;
 use super::read::{self, Meta};
+use super::restore;
 use super::schema::{self, Head};
+use super::snapshots::Snapshots;
 use crate::{Error, SharedStore};
 
 /// Files up to this size are checked whole at opening (a fraction of a second); in larger ones damage is found
@@ -54,6 +56,10 @@ pub(super) async fn open_engine(path: PathBuf, clock: Clock) -> Result<Engine, E
 }
 
 fn open_file(path: PathBuf) -> Result<Opened, Error> {
+    restore::finish(&path)?;
+    if !path.exists() {
+        refuse_to_begin_anew(&path)?;
+    }
     create_file(&path)?;
     let failed = |source| explain(&path, "open", source);
     let mut connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(failed)?;
@@ -66,6 +72,7 @@ fn open_file(path: PathBuf) -> Result<Opened, Error> {
             return Err(Error::Corrupt { path, source: "it is a database of another program".into() });
         }
         Head::Empty => {
+            refuse_to_begin_anew(&path)?;
             configure_new(&connection).map_err(failed)?;
             schema::create(&mut connection, &new_incarnation(&path)?).map_err(failed)?;
         }
@@ -74,6 +81,16 @@ fn open_file(path: PathBuf) -> Result<Opened, Error> {
     let volatile_keys = take_volatile_keys(&connection).map_err(failed)?;
     let meta = read::meta(&connection).map_err(failed)?;
     Ok(Opened { path, connection, meta, volatile_keys })
+}
+
+/// A store that is gone, or empty, though there are snapshots of it was lost. A new one would say that nothing should run,
+/// and everything would be stopped.
+fn refuse_to_begin_anew(path: &Path) -> Result<(), Error> {
+    if Snapshots::of(path).list()?.is_empty() {
+        return Ok(());
+    }
+    let source = "the file is gone or empty, and there are snapshots of it".into();
+    Err(Error::Corrupt { path: path.to_owned(), source })
 }
 
 /// Made by us, so that its mode is right from the first byte (SQLite gives its log the same) and its name is on the disk.
@@ -138,7 +155,7 @@ fn take_volatile_keys(connection: &Connection) -> rusqlite::Result<Vec<String>> 
     Ok(Vec::new())
 }
 
-fn new_incarnation(path: &Path) -> Result<String, Error> {
+pub(super) fn new_incarnation(path: &Path) -> Result<String, Error> {
     let random = getrandom::u64().map_err(|error| Error::Unavailable {
         doing: format!("draw a random name for the store {}", path.display()),
         source: error.to_string().into(),

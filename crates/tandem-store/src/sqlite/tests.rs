@@ -17,20 +17,27 @@ mod format;
 mod upkeep;
 
 /// A database in a folder of its own, by a clock of its own.
-pub(super) struct Sqlite {
+pub(crate) struct Sqlite {
     pub(super) folder: tempfile::TempDir,
     clock: Clock,
     hands: ManualClock,
 }
 
 impl Sqlite {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let (clock, hands) = Clock::manual("2026-11-21T12:00:00Z".parse().unwrap());
         Self { folder: tempfile::tempdir().unwrap(), clock, hands }
     }
 
-    pub(super) fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.folder.path().join("tandem.sqlite3")
+    }
+
+    /// Makes the first page of the file unreadable.
+    pub(crate) fn damage(&self) {
+        use std::os::unix::fs::FileExt as _;
+        let file = std::fs::OpenOptions::new().write(true).open(self.path()).unwrap();
+        file.write_all_at(&[0xa5; 4096], 0).unwrap();
     }
 
     async fn open_engine(&self) -> SqliteEngine {

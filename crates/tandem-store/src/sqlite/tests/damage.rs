@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use super::{Sqlite, open};
 use crate::Error;
 use crate::contract::{Engine as _, put};
+use crate::sqlite::snapshots::{Reason, Snapshots};
 
 const PAGE: u64 = 4096;
 
@@ -90,4 +91,23 @@ async fn the_file_and_its_log_are_closed_to_other_users() {
         names.push(entry.file_name());
     }
     assert!(names.len() >= 2, "{names:?}");
+}
+
+#[tokio::test]
+async fn a_store_that_is_gone_or_empty_is_not_begun_anew_while_there_are_snapshots() {
+    for empty in [false, true] {
+        let sqlite = filled().await;
+        let time = "2026-11-21T12:00:00Z".parse().unwrap();
+        Snapshots::of(sqlite.path()).take(Reason::Hourly, "0.1.0", time).unwrap();
+        if empty {
+            OpenOptions::new().write(true).truncate(true).open(sqlite.path()).unwrap();
+        } else {
+            std::fs::remove_file(sqlite.path()).unwrap();
+        }
+        is_told(&sqlite).await;
+        let error = open(sqlite.path(), sqlite.clock.clone()).await.err().unwrap();
+        let hint = error.hint().unwrap();
+        let command = format!("`tandem store restore --data {}`", sqlite.folder.path().display());
+        assert!(hint.contains(&command) && hint.contains("2026-11-21 12:00:00 UTC"), "{hint}");
+    }
 }

@@ -1,0 +1,109 @@
+//! Which snapshots are kept, and that each is a whole store.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use jiff::SignedDuration;
+
+use super::*;
+use crate::contract::{Engine as _, put};
+use crate::sqlite::tests::Sqlite;
+
+fn at(hour: i64) -> Timestamp {
+    let first: Timestamp = "2026-11-21T00:30:00Z".parse().unwrap();
+    first + SignedDuration::from_hours(hour)
+}
+
+fn snapshot(reason: Reason, hour: i64, bytes: u64) -> Snapshot {
+    let revision = Revision(u64::try_from(hour).unwrap());
+    let path = PathBuf::from(Snapshot::file_name(at(hour), revision, (reason, "0.1.0")));
+    Snapshot::parse(path, bytes).unwrap()
+}
+
+#[test]
+fn a_name_tells_everything_and_other_files_are_none() {
+    let name = Snapshot::file_name(at(1), Revision(7), (Reason::Upgrade, "0.2.0-rc_1"));
+    assert_eq!(name, "20261121T013000Z_7_upgrade_0.2.0-rc-1.sqlite3");
+    let read = Snapshot::parse(PathBuf::from(&name), 5).unwrap();
+    assert_eq!((read.time, read.revision, read.reason), (at(1), Revision(7), Reason::Upgrade));
+    for other in ["20261121T013000Z.partial", "notes.sqlite3", "20261121T013000Z_7_other_1.sqlite3"] {
+        assert_eq!(Snapshot::parse(PathBuf::from(other), 5), None, "{other}");
+    }
+}
+
+#[test]
+fn a_day_of_hours_a_week_of_days_and_the_last_upgrades_are_kept() {
+    let mut all: Vec<_> = (0..24 * 30).map(|hour| snapshot(Reason::Hourly, hour, 1)).collect();
+    all.extend((0..9).map(|number| snapshot(Reason::Upgrade, number * 50, 1)));
+    all.sort_by_key(|one| std::cmp::Reverse(one.revision));
+    let gone: BTreeSet<_> = surplus(&all).into_iter().map(|one| one.path.clone()).collect();
+    let kept: Vec<_> = all.iter().filter(|one| !gone.contains(&one.path)).collect();
+    let hourly: Vec<_> = kept.iter().filter(|one| one.reason == Reason::Hourly).collect();
+    assert_eq!(hourly.len(), 24 + 6, "the newest of today is one of both");
+    let days: BTreeSet<_> = hourly.iter().map(|one| one.time.strftime("%d").to_string()).collect();
+    assert_eq!(days.len(), 7);
+    assert_eq!(kept.len() - hourly.len(), 5);
+}
+
+#[test]
+fn large_ones_are_bounded_and_the_newest_always_stay() {
+    let large = MOST_BYTES / 2;
+    let all: Vec<_> = (0..10).rev().map(|hour| snapshot(Reason::Hourly, hour, large)).collect();
+    assert_eq!(surplus(&all).len(), 10 - ALWAYS);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_is_taken_beside_a_writer_and_is_a_whole_store() {
+    let sqlite = Sqlite::new();
+    let store = sqlite.open().await;
+    let snapshots = Snapshots::of(sqlite.path());
+    let writing = async {
+        for number in 0..200 {
+            put(&store, &format!("n/{}", number % 10), "x".repeat(2_000)).await;
+        }
+    };
+    let taking = tandem_kit::tasks::blocking("snapshot", {
+        let snapshots = snapshots.clone();
+        move || (0..5).map(|hour| snapshots.take(Reason::Manual, "0.1.0", at(hour))).collect::<Vec<_>>()
+    });
+    let (taken, ()) = tokio::join!(taking, writing);
+    for taken in taken {
+        let taken = taken.unwrap();
+        assert_eq!(taken.path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        let checked = crate::sqlite::check(&taken.path, |_| Ok(())).unwrap();
+        assert_eq!((checked.problems, checked.revision), (Vec::<String>::new(), taken.revision));
+    }
+    let names = std::fs::read_dir(snapshots.folder()).unwrap().count();
+    assert_eq!(names, snapshots.list().unwrap().len(), "nothing is left aside");
+}
+
+#[tokio::test]
+async fn every_hour_one_is_taken_if_something_changed() {
+    let sqlite = Sqlite::new();
+    let store = sqlite.open().await;
+    let snapshots = Snapshots::of(sqlite.path());
+    put(&store, "a", 1).await;
+    let revision = store.cursor().await.unwrap().revision;
+    let take = |revision, hour| snapshots.take_hourly(revision, ("0.1.0", at(hour))).unwrap().is_some();
+    assert!(take(revision, 0));
+    assert!(!take(revision, 5), "nothing changed");
+    put(&store, "a", 2).await;
+    let revision = store.cursor().await.unwrap().revision;
+    assert!(!take(revision, 0), "no hour has passed");
+    assert!(take(revision, 1));
+    put(&store, "a", 3).await;
+    let revision = store.cursor().await.unwrap().revision;
+    assert!(take(revision, 0), "a clock that was set back holds up nothing");
+    let latest = &snapshots.list().unwrap()[0];
+    assert_eq!(latest.revision, revision, "the latest state, whatever the clock said");
+}
+
+#[tokio::test]
+async fn a_damaged_store_leaves_no_snapshot() {
+    let sqlite = Sqlite::new();
+    drop(sqlite.open().await);
+    sqlite.damage();
+    let snapshots = Snapshots::of(sqlite.path());
+    let error = snapshots.take(Reason::Hourly, "0.1.0", at(0)).unwrap_err();
+    assert!(matches!(&error, Error::Corrupt { path, .. } if *path == sqlite.path()), "{error:?}");
+    assert_eq!(std::fs::read_dir(snapshots.folder()).unwrap().count(), 0);
+}
