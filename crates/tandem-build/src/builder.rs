@@ -154,7 +154,7 @@ impl Builder {
         let _guard = lock.lock().await;
         let folder = self.inner.config.data.build().join(app.as_str());
         let removed =
-            tasks::blocking("remove build folder", move || match std::fs::remove_dir_all(&folder) {
+            tasks::blocking("remove build folder", move || match tandem_kit::files::remove_tree(&folder) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     Err(io_error("remove", &folder)(error))
                 }

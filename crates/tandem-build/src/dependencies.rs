@@ -219,7 +219,7 @@ fn remove_old_folders(folders: &Path, newest: &Path) -> Result<(), Error> {
         .collect();
     others.sort_by_key(|(changed, _)| std::cmp::Reverse(*changed));
     for (_, path) in others.into_iter().skip(MOST_FOLDERS - 1) {
-        fs::remove_dir_all(&path).map_err(io_error("remove", &path))?;
+        tandem_kit::files::remove_tree(&path).map_err(io_error("remove", &path))?;
     }
     Ok(())
 }

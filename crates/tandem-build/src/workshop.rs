@@ -135,7 +135,7 @@ impl Workshop {
     /// Removes what commands worked on.
     pub(crate) fn clear(&self) -> Result<(), Error> {
         let work = self.folder.join(WORK);
-        match fs::remove_dir_all(&work) {
+        match files::remove_tree(&work) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(io_error("remove", &work)(error))
             }
@@ -240,7 +240,7 @@ impl Workshop {
     pub(crate) fn lay_out(&self, store: &BlobStore, tree: &Digest) -> Result<(), Error> {
         let folder = self.work("app");
         if folder.exists() {
-            fs::remove_dir_all(&folder).map_err(io_error("remove", &folder))?;
+            files::remove_tree(&folder).map_err(io_error("remove", &folder))?;
         }
         self.owned_folder(&self.work("tools"))?;
         let options = export::Options { owner: self.owner(), interpreter: None };

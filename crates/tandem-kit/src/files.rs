@@ -15,8 +15,11 @@ use serde::de::DeserializeOwned;
 
 use crate::points::{self, Effect};
 
+mod remove;
 #[cfg(test)]
 mod tests;
+
+pub use remove::remove_tree;
 
 /// What was done to which file, and why it failed.
 #[derive(Debug, thiserror::Error)]

@@ -2,13 +2,16 @@
 
 use std::io;
 
+use tandem_kit::files;
+
 use crate::folders::{Folders, Unit};
 
 /// Removes the folder, the socket and the config of one that has ended. What the disk refuses is logged, and swept later.
 pub(crate) fn remove(folders: &Folders, unit: Unit) {
     let (folder, socket, secret) = (folders.unit(unit), folders.socket(unit), folders.secret(unit));
     let removed = [
-        (&folder, std::fs::remove_dir_all(&folder)),
+        // Its home was the app's to fill.
+        (&folder, files::remove_tree(&folder)),
         (&socket, std::fs::remove_file(&socket)),
         (&secret, std::fs::remove_file(&secret)),
     ];

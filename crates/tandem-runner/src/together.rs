@@ -24,7 +24,7 @@ pub(crate) fn put_together(mounts: Vec<Mount>, top: &Path, destination: &Path) -
     let Some(root) = mounts.iter().find(|mount| mount.target == top) else {
         return Ok(mounts);
     };
-    match fs::remove_dir_all(destination) {
+    match files::remove_tree(destination) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }

@@ -27,7 +27,7 @@ pub(super) async fn remove(data: &DataDir) {
 fn remove_folders(build: PathBuf) {
     let apps = std::fs::read_dir(build).into_iter().flatten().filter_map(Result::ok);
     for work in apps.map(|app| app.path().join(WORK)).filter(|work| work.exists()) {
-        match std::fs::remove_dir_all(&work) {
+        match tandem_kit::files::remove_tree(&work) {
             Ok(()) => tracing::info!("removed {}, which a build had left", work.display()),
             Err(error) => tracing::warn!(%error, "cannot remove {}, which a build had left", work.display()),
         }
