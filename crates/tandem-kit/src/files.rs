@@ -3,13 +3,12 @@
 //! A crash at any point leaves the old content or the new one, never half. Locks are `flock`: they end with the
 //! process that holds them, however it ends.
 
-use std::fs::{File, OpenOptions, Permissions};
+use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Write as _};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -136,13 +135,25 @@ pub fn replace_symlink(target: &Path, link: &Path) -> Result<(), Error> {
 /// # Errors
 /// The file cannot be opened or the file system has no locks.
 pub fn lock_exclusive(path: &Path) -> Result<Option<LockGuard>, Error> {
+    lock(path, File::try_lock)
+}
+
+/// As [`lock_exclusive`], but others may hold it in this way at the same time. None: somebody holds it alone.
+///
+/// # Errors
+/// The file cannot be opened or the file system has no locks.
+pub fn lock_shared(path: &Path) -> Result<Option<LockGuard>, Error> {
+    lock(path, File::try_lock_shared)
+}
+
+fn lock(path: &Path, how: fn(&File) -> Result<(), TryLockError>) -> Result<Option<LockGuard>, Error> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
     let file = at("open", path, options.open(path))?;
-    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(lock) => Ok(Some(LockGuard { _lock: lock })),
-        Err((_, Errno::EWOULDBLOCK)) => Ok(None),
-        Err((_, error)) => at("lock", path, Err(error.into())),
+    match how(&file) {
+        Ok(()) => Ok(Some(LockGuard { file, shared: false })),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => at("lock", path, Err(error)),
     }
 }
 
@@ -150,7 +161,37 @@ pub fn lock_exclusive(path: &Path) -> Result<Option<LockGuard>, Error> {
 #[derive(Debug)]
 #[must_use = "the lock ends when this is dropped"]
 pub struct LockGuard {
-    _lock: Flock<File>,
+    file: File,
+    /// Another process may hold it by the same open file: then it ends with the last of them.
+    shared: bool,
+}
+
+impl LockGuard {
+    /// A lock that was sent here by the process that holds it (by its [`AsFd`]). It ends when the last process that has
+    /// it lets go.
+    pub fn inherit(descriptor: OwnedFd) -> Self {
+        Self { file: descriptor.into(), shared: true }
+    }
+
+    /// From now on it may be sent to another process: dropping it here ends nothing there.
+    pub fn share(&mut self) {
+        self.shared = true;
+    }
+}
+
+impl AsFd for LockGuard {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+impl Drop for LockGuard {
+    fn drop(&mut self) {
+        if !self.shared {
+            // Closing would do, but for a child that is just being started and has not let go of its copy yet.
+            let _ = self.file.unlock();
+        }
+    }
 }
 
 fn replace(path: &Path, content: &[u8], mode: u32, sync: bool) -> Result<(), Error> {

@@ -75,6 +75,35 @@ fn a_lock_is_held_by_one_and_ends_with_its_guard() {
 }
 
 #[test]
+fn a_lock_that_is_shared_keeps_out_only_who_wants_it_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lock");
+    let (one, two) = (lock_shared(&path).unwrap(), lock_shared(&path).unwrap());
+    assert!(one.is_some() && two.is_some());
+    drop(one);
+    assert!(lock_exclusive(&path).unwrap().is_none());
+    drop(two);
+    let _alone = lock_exclusive(&path).unwrap().unwrap();
+    assert!(lock_shared(&path).unwrap().is_none());
+}
+
+#[test]
+fn a_lock_that_was_sent_on_stays_until_its_last_holder_lets_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lock");
+    let mut first = lock_exclusive(&path).unwrap().unwrap();
+    first.share();
+    let inherited = LockGuard::inherit(first.as_fd().try_clone_to_owned().unwrap());
+    drop(inherited);
+    assert!(lock_exclusive(&path).unwrap().is_none(), "who got it gave up, the first one still has it");
+    let inherited = LockGuard::inherit(first.as_fd().try_clone_to_owned().unwrap());
+    drop(first);
+    assert!(lock_exclusive(&path).unwrap().is_none());
+    drop(inherited);
+    assert!(lock_exclusive(&path).unwrap().is_some());
+}
+
+#[test]
 fn links_are_replaced_and_files_in_their_place_are_not() {
     let folder = tempfile::tempdir().unwrap();
     let link = folder.path().join("socket");
