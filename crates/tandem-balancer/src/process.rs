@@ -82,6 +82,19 @@ fn patient_lock(state_dir: &Path) -> Result<Option<LockGuard>, files::Error> {
 mod tests {
     use super::*;
 
+    /// An older or newer `tandem up` reads it, to take the balancer over or to replace it.
+    #[test]
+    fn the_process_file_stays_readable() {
+        let golden = include_str!("golden/process.json").trim_end();
+        let process: Process = serde_json::from_str(golden).unwrap();
+        assert_eq!((process.pid, process.version.as_str(), process.http.len()), (4242, "0.1.0", 2));
+        let (now, before): (serde_json::Value, serde_json::Value) =
+            (serde_json::to_value(&process).unwrap(), serde_json::from_str(golden).unwrap());
+        for (name, value) in before.as_object().unwrap() {
+            assert_eq!(now.get(name), Some(value), "{name}");
+        }
+    }
+
     #[test]
     fn a_balancer_is_found_while_it_holds_its_folder_and_not_after() {
         let folder = tempfile::tempdir().unwrap();

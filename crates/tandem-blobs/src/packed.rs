@@ -141,6 +141,18 @@ mod tests {
         assert!(pack_stream(&bytes[1..], bytes.len() as u64, Vec::new()).is_err());
     }
 
+    /// What `pack` wrote when the first blobs were stored. Another zstd may pack otherwise; it must unpack this.
+    #[test]
+    fn a_blob_of_the_first_version_stays_readable() {
+        let golden = include_bytes!("golden/blob.zst");
+        let text = "the same line again\n".repeat(20);
+        assert_eq!(raw_len(golden), Some(400));
+        assert_eq!(unpack(golden, 400).unwrap(), text.as_bytes());
+        let mut unpacker = Unpacker::new(Vec::new(), 400).unwrap();
+        unpacker.push(golden).unwrap();
+        assert_eq!(unpacker.finish(&digest_of(text.as_bytes())).unwrap(), text.as_bytes());
+    }
+
     #[test]
     fn an_unpacker_refuses_what_was_not_announced() {
         let packed = pack(b"hello, world").unwrap();

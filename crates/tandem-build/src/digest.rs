@@ -64,4 +64,12 @@ mod tests {
         push(&mut text, &serde_json::json!({ "b": [1, { "d": null, "c": "x\"y" }], "a": 1.5 }));
         assert_eq!(text, r#"{"a":1.5,"b":[1,{"c":"x\"y","d":null}]}"#);
     }
+
+    /// Else an upgrade would give every build another name, and stage and check it out anew.
+    #[test]
+    fn the_name_of_a_build_stays_over_versions() {
+        let build: tandem_types::build::Build =
+            serde_json::from_str(include_str!("golden/build.json")).unwrap();
+        assert_eq!(of(&build.subtrees, &build.spec).to_string(), build.digest.to_string());
+    }
 }

@@ -164,6 +164,13 @@ impl Volumes {
         refusal.map_or(Ok(folder), Err)
     }
 
+    /// What the file would hold if it was written now.
+    #[cfg(test)]
+    pub(crate) fn written(&self) -> String {
+        let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        serde_json::to_string(&*notes).expect("notes are plain JSON")
+    }
+
     /// Writes a note down where it says something new.
     fn note(&self, notes: &mut Notes, key: String, note: Note) -> Result<(), files::Error> {
         if notes.get(&key) != Some(&note) {

@@ -17,6 +17,8 @@ pub mod document;
 pub mod duration;
 pub mod environment;
 pub mod event;
+#[cfg(test)]
+mod formats;
 pub mod ids;
 pub mod instance;
 pub mod keys;

@@ -101,3 +101,21 @@ impl Known {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_of_version_1_stays_readable_and_another_version_is_as_none() {
+        let golden = include_str!("../golden/scan.json").trim_end();
+        let stored: Stored = serde_json::from_str(golden).unwrap();
+        assert_eq!(serde_json::to_string(&stored).unwrap(), golden);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("scan.json");
+        for (content, known) in [(golden, 1), (&golden.replace("\"version\":1", "\"version\":2"), 0)] {
+            files::write_atomic_unsynced(&path, content.as_bytes(), 0o600).unwrap();
+            assert_eq!(HashCache::open(Some(&path), Timestamp::UNIX_EPOCH).before.len(), known);
+        }
+    }
+}

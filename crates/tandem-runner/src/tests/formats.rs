@@ -82,3 +82,13 @@ fn the_ledger_keeps_its_form() {
     let written = std::fs::read_to_string(&path).expect("it was just written");
     assert_eq!(written, golden.replace(r#""hosts/here/assignments/guestbook.production":3"#, ""));
 }
+
+#[test]
+fn the_notes_of_volumes_keep_their_form() {
+    let folder = tempfile::tempdir().expect("there is room");
+    let path = folder.path().join("volumes.json");
+    let golden = include_str!("golden/volumes.json").trim_end();
+    tandem_kit::files::write_atomic_unsynced(&path, golden.as_bytes(), 0o600).expect("there is room");
+    let volumes = crate::volumes::Volumes::open(folder.path().join("volumes"), path).expect("it is readable");
+    assert_eq!(volumes.written(), golden);
+}

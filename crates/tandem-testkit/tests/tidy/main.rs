@@ -5,6 +5,7 @@
 mod arrows;
 mod budgets;
 mod documents;
+mod formats;
 mod modules;
 mod sources;
 mod work_tree;
@@ -39,6 +40,16 @@ fn rust_files_keep_the_rules_of_style() {
 fn every_rust_file_belongs_to_a_module() {
     let sources = WorkTree::open().files_with("rs");
     expect_none(modules::orphans(sources.iter().map(|file| (file.path.as_str(), file.text.as_str()))));
+}
+
+#[test]
+fn what_is_stored_stays_readable_as_it_was() {
+    let tree = WorkTree::open();
+    let sources = tree.files_with("rs");
+    let sources = sources.iter().map(|file| (file.path.as_str(), file.text.as_str()));
+    expect_none(formats::kinds_without_file(sources, |path| tree.has(path.as_ref())));
+    let list = formats::list_of_generation(&tree.text(formats::VERSION));
+    expect_none(formats::problems((&list, &tree.text(&list)), &tree.golden_files()));
 }
 
 #[test]

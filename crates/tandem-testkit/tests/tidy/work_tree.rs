@@ -36,9 +36,27 @@ impl WorkTree {
     /// All files with this extension, in the order of their paths.
     pub(crate) fn files_with(&self, extension: &str) -> Vec<File> {
         let mut paths = Vec::new();
-        collect(&self.root, extension, &mut paths);
+        collect(&self.root, &|path| path.extension().is_some_and(|found| found == extension), &mut paths);
         paths.sort();
         paths.iter().map(|path| self.read(path)).collect()
+    }
+
+    /// The text of one file.
+    pub(crate) fn text(&self, path: &str) -> String {
+        self.read(&self.root.join(path)).text
+    }
+
+    /// Everything that lies in a folder called `golden` of a crate, by its path from the root.
+    pub(crate) fn golden_files(&self) -> BTreeMap<String, Vec<u8>> {
+        let mut paths = Vec::new();
+        let is_golden = |path: &Path| path.iter().any(|part| part == "golden");
+        collect(&self.root.join("crates"), &is_golden, &mut paths);
+        let read = |path: PathBuf| {
+            let content = fs::read(&path).expect("the file stays while tests run");
+            let path = path.strip_prefix(&self.root).expect("only paths below the root are read");
+            (path.to_string_lossy().into_owned(), content)
+        };
+        paths.into_iter().map(read).collect()
     }
 
     /// Manifests of all crates by the crate's folder.
@@ -95,15 +113,15 @@ impl WorkTree {
     }
 }
 
-fn collect(folder: &Path, extension: &str, found: &mut Vec<PathBuf>) {
+fn collect(folder: &Path, wanted: &dyn Fn(&Path) -> bool, found: &mut Vec<PathBuf>) {
     let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     for entry in entries {
         let entry = entry.expect("the folder stays while tests run");
         let (path, name) = (entry.path(), entry.file_name());
         let kind = entry.file_type().expect("the folder stays while tests run");
         if kind.is_dir() && !SKIPPED.iter().any(|skipped| name == *skipped) {
-            collect(&path, extension, found);
-        } else if kind.is_file() && path.extension().is_some_and(|found| found == extension) {
+            collect(&path, wanted, found);
+        } else if kind.is_file() && wanted(&path) {
             found.push(path);
         }
     }
