@@ -23,7 +23,7 @@ pub(crate) struct Stat {
 impl Stat {
     /// Reads one process; none where it is gone.
     pub(crate) fn of(pid: i32) -> Option<Self> {
-        parse_stat(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+        parse_stat(&std::fs::read(format!("/proc/{pid}/stat")).ok()?)
     }
 
     /// Whether it can still run code: a zombie only waits to be reaped.
@@ -32,8 +32,10 @@ impl Stat {
     }
 }
 
-/// The command's name may hold blanks and parentheses, so fields are counted from the last parenthesis.
-fn parse_stat(text: &str) -> Option<Stat> {
+/// The command's name is whatever a process calls itself. It may hold blanks and parentheses, so fields are counted from the
+/// last parenthesis; and it need not be UTF-8: a process must not hide by a name that cannot be read.
+pub(crate) fn parse_stat(bytes: &[u8]) -> Option<Stat> {
+    let text = String::from_utf8_lossy(bytes);
     let pid = text.split(' ').next()?.parse().ok()?;
     let fields: Vec<&str> = text.rsplit_once(')')?.1.split_ascii_whitespace().collect();
     Some(Stat {
@@ -84,7 +86,9 @@ pub(crate) fn namespace_ids(pid: i32) -> Vec<i32> {
 }
 
 fn status_field(pid: i32, name: &str) -> Option<String> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    // Lossy, since the name of the process is in it.
+    let status = std::fs::read(format!("/proc/{pid}/status")).ok()?;
+    let status = String::from_utf8_lossy(&status);
     let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     Some(line.trim().to_owned())
 }
@@ -123,10 +127,27 @@ mod tests {
     #[test]
     fn a_command_name_with_blanks_and_parentheses_does_not_shift_the_fields() {
         let text = "42 (a) b (c)) S 7 42 41 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 98765 1 2";
-        let stat = parse_stat(text).unwrap();
+        let stat = parse_stat(text.as_bytes()).unwrap();
         assert_eq!((stat.pid, stat.parent, stat.session, stat.start_time), (42, 7, 41, 98765));
         assert!(stat.lives());
-        assert!(!parse_stat(&text.replace(") S 7", ") Z 7")).unwrap().lives());
+        assert!(!parse_stat(text.replace(") S 7", ") Z 7").as_bytes()).unwrap().lives());
+    }
+
+    #[test]
+    fn a_process_cannot_hide_by_a_name_that_is_no_text() {
+        use std::io::Write as _;
+        let me = std::process::id() as i32;
+        let call = |name: &[u8]| {
+            let mut comm = std::fs::OpenOptions::new().write(true).open("/proc/self/comm").unwrap();
+            comm.write_all(name).unwrap();
+        };
+        let before = std::fs::read("/proc/self/comm").unwrap();
+        call(b"\xff) Z 1 (");
+        let (stat, ids) = (Stat::of(me), namespace_ids(me));
+        let listed = living().iter().any(|stat| stat.pid == me);
+        call(&before);
+        assert!(stat.is_some_and(|stat| stat.pid == me && stat.lives()));
+        assert!(listed && !ids.is_empty());
     }
 
     #[test]
