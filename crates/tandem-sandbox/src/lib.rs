@@ -8,6 +8,8 @@ pub mod cgroup;
 mod check;
 mod command;
 mod environment;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod isolation;
 pub mod listener;
 pub mod logs;

@@ -35,7 +35,7 @@ pub(super) fn read_head(bytes: &[u8]) -> Option<BTreeMap<String, String>> {
 }
 
 /// A line as it is written, with its end.
-pub(super) fn write(time: Timestamp, stream: Stream, text: &str) -> String {
+pub(crate) fn write(time: Timestamp, stream: Stream, text: &str) -> String {
     let mark = match stream {
         Stream::Stdout => 'o',
         Stream::Stderr => 'e',
@@ -45,7 +45,7 @@ pub(super) fn write(time: Timestamp, stream: Stream, text: &str) -> String {
 }
 
 /// Reads a line without its end. None: a head, or damaged.
-pub(super) fn read(bytes: &[u8]) -> Option<Line> {
+pub(crate) fn read(bytes: &[u8]) -> Option<Line> {
     let text = String::from_utf8_lossy(bytes);
     let (time, rest) = text.split_once(' ')?;
     let (mark, text) = rest.split_once(' ')?;

@@ -3,7 +3,7 @@
 mod chunks;
 mod fold;
 mod follow;
-mod format;
+pub(crate) mod format;
 mod queue;
 mod settings;
 mod tail;

@@ -11,8 +11,8 @@ use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::unistd::Uid;
 use tandem_types::shim::{Answer, Request};
 
-/// Longest request; real ones are under a hundred bytes.
-const MOST_BYTES: usize = 4096;
+use super::input::Input;
+
 /// Clients at a time: one runner, its predecessor, a person who looks.
 const MOST_CLIENTS: usize = 32;
 
@@ -29,7 +29,7 @@ pub(super) struct Control {
 struct Client {
     id: u64,
     stream: UnixStream,
-    input: Vec<u8>,
+    input: Input,
     gone: bool,
 }
 
@@ -65,9 +65,7 @@ impl Control {
         let mut asked = Vec::new();
         for client in &mut self.clients {
             client.read();
-            while let Some(line) = client.next_line() {
-                let request =
-                    serde_json::from_slice(&line).map_err(|error| format!("unknown request: {error}"));
+            while let Some(request) = client.input.next_request() {
                 asked.push(Asked { client: client.id, request });
             }
         }
@@ -89,7 +87,12 @@ impl Control {
         while let Ok((stream, _)) = self.listener.accept() {
             let welcome = is_ours(&stream) && stream.set_nonblocking(true).is_ok();
             if welcome && self.clients.len() < MOST_CLIENTS {
-                self.clients.push(Client { id: self.next_client, stream, input: Vec::new(), gone: false });
+                self.clients.push(Client {
+                    id: self.next_client,
+                    stream,
+                    input: Input::default(),
+                    gone: false,
+                });
                 self.next_client += 1;
             }
         }
@@ -114,20 +117,11 @@ impl Client {
         loop {
             match self.stream.read(&mut buffer) {
                 Ok(0) => break self.gone = true,
-                Ok(count) => self.input.extend_from_slice(&buffer[..count]),
+                Ok(count) if !self.input.take(&buffer[..count]) => break self.gone = true,
+                Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => break self.gone |= error.kind() != io::ErrorKind::WouldBlock,
             }
-            if self.input.len() > MOST_BYTES {
-                break self.gone = true;
-            }
         }
-    }
-
-    fn next_line(&mut self) -> Option<Vec<u8>> {
-        let end = self.input.iter().position(|byte| *byte == b'\n')?;
-        let mut line: Vec<u8> = self.input.drain(..=end).collect();
-        line.pop();
-        Some(line)
     }
 }

@@ -7,9 +7,10 @@ use std::time::Duration;
 use tandem_types::instance::Exit;
 use tandem_types::shim::{Answer, Request};
 use tandem_types::{Span, Timestamp};
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixStream;
 
+use super::input::read_answer;
 use super::record::ShimRecord;
 use super::{ExitRecord, ShimSpec};
 use crate::cgroup::{self, Group};
@@ -224,11 +225,7 @@ impl ShimHandle {
         let mut line = serde_json::to_vec(&request)?;
         line.push(b'\n');
         output.write_all(&line).await?;
-        let mut answer = String::new();
-        if BufReader::new(input).read_line(&mut answer).await? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        Ok(serde_json::from_str(&answer)?)
+        read_answer(input).await
     }
 }
 

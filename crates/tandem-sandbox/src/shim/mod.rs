@@ -9,6 +9,7 @@
 mod adopt;
 mod control;
 mod handle;
+pub(crate) mod input;
 mod launch;
 mod main;
 pub(crate) mod record;

@@ -2,7 +2,7 @@
 
 /// Cuts a stream into lines of limited length.
 #[derive(Debug)]
-pub(super) struct Lines {
+pub(crate) struct Lines {
     partial: Vec<u8>,
     /// Bytes of the present line that were beyond the limit.
     cut: u64,
@@ -11,12 +11,12 @@ pub(super) struct Lines {
 
 impl Lines {
     /// `limit` is the longest line kept, in bytes.
-    pub(super) fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         Self { partial: Vec::new(), cut: 0, limit }
     }
 
     /// Takes bytes in and hands out the lines that are whole now.
-    pub(super) fn push(&mut self, mut bytes: &[u8], line: &mut dyn FnMut(&str)) {
+    pub(crate) fn push(&mut self, mut bytes: &[u8], line: &mut dyn FnMut(&str)) {
         while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
             self.keep(&bytes[..end]);
             self.hand_out(line);
@@ -26,7 +26,7 @@ impl Lines {
     }
 
     /// Hands out what is left without an end of line.
-    pub(super) fn finish(&mut self, line: &mut dyn FnMut(&str)) {
+    pub(crate) fn finish(&mut self, line: &mut dyn FnMut(&str)) {
         if !self.partial.is_empty() || self.cut > 0 {
             self.hand_out(line);
         }

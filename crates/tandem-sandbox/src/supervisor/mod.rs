@@ -7,5 +7,6 @@ mod prepare;
 mod stop;
 
 pub(crate) use child::{Ending, Supervisor, wait_for};
+pub(crate) use lines::Lines;
 pub use prepare::StartError;
 pub(crate) use prepare::{Prepared, program};
