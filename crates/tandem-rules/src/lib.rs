@@ -7,6 +7,7 @@ mod draft;
 pub mod placement;
 pub mod probe;
 pub mod restart;
+pub mod restore;
 pub mod retention;
 pub mod rollout;
 pub mod routing;
