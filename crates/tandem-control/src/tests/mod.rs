@@ -10,6 +10,7 @@ mod crashes;
 mod deploys;
 mod destroys;
 mod forgetting;
+mod formats;
 mod killed_store;
 mod secrecy;
 mod settings;

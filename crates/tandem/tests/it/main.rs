@@ -8,6 +8,7 @@ mod command_line;
 mod config;
 mod crash;
 mod crash_midway;
+mod data_folder;
 mod demo;
 mod deploy;
 mod failing;
