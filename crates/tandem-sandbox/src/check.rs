@@ -54,6 +54,20 @@ pub enum Error {
         /// Target of the mount that should have it.
         below: PathBuf,
     },
+    /// The app can write where it lies, and something is there that is no folder.
+    #[error(
+        "mount {}: a link or a file of the app is in its way below {} ({kind}); remove it, or mount elsewhere",
+        target.display(),
+        below.display()
+    )]
+    MountPoint {
+        /// In the sandbox.
+        target: PathBuf,
+        /// Target of the mount that it lies in, or the home folder.
+        below: PathBuf,
+        /// What the system said.
+        kind: std::io::ErrorKind,
+    },
 }
 
 /// Looks for mistakes.

@@ -14,6 +14,7 @@ pub mod isolation;
 pub mod listener;
 pub mod logs;
 mod members;
+mod mount_points;
 pub mod packet_rules;
 mod plain;
 mod process;

@@ -7,6 +7,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Write as _};
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -34,6 +35,8 @@ pub(crate) struct Program {
     /// Control groups that it enters.
     pub doors: Vec<File>,
     pub tie: Tie,
+    /// Whether it is kept from the signals and abstract sockets of others (Landlock, Linux 6.12 and later).
+    pub scoped: bool,
 }
 
 /// What ties a child to its maker.
@@ -56,6 +59,7 @@ impl Program {
         command.stdin(self.input.map_or_else(Stdio::null, Stdio::from));
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let (inherited, doors, tie) = (self.inherited, self.doors, self.tie);
+        let scopes = if self.scoped { scopes() } else { None };
         let parent = nix::unistd::getpid();
         prepare(&mut command, move || {
             for door in &doors {
@@ -66,6 +70,9 @@ impl Program {
                 fcntl(file, FcntlArg::F_SETFD(FdFlag::empty()))?;
             }
             set_defaults()?;
+            if let Some(scopes) = &scopes {
+                enter(scopes)?;
+            }
             // Tandem's own allocator turns huge pages off for its process, and exec would hand that on.
             let _ = nix::sys::prctl::set_thp_disable(false);
             nix::unistd::setsid()?;
@@ -125,6 +132,40 @@ fn close_all_at_exec() {
     }
 }
 
+/// A set of rules that keeps who enters it from sending signals to processes outside, and from abstract unix sockets that
+/// were made outside. Apps share the network of their host, and nothing else tells whose such a socket is. None: this
+/// kernel knows no such rules (before 6.12, or built without).
+#[expect(unsafe_code, reason = "docs/decisions/002-unsafe-in-the-sandbox.md")]
+fn scopes() -> Option<OwnedFd> {
+    /// `struct landlock_ruleset_attr`: what is refused of files and of TCP ports (nothing), and the scopes.
+    #[repr(C)]
+    struct Rules {
+        files: u64,
+        ports: u64,
+        scopes: u64,
+    }
+    const ABSTRACT_SOCKETS_AND_SIGNALS: u64 = 0b11;
+    let rules = Rules { files: 0, ports: 0, scopes: ABSTRACT_SOCKETS_AND_SIGNALS };
+    // SAFETY: the kernel reads `rules` within the length given, which is its own, and returns a new descriptor that
+    // nobody else owns, or -1.
+    unsafe {
+        let length = size_of::<Rules>();
+        let descriptor = libc::syscall(libc::SYS_landlock_create_ruleset, &raw const rules, length, 0);
+        i32::try_from(descriptor)
+            .ok()
+            .filter(|number| *number >= 0)
+            .map(|number| OwnedFd::from_raw_fd(number))
+    }
+}
+
+/// Enters the rules, with all that this process will ever start.
+#[expect(unsafe_code, reason = "docs/decisions/002-unsafe-in-the-sandbox.md")]
+fn enter(scopes: &OwnedFd) -> io::Result<()> {
+    // SAFETY: a system call on numbers.
+    let entered = unsafe { libc::syscall(libc::SYS_landlock_restrict_self, scopes.as_raw_fd(), 0) };
+    if entered == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Whoever makes a child that shall not outlive it may have ended before the kernel was told.
 fn die_with(parent: Pid) -> io::Result<()> {
     nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
@@ -132,10 +173,11 @@ fn die_with(parent: Pid) -> io::Result<()> {
 }
 
 /// What programs expect to find, whatever the maker has set for itself. Core files would go to the app's folders, with
-/// secrets in them.
+/// secrets in them. A limit of 0 would still let the kernel start the host's collector of them, as root and with the
+/// app's memory as its input; 1 is the number by which it does neither (core(5)).
 fn set_defaults() -> io::Result<()> {
     SigSet::empty().thread_set_mask()?;
     umask(Mode::from_bits_truncate(0o022));
-    setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
+    setrlimit(Resource::RLIMIT_CORE, 1, 1)?;
     Ok(())
 }

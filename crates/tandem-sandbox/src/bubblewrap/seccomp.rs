@@ -2,8 +2,9 @@
 //!
 //! A list of what is refused, not of what is allowed: apps bring compiled extensions of any kind, and each new libc uses
 //! new calls. Refused is what gives code without rights a way to more of the kernel than it needs: namespaces, mounts,
-//! keys, io_uring, bpf, modules, and the rarely walked families of sockets. Refused calls fail with EPERM, so that
-//! programs fall back or say what they miss; a few answer ENOSYS where libc falls back on that alone.
+//! keys, io_uring, bpf, modules, and the rarely walked families and protocols of sockets. Refused calls fail with EPERM,
+//! so that programs fall back or say what they miss; a few answer ENOSYS where libc falls back on that alone. Calls by the
+//! interface of another architecture (32 bits) end the process. Decision 019 has the list for people.
 
 use std::collections::BTreeMap;
 
@@ -30,6 +31,7 @@ const REFUSED: &[libc::c_long] = &[
     libc::SYS_fsmount,
     libc::SYS_fspick,
     libc::SYS_mount_setattr,
+    OPEN_TREE_ATTR,
     // Keys are not kept apart by namespaces.
     libc::SYS_keyctl,
     libc::SYS_add_key,
@@ -42,6 +44,10 @@ const REFUSED: &[libc::c_long] = &[
     libc::SYS_perf_event_open,
     libc::SYS_userfaultfd,
     libc::SYS_fanotify_init,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_modify_ldt,
+    // One small number for the whole machine bounds what all users have together.
+    libc::SYS_io_setup,
     // The machine itself.
     libc::SYS_kexec_load,
     libc::SYS_kexec_file_load,
@@ -53,6 +59,7 @@ const REFUSED: &[libc::c_long] = &[
     libc::SYS_swapoff,
     libc::SYS_acct,
     libc::SYS_quotactl,
+    libc::SYS_quotactl_fd,
     libc::SYS_syslog,
     libc::SYS_settimeofday,
     libc::SYS_clock_settime,
@@ -62,6 +69,16 @@ const REFUSED: &[libc::c_long] = &[
     #[cfg(target_arch = "x86_64")]
     libc::SYS_ioperm,
 ];
+
+/// Of Linux 6.15, and unknown to libc.
+const OPEN_TREE_ATTR: libc::c_long = 467;
+
+/// What `personality` may be set to: 64 and 32 bits, each also with an old kernel's number, and the question what it is.
+const PERSONALITIES: [u64; 5] = [0, 0x8, 0x2_0000, 0x2_0008, 0xffff_ffff];
+
+/// Protocols over IP that apps may speak. Others make the kernel load modules, or are not seen by packet rules.
+const PROTOCOLS: [libc::c_int; 5] =
+    [0, libc::IPPROTO_ICMP, libc::IPPROTO_TCP, libc::IPPROTO_UDP, libc::IPPROTO_ICMPV6];
 
 /// Families of sockets that apps may open; packet, vsock, netlink's cousins and the rest are refused.
 const FAMILIES: [libc::c_int; 4] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
@@ -106,7 +123,22 @@ fn rules() -> Result<Rules, seccompiler::BackendError> {
         differs(0, libc::AF_NETLINK as u64)?,
         compare(1, SeccompCmpOp::MaskedEq(SOCKET_TYPE), libc::SOCK_RAW as u64)?,
     ];
-    rules.insert(libc::SYS_socket, vec![SeccompRule::new(other_family?)?, SeccompRule::new(raw)?]);
+    // libc asks for addresses and routes by it; the rest is for who runs the machine.
+    let netlink = vec![is(0, libc::AF_NETLINK as u64)?, differs(2, libc::NETLINK_ROUTE as u64)?];
+    let mut sockets =
+        vec![SeccompRule::new(other_family?)?, SeccompRule::new(raw)?, SeccompRule::new(netlink)?];
+    for family in [libc::AF_INET, libc::AF_INET6] {
+        let mut other_protocol = vec![is(0, family as u64)?];
+        for protocol in PROTOCOLS {
+            other_protocol.push(differs(2, protocol as u64)?);
+        }
+        sockets.push(SeccompRule::new(other_protocol)?);
+    }
+    rules.insert(libc::SYS_socket, sockets);
+    let not_unix = vec![differs(0, libc::AF_UNIX as u64)?];
+    rules.insert(libc::SYS_socketpair, vec![SeccompRule::new(not_unix)?]);
+    let other_personality: Result<Vec<_>, _> = PERSONALITIES.iter().map(|known| differs(0, *known)).collect();
+    rules.insert(libc::SYS_personality, vec![SeccompRule::new(other_personality?)?]);
     // Pushing characters into a terminal, and selecting text in one, act for whoever sits at it.
     let typing = vec![compare(1, SeccompCmpOp::Eq, libc::TIOCSTI)?];
     let selecting = vec![compare(1, SeccompCmpOp::Eq, libc::TIOCLINUX)?];
@@ -116,6 +148,10 @@ fn rules() -> Result<Rules, seccompiler::BackendError> {
 
 fn has_bits(argument: u8, bits: u64) -> Result<SeccompCondition, seccompiler::BackendError> {
     compare(argument, SeccompCmpOp::MaskedEq(bits), bits)
+}
+
+fn is(argument: u8, value: u64) -> Result<SeccompCondition, seccompiler::BackendError> {
+    compare(argument, SeccompCmpOp::Eq, value)
 }
 
 fn differs(argument: u8, value: u64) -> Result<SeccompCondition, seccompiler::BackendError> {

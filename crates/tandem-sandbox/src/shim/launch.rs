@@ -119,6 +119,7 @@ fn start(binary: &Path, dir: &Path) -> io::Result<Child> {
         inherited: Vec::new(),
         doors: Vec::new(),
         tie: Tie::Detached,
+        scoped: false,
     };
     program.start()
 }

@@ -8,7 +8,7 @@ use tandem_types::instance::Isolation;
 use crate::bubblewrap::{self, Programs};
 use crate::cgroup::{self, Group};
 use crate::spawn::{Program, Tie};
-use crate::{Spec, check, command, plain};
+use crate::{Spec, check, command, mount_points, plain};
 
 /// bubblewrap's own two processes do not count against the app.
 const OWN_PROCESSES: u32 = 2;
@@ -65,6 +65,9 @@ impl Prepared {
     pub(crate) fn new(spec: &Spec) -> Result<Self, StartError> {
         check::check(spec)?;
         make_home(spec).map_err(|source| StartError::Home { path: spec.home.clone(), source })?;
+        if spec.isolation == Isolation::Sandbox {
+            mount_points::ensure(spec)?;
+        }
         let program = program(spec)?;
         let mut limits = spec.limits.clone();
         if spec.isolation == Isolation::Sandbox {
@@ -118,6 +121,7 @@ fn sandboxed(spec: &Spec) -> Result<Program, StartError> {
         inherited: sandboxed.inherited,
         doors: Vec::new(),
         tie: Tie::DiesWithParent,
+        scoped: true,
     })
 }
 
@@ -132,5 +136,6 @@ fn plain(spec: &Spec) -> Program {
         inherited: Vec::new(),
         doors: Vec::new(),
         tie: Tie::DiesWithParent,
+        scoped: false,
     }
 }
