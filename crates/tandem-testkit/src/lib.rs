@@ -6,6 +6,7 @@
 //! ([`leftovers`]). Expectations panic here: a scenario that cannot go on has failed.
 
 pub mod app_folder;
+pub mod bench;
 pub mod connection;
 pub mod installation;
 pub mod leftovers;

@@ -11,9 +11,9 @@ use nix::sys::statvfs::statvfs;
 use nix::unistd::{Uid, syncfs};
 use tandem_testkit::program::Program;
 
-use crate::cleaning::BenchFolder;
-use crate::machine;
-use crate::record::Record;
+use tandem_testkit::bench::cleaning::BenchFolder;
+use tandem_testkit::bench::machine;
+use tandem_testkit::bench::record::Record;
 
 /// Largest size of the file system; the file behind it is sparse.
 const DISK_BYTES: u64 = 8 << 30;

@@ -10,21 +10,13 @@
 //! Exit codes: 0 measured, whether or not the aims were hit; 1 it did not come to an end; 2 measured, but a request to
 //! Tandem's sites failed; 3 something was left behind; 128 and the signal's number when interrupted.
 
-mod aims;
-mod cleaning;
 mod disk;
 mod ground;
-mod machine;
 mod measure;
 mod one_line;
-mod poller;
-mod progress;
 mod quiet;
-mod record;
 mod rollbacks;
 mod script_side;
-mod supervisor;
-mod tables;
 mod tandem_side;
 mod under_load;
 mod wire;
@@ -35,12 +27,13 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use nix::unistd::Pid;
 use tandem_testkit::app_folder::repository;
+use tandem_testkit::bench::aims::{self, Part};
+use tandem_testkit::bench::cleaning::BenchFolder;
+use tandem_testkit::bench::progress::{print, say};
+use tandem_testkit::bench::record::Record;
+use tandem_testkit::bench::{machine, supervisor};
 
-use crate::aims::Part;
-use crate::cleaning::BenchFolder;
 use crate::ground::Ground;
-use crate::progress::{print, say};
-use crate::record::Record;
 
 /// A request to Tandem's sites failed.
 const REQUESTS_FAILED: u8 = 2;
@@ -90,7 +83,7 @@ fn measure(plan: &Plan, bench: &BenchFolder) -> anyhow::Result<ExitCode> {
         failed += part.failed;
     }
     let aims = aims::tell(&all);
-    let text = tables::head(&[machine, ground.describe()].join(" "), &aims) + &sections;
+    let text = head(&[machine, ground.describe()].join(" "), &aims) + &sections;
     if let Some(folder) = plan.report.parent() {
         std::fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
     }
@@ -100,6 +93,18 @@ fn measure(plan: &Plan, bench: &BenchFolder) -> anyhow::Result<ExitCode> {
     let count = aims::count(&all);
     say(&format!("{count}; {failed} requests to Tandem failed; written to {}", plan.report.display()));
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(REQUESTS_FAILED) })
+}
+
+/// Head of the report.
+fn head(machine: &str, aims: &str) -> String {
+    format!(
+        "# What a deploy and a rollback cost\n\n{machine}\n\nWritten by `make bench-deploy`; the program is \
+         `crates/tandem-testkit/src/bin/bench_deploy`. The app is `examples/guestbook` with two web instances and a \
+         worker, SQLite, ten entries on the page. Everything runs on this one machine, so what is measured and \
+         what measures share its cores. Tandem and the scripts take turns in one run. CPU seconds are the kernel's own \
+         clock of each process unless said otherwise; growth of the disk is that of the file system after a sync, as `df` \
+         shows it. Figures are median (least–most).\n\n## Aims\n\n{aims}"
+    )
 }
 
 fn plan(mut arguments: impl Iterator<Item = String>) -> anyhow::Result<Plan> {

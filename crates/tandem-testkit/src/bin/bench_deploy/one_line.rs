@@ -6,15 +6,15 @@ use std::time::Duration;
 use tandem_testkit::wait::pass;
 
 use crate::Plan;
-use crate::aims::{Aim, Part};
 use crate::disk::Change;
 use crate::ground::Ground;
-use crate::poller::Poller;
-use crate::progress::say;
 use crate::quiet::{self, Quiet, ScriptCost};
 use crate::script_side::ScriptSide;
-use crate::tables::{median, seconds, section, spread, table};
 use crate::tandem_side::{Cost, TandemSide};
+use tandem_testkit::bench::aims::{Aim, Part};
+use tandem_testkit::bench::poller::Poller;
+use tandem_testkit::bench::progress::say;
+use tandem_testkit::bench::tables::{median, seconds, section, spread, table};
 
 /// Quiet time before and after each operation; what it costs in between counts to the operation.
 const QUIET: Duration = Duration::from_secs(3);

@@ -8,10 +8,10 @@ use tandem_testkit::wait::pass;
 use crate::Plan;
 use crate::ground::Ground;
 use crate::measure::{own_children_seconds, used};
-use crate::progress::say;
 use crate::script_side::ScriptSide;
 use crate::tandem_side::{Cost, TandemSide};
 use crate::wire::Relay;
+use tandem_testkit::bench::progress::say;
 
 /// After a deploy, what it still costs counts to it.
 const SETTLE: Duration = Duration::from_secs(4);

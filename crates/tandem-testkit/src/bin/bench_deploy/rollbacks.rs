@@ -5,13 +5,13 @@ use std::time::Duration;
 use tandem_testkit::wait::pass;
 
 use crate::Plan;
-use crate::aims::{Aim, Part};
 use crate::ground::Ground;
-use crate::poller::Poller;
-use crate::progress::say;
 use crate::script_side::ScriptSide;
-use crate::tables::{median, millis_p50_p99_max, part, section, table};
 use crate::tandem_side::TandemSide;
+use tandem_testkit::bench::aims::{Aim, Part};
+use tandem_testkit::bench::poller::Poller;
+use tandem_testkit::bench::progress::say;
+use tandem_testkit::bench::tables::{median, millis_p50_p99_max, part, section, table};
 
 /// Length of the window from the start of the command, and of the quiet one before it.
 const WINDOW: Duration = Duration::from_millis(500);

@@ -15,10 +15,10 @@ use tandem_testkit::wait::{PATIENCE, within};
 
 use crate::ground::Ground;
 use crate::measure::cpu_seconds;
-use crate::poller::Poller;
-use crate::progress::say;
-use crate::record::Record;
 use crate::tandem_side::HOST;
+use tandem_testkit::bench::poller::Poller;
+use tandem_testkit::bench::progress::say;
+use tandem_testkit::bench::record::Record;
 
 /// A site that a script deploys.
 #[derive(Debug)]

@@ -10,12 +10,12 @@ use tandem_testkit::wait::pass;
 use tandem_types::rollout::{Rollout, RolloutKind};
 
 use crate::Plan;
-use crate::aims::{Aim, Part};
 use crate::ground::Ground;
 use crate::measure::{cpu_seconds, memory};
-use crate::progress::say;
-use crate::tables::{millis_p50_p99_max, seconds, section, spread, table};
 use crate::tandem_side::{HOST, TandemSide};
+use tandem_testkit::bench::aims::{Aim, Part};
+use tandem_testkit::bench::progress::say;
+use tandem_testkit::bench::tables::{millis_p50_p99_max, seconds, section, spread, table};
 
 /// Time for the last old instances to end before the quiet is measured.
 const SETTLE: Duration = Duration::from_secs(15);

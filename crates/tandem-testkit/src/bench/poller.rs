@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::connection::{Question, ask_once};
+use crate::wait::within;
 use tandem_kit::clock::{Clock, Moment};
 use tandem_kit::drain::{self, Drain, Trigger};
-use tandem_testkit::connection::{Question, ask_once};
-use tandem_testkit::wait::within;
 
 /// Time between two questions, where the answers are quicker.
 const PERIOD: Duration = Duration::from_millis(10);
@@ -19,18 +19,18 @@ const PATIENCE: Duration = Duration::from_secs(300);
 
 /// One question and what came of it.
 #[derive(Debug, Clone)]
-pub(crate) struct Poll {
+pub struct Poll {
     /// When it was asked, from the poller's begin.
-    pub(crate) asked: Duration,
+    pub asked: Duration,
     /// When the answer was complete.
-    pub(crate) answered: Duration,
+    pub answered: Duration,
     /// The heading of the page, or what went wrong.
-    pub(crate) heading: Result<String, String>,
+    pub heading: Result<String, String>,
 }
 
 /// Asks until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Poller {
+pub struct Poller {
     clock: Clock,
     begin: Moment,
     polls: Arc<Mutex<Vec<Poll>>>,
@@ -40,7 +40,8 @@ pub(crate) struct Poller {
 
 impl Poller {
     /// Begins.
-    pub(crate) fn start(address: SocketAddr, host: &str) -> Self {
+    #[must_use]
+    pub fn start(address: SocketAddr, host: &str) -> Self {
         let clock = Clock::system();
         let begin = clock.monotonic();
         let polls = Arc::new(Mutex::new(Vec::new()));
@@ -58,12 +59,17 @@ impl Poller {
     }
 
     /// Time since its begin.
-    pub(crate) fn now(&self) -> Duration {
+    #[must_use]
+    pub fn now(&self) -> Duration {
         self.clock.monotonic().elapsed_since(self.begin)
     }
 
     /// Waits until an answer with this heading was asked for after `since`; when it was complete.
-    pub(crate) fn wait_for(&self, heading: &str, since: Duration) -> anyhow::Result<Duration> {
+    ///
+    /// # Errors
+    ///
+    /// None came in minutes.
+    pub fn wait_for(&self, heading: &str, since: Duration) -> anyhow::Result<Duration> {
         let seen = within(PATIENCE, || {
             let polls = lock(&self.polls);
             let late = polls.partition_point(|poll| poll.asked < since);
@@ -74,21 +80,39 @@ impl Poller {
     }
 
     /// When the last answer with this heading was complete that was asked for within the window.
-    pub(crate) fn last(&self, heading: &str, window: (Duration, Duration)) -> Option<Duration> {
+    #[must_use]
+    pub fn last(&self, heading: &str, window: (Duration, Duration)) -> Option<Duration> {
         let with = |poll: &&Poll| poll.heading.as_deref() == Ok(heading);
         self.window(window).iter().filter(with).map(|poll| poll.answered).max()
     }
 
     /// Longest wait of a question asked within the window.
-    pub(crate) fn worst(&self, window: (Duration, Duration)) -> Duration {
+    #[must_use]
+    pub fn worst(&self, window: (Duration, Duration)) -> Duration {
         let waits = self.window(window).into_iter().map(|poll| poll.answered - poll.asked);
         waits.max().unwrap_or_default()
     }
 
     /// Questions within the window, and how many of them brought no page.
-    pub(crate) fn failures(&self, window: (Duration, Duration)) -> (usize, usize) {
+    #[must_use]
+    pub fn failures(&self, window: (Duration, Duration)) -> (usize, usize) {
         let polls = self.window(window);
         (polls.len(), polls.iter().filter(|poll| poll.heading.is_err()).count())
+    }
+
+    /// The longest time without a page: from the end of a good answer to the end of the next one, where the window has
+    /// both.
+    #[must_use]
+    pub fn gap(&self, window: (Duration, Duration)) -> Duration {
+        longest_gap(&self.window(window))
+    }
+
+    /// The first page that was asked for after `since`; when it was complete. None: there was none yet.
+    #[must_use]
+    pub fn first_good(&self, since: Duration) -> Option<Duration> {
+        let polls = lock(&self.polls);
+        let late = polls.partition_point(|poll| poll.asked < since);
+        polls[late..].iter().find(|poll| poll.heading.is_ok()).map(|poll| poll.answered)
     }
 
     fn window(&self, (from, to): (Duration, Duration)) -> Vec<Poll> {
@@ -146,6 +170,34 @@ impl Asking {
     }
 }
 
+fn longest_gap(polls: &[Poll]) -> Duration {
+    let good: Vec<_> = polls.iter().filter(|poll| poll.heading.is_ok()).map(|poll| poll.answered).collect();
+    good.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default()
+}
+
 fn lock(polls: &Mutex<Vec<Poll>>) -> MutexGuard<'_, Vec<Poll>> {
     polls.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_lies_between_two_pages_and_failures_do_not_end_it() {
+        let poll = |asked, answered, good: bool| Poll {
+            asked: Duration::from_millis(asked),
+            answered: Duration::from_millis(answered),
+            heading: if good { Ok("one".to_owned()) } else { Err("refused".to_owned()) },
+        };
+        let polls = [
+            poll(0, 5, true),
+            poll(10, 11, false),
+            poll(20, 21, false),
+            poll(30, 105, true),
+            poll(110, 115, true),
+        ];
+        assert_eq!(longest_gap(&polls), Duration::from_millis(100));
+        assert_eq!(longest_gap(&polls[..1]), Duration::ZERO);
+    }
 }

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use tandem_kit::clock::{Clock, Moment};
 
 /// Prints a line with the minutes and seconds since the first one.
-pub(crate) fn say(text: &str) {
+pub fn say(text: &str) {
     static BEGIN: OnceLock<(Clock, Moment)> = OnceLock::new();
     let (clock, begin) = BEGIN.get_or_init(|| {
         let clock = Clock::system();
@@ -18,6 +18,6 @@ pub(crate) fn say(text: &str) {
 }
 
 /// Prints as it is. Whoever read it may have gone; the report is written all the same.
-pub(crate) fn print(text: &str) {
+pub fn print(text: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{text}");
 }

@@ -10,14 +10,14 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitCode, ExitStatus};
 use std::time::Duration;
 
+use crate::program::{Program, Running};
+use crate::wait::{PATIENCE, within};
 use anyhow::{Context as _, bail};
 use tandem_kit::files::{LockGuard, lock_exclusive};
-use tandem_testkit::program::{Program, Running};
-use tandem_testkit::wait::{PATIENCE, within};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::cleaning::{BenchFolder, Found};
-use crate::progress::say;
+use super::cleaning::{BenchFolder, Found};
+use super::progress::say;
 
 /// Time between two looks at the child: rare, because it measures this machine.
 const LOOK: Duration = Duration::from_millis(200);
@@ -32,7 +32,11 @@ enum End {
 }
 
 /// Runs a child with these arguments and cleans up after it.
-pub(crate) fn run(bench: &BenchFolder, arguments: &[String]) -> anyhow::Result<ExitCode> {
+///
+/// # Errors
+///
+/// The child cannot be started, or something cannot be ended.
+pub fn run(bench: &BenchFolder, arguments: &[String]) -> anyhow::Result<ExitCode> {
     let _lock = take(bench, Duration::ZERO)?;
     clean(bench, "an earlier run")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -55,14 +59,18 @@ pub(crate) fn run(bench: &BenchFolder, arguments: &[String]) -> anyhow::Result<E
 }
 
 /// Ends what an earlier run left, as soon as nobody else does.
-pub(crate) fn clean_only(bench: &BenchFolder) -> anyhow::Result<ExitCode> {
+///
+/// # Errors
+///
+/// Something cannot be ended.
+pub fn clean_only(bench: &BenchFolder) -> anyhow::Result<ExitCode> {
     let _lock = take(bench, PATIENCE)?;
     clean(bench, "an earlier run")?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// For the child: its input ends with the process that watches over it.
-pub(crate) fn follow() {
+pub fn follow() {
     let _follower = std::thread::spawn(|| {
         let ended = std::io::stdin().read_to_end(&mut Vec::new());
         if let Ok(program) = ended.and_then(|_| std::env::current_exe()) {

@@ -7,18 +7,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::leftovers::Traces;
+use crate::program::{Outcome, Program, Running};
 use anyhow::Context as _;
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::{Pid, getpgid};
 use serde::{Deserialize, Serialize};
 use tandem_kit::files::{read_json, write_json};
-use tandem_testkit::leftovers::Traces;
-use tandem_testkit::program::{Outcome, Program, Running};
 
 /// The record of the run that is under way.
 #[derive(Debug)]
-pub(crate) struct Record {
+pub struct Record {
     path: PathBuf,
     entries: Mutex<Entries>,
 }
@@ -44,7 +44,11 @@ pub(crate) struct Started {
 
 impl Record {
     /// A new record.
-    pub(crate) fn create(path: &Path) -> anyhow::Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn create(path: &Path) -> anyhow::Result<Self> {
         let record = Self { path: path.to_owned(), entries: Mutex::default() };
         record.change(|_| ())?;
         Ok(record)
@@ -52,12 +56,17 @@ impl Record {
 
     /// Where a process is needed that [`Self::start`] can start: it waits for a line before it becomes the program
     /// that its arguments name. So nothing runs on unrecorded, however this process ends.
-    pub(crate) fn gate() -> Program {
+    #[must_use]
+    pub fn gate() -> Program {
         Program::new("sh").arguments(["-c", "read -r go && exec \"$@\" </dev/null", "gate"]).hold_input()
     }
 
     /// Starts a program behind [`Self::gate`] beside this one.
-    pub(crate) fn start(&self, what: &str, gated: Program) -> anyhow::Result<Running> {
+    ///
+    /// # Errors
+    ///
+    /// It ended before it was written down.
+    pub fn start(&self, what: &str, gated: Program) -> anyhow::Result<Running> {
         let mut running = gated.start();
         self.add_process(what, running.id())?;
         running.let_go().with_context(|| format!("start {what}"))?;
@@ -65,7 +74,11 @@ impl Record {
     }
 
     /// Runs a program to its end. One that is not written down in time ends by itself.
-    pub(crate) fn run(&self, what: &str, program: Program) -> anyhow::Result<Outcome> {
+    ///
+    /// # Errors
+    ///
+    /// It cannot be written down.
+    pub fn run(&self, what: &str, program: Program) -> anyhow::Result<Outcome> {
         let mut noted = Ok(());
         let outcome = program.run_noted(|id| noted = self.add_process(what, id));
         // A program that ended at once cannot be found any more, and need not be.
@@ -74,7 +87,11 @@ impl Record {
     }
 
     /// Adds a process that runs, such as this one.
-    pub(crate) fn add_process(&self, what: &str, id: Pid) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// It does not run, or the file cannot be written.
+    pub fn add_process(&self, what: &str, id: Pid) -> anyhow::Result<()> {
         let started = Started::of(what, id).with_context(|| format!("find {what} among the processes"))?;
         self.change(|entries| {
             entries.processes.retain(Started::lives);
@@ -83,12 +100,20 @@ impl Record {
     }
 
     /// Adds an installation, before it starts anything.
-    pub(crate) fn add_installation(&self, traces: Traces) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn add_installation(&self, traces: Traces) -> anyhow::Result<()> {
         self.change(|entries| entries.installations.push(traces))
     }
 
     /// Adds the control group.
-    pub(crate) fn add_group(&self, group: &Path) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn add_group(&self, group: &Path) -> anyhow::Result<()> {
         self.change(|entries| entries.group = Some(group.to_owned()))
     }
 
@@ -179,7 +204,7 @@ mod tests {
         let copy = folder.path().join("copy");
         let gated = Record::gate().arguments([Path::new("cp"), &path, &copy]);
         let mut running = record.start("a reader", gated).unwrap();
-        assert!(running.wait(tandem_testkit::wait::PATIENCE).success());
+        assert!(running.wait(crate::wait::PATIENCE).success());
         let seen = Entries::read(&copy).unwrap().expect("the program has copied it");
         assert_eq!(seen.processes[0].id, running.id().as_raw());
     }

@@ -6,18 +6,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::program::Program;
+use crate::wait::{PATIENCE, within};
 use anyhow::Context as _;
-use tandem_testkit::program::Program;
-use tandem_testkit::wait::{PATIENCE, within};
 
-use crate::record::Entries;
+use super::record::Entries;
 
 /// Time a control group has to lose its last process, which was killed just before.
 const EMPTY: Duration = Duration::from_secs(5);
 
 /// The benchmark's own folder.
 #[derive(Debug, Clone)]
-pub(crate) struct BenchFolder(PathBuf);
+pub struct BenchFolder(PathBuf);
 
 /// What was there.
 #[derive(Debug, Default)]
@@ -29,7 +29,12 @@ pub(crate) struct Found {
 }
 
 impl BenchFolder {
-    pub(crate) fn new(path: PathBuf) -> anyhow::Result<Self> {
+    /// The folder, made where it is missing.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be made.
+    pub fn new(path: PathBuf) -> anyhow::Result<Self> {
         fs::create_dir_all(&path).with_context(|| format!("make {}", path.display()))?;
         Ok(Self(path.canonicalize().context("find the benchmark's folder")?))
     }
@@ -40,22 +45,26 @@ impl BenchFolder {
     }
 
     /// What the run has started.
-    pub(crate) fn record(&self) -> PathBuf {
+    #[must_use]
+    pub fn record(&self) -> PathBuf {
         self.0.join("run.json")
     }
 
     /// Where the sites lie: the root of a file system of its own, where that may be.
-    pub(crate) fn ground(&self) -> PathBuf {
+    #[must_use]
+    pub fn ground(&self) -> PathBuf {
         self.0.join("ground")
     }
 
     /// The file behind that file system.
-    pub(crate) fn disk(&self) -> PathBuf {
+    #[must_use]
+    pub fn disk(&self) -> PathBuf {
         self.0.join("disk")
     }
 
     /// Sources and temporary files, whose growth is nobody's.
-    pub(crate) fn scratch(&self) -> PathBuf {
+    #[must_use]
+    pub fn scratch(&self) -> PathBuf {
         self.0.join("scratch")
     }
 
@@ -114,7 +123,7 @@ fn end(entries: &Entries, found: &mut Found) {
 }
 
 /// Whether something is mounted there or below.
-pub(crate) fn is_mounted(folder: &Path) -> bool {
+fn is_mounted(folder: &Path) -> bool {
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let points = mounts.lines().filter_map(|line| line.split(' ').nth(4)).map(Path::new);
     points.into_iter().any(|point| point.starts_with(folder))
@@ -127,8 +136,8 @@ fn remove(path: &Path) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use crate::bench::record::Record;
     use super::*;
-    use crate::record::Record;
 
     fn bench() -> (tempfile::TempDir, BenchFolder) {
         let folder = tempfile::tempdir().unwrap();

@@ -1,10 +1,10 @@
 //! What a deploy should cost, and whether it did. A miss is a result like any other: it is printed, not hidden.
 
-use crate::tables::table;
+use super::tables::table;
 
 /// One aim and what was measured.
 #[derive(Debug)]
-pub(crate) struct Aim {
+pub struct Aim {
     what: String,
     aim: String,
     /// The value with its unit; none where this machine cannot tell.
@@ -14,17 +14,19 @@ pub(crate) struct Aim {
 
 /// What a part of the run found.
 #[derive(Debug)]
-pub(crate) struct Part {
+pub struct Part {
     /// Its section of the report.
-    pub(crate) text: String,
-    pub(crate) aims: Vec<Aim>,
+    pub text: String,
+    /// What it was to reach.
+    pub aims: Vec<Aim>,
     /// Requests to Tandem's sites that failed.
-    pub(crate) failed: usize,
+    pub failed: usize,
 }
 
 impl Aim {
     /// At most `limit` in `unit`; without a unit both are counts.
-    pub(crate) fn at_most(what: &str, measured: Option<f64>, (limit, unit): (f64, &str)) -> Self {
+    #[must_use]
+    pub fn at_most(what: &str, measured: Option<f64>, (limit, unit): (f64, &str)) -> Self {
         let decimals = if limit < 10.0 && !unit.is_empty() { 2 } else { 0 };
         let measured = measured.filter(|value| value.is_finite());
         Self {
@@ -46,7 +48,8 @@ impl Aim {
 }
 
 /// The table of all aims.
-pub(crate) fn tell(aims: &[Aim]) -> String {
+#[must_use]
+pub fn tell(aims: &[Aim]) -> String {
     let row = |aim: &Aim| {
         let measured = aim.measured.clone().unwrap_or_else(|| "–".to_owned());
         vec![aim.what.clone(), aim.aim.clone(), measured, aim.verdict().to_owned()]
@@ -55,7 +58,8 @@ pub(crate) fn tell(aims: &[Aim]) -> String {
 }
 
 /// One line with how many were hit.
-pub(crate) fn count(aims: &[Aim]) -> String {
+#[must_use]
+pub fn count(aims: &[Aim]) -> String {
     let with = |verdict| aims.iter().filter(|aim| aim.verdict() == verdict).count();
     let (hit, missed, unknown) = (with("hit"), with("**missed**"), with("not measured"));
     format!("{hit} aims hit, {missed} missed, {unknown} not measured")

@@ -4,15 +4,16 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::program::Program;
+use crate::wait::pass;
 use tandem_kit::clock::Clock;
-use tandem_testkit::program::Program;
-use tandem_testkit::wait::pass;
 
 /// Time in which the work of others is measured.
 const BEFORE: Duration = Duration::from_secs(5);
 
 /// One paragraph about this machine and this moment.
-pub(crate) fn describe() -> String {
+#[must_use]
+pub fn describe() -> String {
     let cores = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model =
         cores.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("an unknown processor");
@@ -44,7 +45,8 @@ pub(crate) fn describe() -> String {
 }
 
 /// The file system and the device below a folder.
-pub(crate) fn disk_of(folder: &Path) -> String {
+#[must_use]
+pub fn disk_of(folder: &Path) -> String {
     let words = ["-n", "-o", "FSTYPE,SOURCE", "-T"];
     let found = Program::new("findmnt").arguments(words).arguments([folder]).run().stdout;
     let (kind, source) = found.trim().split_once(' ').unwrap_or(("an unknown file system", "?"));
