@@ -90,10 +90,14 @@ impl LinkCache {
     /// Missing, no listing, or the disk refuses.
     pub fn read_tree(&self, digest: &Digest) -> Result<Tree, Error> {
         let path = self.path(digest, false);
-        let bytes = match fs::read(&path) {
+        let size = match fs::metadata(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Error::Missing(*digest)),
-            other => other.map_err(io_error("read", &path))?,
+            other => other.map_err(io_error("look at", &path))?.len(),
         };
+        if size > tree::MAX_TREE_BYTES {
+            return Err(Error::Tree { digest: *digest, source: tree::Error::TooLong(size) });
+        }
+        let bytes = fs::read(&path).map_err(io_error("read", &path))?;
         if tree::digest_of(&bytes) != *digest {
             tracing::warn!(blob = %digest.short(), "removed a damaged folder listing from the cache");
             fs::remove_file(&path).map_err(io_error("remove", &path))?;
@@ -142,12 +146,16 @@ impl LinkCache {
     /// Copies what a tree needs from a blob store on the same machine.
     ///
     /// # Errors
-    /// A blob is missing or damaged there, or the disk refuses.
+    /// A blob is missing or damaged there or has another size than the tree says, or the disk refuses.
     pub fn fill_from(&self, store: &BlobStore, root: &Digest) -> Result<(), Error> {
+        let mut before = Vec::new();
         loop {
             let missing = self.missing(root)?;
-            if missing.is_empty() {
-                return Ok(());
+            match missing.first() {
+                None => return Ok(()),
+                // It came, and is not what the tree says: it would be copied for ever.
+                Some(digest) if missing == before => return Err(Error::Missing(*digest)),
+                Some(_) => before.clone_from(&missing),
             }
             for digest in missing {
                 let first_seen = store.first_seen(&digest)?;

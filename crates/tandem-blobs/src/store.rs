@@ -197,12 +197,16 @@ impl BlobStore {
     /// # Errors
     /// Missing, damaged, larger than [`MAX_READ_BYTES`], or the disk refuses.
     pub fn read(&self, digest: &Digest) -> Result<Bytes, Error> {
+        self.read_up_to(digest, MAX_READ_BYTES)
+    }
+
+    fn read_up_to(&self, digest: &Digest, limit: u64) -> Result<Bytes, Error> {
         let (packed, _) = self.read_packed(digest)?;
         let size = packed::raw_len(&packed).unwrap_or(0);
-        if size > MAX_READ_BYTES {
+        if size > limit {
             return Err(Error::TooLarge { digest: *digest, bytes: size });
         }
-        let bytes = packed::unpack(&packed, MAX_READ_BYTES).map_err(|source| self.damaged(digest, source))?;
+        let bytes = packed::unpack(&packed, limit).map_err(|source| self.damaged(digest, source))?;
         if tree::digest_of(&bytes) != *digest {
             return Err(self.damaged(digest, packed::invalid("the content has another digest")));
         }
@@ -214,7 +218,13 @@ impl BlobStore {
     /// # Errors
     /// As [`BlobStore::read`], and when the blob is no listing.
     pub fn read_tree(&self, digest: &Digest) -> Result<Tree, Error> {
-        let bytes = self.read(digest)?;
+        let bytes = match self.read_up_to(digest, tree::MAX_TREE_BYTES) {
+            // Some kilobytes on the wire may be gigabytes: looked at by its size, and refused as what it cannot be.
+            Err(Error::TooLarge { digest, bytes }) => {
+                return Err(Error::Tree { digest, source: tree::Error::TooLong(bytes) });
+            }
+            other => other?,
+        };
         tree::decode(&bytes).map_err(|source| Error::Tree { digest: *digest, source })
     }
 

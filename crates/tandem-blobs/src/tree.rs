@@ -24,6 +24,12 @@ pub enum Error {
     /// Another spelling than the canonical one.
     #[error("read a folder's listing: it is not in canonical form")]
     NotCanonical,
+    /// Larger than any real folder's.
+    #[error("read a folder's listing: it has {0} bytes, {MAX_TREE_BYTES} at most are read")]
+    TooLong(u64),
+    /// Said to be empty and is not, or the other way round.
+    #[error("read a folder's listing: {0:?} has another size than its content")]
+    Size(String),
     /// A name that no folder may have.
     #[error("read a folder's listing: {0:?} is not a file name")]
     Name(String),
@@ -55,11 +61,23 @@ pub fn encode(tree: &Tree) -> Vec<u8> {
 /// Reads canonical bytes back.
 ///
 /// # Errors
-/// Refuses other JSON, other spellings of the same tree, and names that are no file names.
+/// Refuses other JSON, other spellings of the same tree, names that are no file names, and what is too long to be read.
 pub fn decode(bytes: &[u8]) -> Result<Tree, Error> {
+    if bytes.len() as u64 > MAX_TREE_BYTES {
+        return Err(Error::TooLong(bytes.len() as u64));
+    }
     let tree: Tree = serde_json::from_slice(bytes).map_err(Error::Shape)?;
     if let Some(wrong) = tree.entries.keys().find(|name| !is_name(name)) {
         return Err(Error::Name(wrong.clone()));
+    }
+    // Empty files are made without a look at a blob, so here their size is their content.
+    let empty = digest_of(b"");
+    let lies = |entry: &Entry| match entry {
+        Entry::File { digest, size, .. } => (*size == 0) != (*digest == empty),
+        Entry::Folder { .. } | Entry::Link { .. } => false,
+    };
+    if let Some((name, _)) = tree.entries.iter().find(|(_, entry)| lies(entry)) {
+        return Err(Error::Size(name.clone()));
     }
     if encode(&tree) != bytes {
         return Err(Error::NotCanonical);
@@ -170,5 +188,17 @@ mod tests {
         let twice = format!("{{\"entries\":{{\"a\":{entry},\"a\":{entry}}}}}");
         assert!(matches!(decode(twice.as_bytes()), Err(Error::NotCanonical)));
         assert!(matches!(decode(b"[]"), Err(Error::Shape(_))));
+    }
+
+    #[test]
+    fn a_file_that_is_said_to_be_empty_is_and_no_other() {
+        let file = |digest, size| {
+            let entry = Entry::File { digest, size, executable: false };
+            decode(&encode(&Tree { entries: [("a".to_owned(), entry)].into_iter().collect() }))
+        };
+        assert!(file(digest_of(b""), 0).is_ok() && file(digest_of(b"x"), 1).is_ok());
+        for wrong in [file(digest_of(b"x"), 0), file(digest_of(b""), 1)] {
+            assert!(matches!(wrong, Err(Error::Size(name)) if name == "a"));
+        }
     }
 }

@@ -55,6 +55,16 @@ fn write(path: &Path, bytes: &[u8], mode: u32) {
     fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
 }
 
+#[test]
+fn a_file_of_another_size_than_its_tree_says_is_refused_and_not_copied_for_ever() {
+    let bench = bench();
+    let digest = bench.store.put(b"content").unwrap();
+    let entry = Entry::File { digest, size: 8, executable: false };
+    let root = bench.store.put_tree(&Tree { entries: [("a".to_owned(), entry)].into() }).unwrap();
+    let filled = bench.cache.fill_from(&bench.store, &root);
+    assert!(matches!(filled, Err(cache::Error::Missing(missing)) if missing == digest));
+}
+
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o7777
 }

@@ -193,6 +193,29 @@ fn a_small_tree_that_names_millions_of_files_is_refused() {
 }
 
 #[test]
+fn a_tree_that_is_too_deep_only_the_second_time_is_refused() {
+    let bench = bench();
+    let below =
+        |levels: usize, inner| (0..levels).fold(inner, |inner, _| put_parent(&bench.store, &[("x", inner)]));
+    let leaf = put_folder(&bench.store, &[("a", b"a")]);
+    let (half, rest) = (below(70, leaf), tree::MAX_DEPTH - 71);
+    let fits = put_parent(&bench.store, &[("a", half), ("b", below(rest, half))]);
+    assert!(bench.store.summary(&fits).is_ok());
+    let deeper = put_parent(&bench.store, &[("a", half), ("b", below(rest + 1, half))]);
+    assert!(matches!(bench.store.summary(&deeper), Err(Error::TooBig(_))));
+}
+
+#[test]
+fn what_is_too_long_for_a_listing_is_refused_before_it_is_unpacked() {
+    let bench = bench();
+    let zeros = vec![0; usize::try_from(tree::MAX_TREE_BYTES).unwrap() + 1];
+    let digest = bench.store.put(&zeros).unwrap();
+    let refused = bench.store.read_tree(&digest);
+    assert!(matches!(refused, Err(Error::Tree { source: tree::Error::TooLong(_), .. })), "{refused:?}");
+    assert_eq!(bench.store.read(&digest).unwrap().len(), zeros.len(), "as a file it is fine");
+}
+
+#[test]
 fn a_sweep_removes_what_is_neither_live_nor_young() {
     let bench = bench();
     let live = put_folder(&bench.store, &[("a", b"live"), ("b", b"shared")]);

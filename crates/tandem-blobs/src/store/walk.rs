@@ -80,23 +80,26 @@ impl BlobStore {
     /// # Errors
     /// As [`BlobStore::walk`], and when it has more than [`tree::MAX_ENTRIES`] entries.
     pub fn summary(&self, root: &Digest) -> Result<TreeSummary, Error> {
-        let summary = self.summarize(root, 0, &mut HashMap::new())?;
+        let (summary, _) = self.summarize(root, 0, &mut HashMap::new())?;
         if summary.entries() > tree::MAX_ENTRIES { Err(Error::TooBig(*root)) } else { Ok(summary) }
     }
 
+    /// A folder's summary and how many levels of folders are below it. One that is in a tree twice is looked at once, and
+    /// may be deeper the second time.
     fn summarize(
         &self,
         root: &Digest,
         depth: usize,
-        known: &mut HashMap<Digest, TreeSummary>,
-    ) -> Result<TreeSummary, Error> {
-        if let Some(summary) = known.get(root) {
-            return Ok(*summary);
+        known: &mut HashMap<Digest, (TreeSummary, usize)>,
+    ) -> Result<(TreeSummary, usize), Error> {
+        if let Some((summary, levels)) = known.get(root) {
+            let fits = depth + levels <= tree::MAX_DEPTH;
+            return if fits { Ok((*summary, *levels)) } else { Err(Error::TooBig(*root)) };
         }
         if depth > tree::MAX_DEPTH {
             return Err(Error::TooBig(*root));
         }
-        let mut summary = TreeSummary::empty(*root);
+        let (mut summary, mut levels) = (TreeSummary::empty(*root), 0);
         for entry in self.read_tree(root)?.entries.values() {
             match entry {
                 Entry::File { size, .. } => {
@@ -104,11 +107,15 @@ impl BlobStore {
                     summary.bytes = summary.bytes.saturating_add(*size);
                 }
                 Entry::Link { .. } => summary.links = summary.links.saturating_add(1),
-                Entry::Folder { digest } => summary.add_below(&self.summarize(digest, depth + 1, known)?),
+                Entry::Folder { digest } => {
+                    let (below, levels_below) = self.summarize(digest, depth + 1, known)?;
+                    summary.add_below(&below);
+                    levels = levels.max(levels_below + 1);
+                }
             }
         }
-        known.insert(*root, summary);
-        Ok(summary)
+        known.insert(*root, (summary, levels));
+        Ok((summary, levels))
     }
 
     /// What is at a path below a root, such as `a/b`; the root itself at an empty one. Links are not followed.
