@@ -30,6 +30,9 @@ pub fn parse_procfile(text: &str) -> Result<Procfile, Error> {
             let (name, command) = split(content).ok_or_else(|| {
                 at("no `name: command`".to_owned()).hint("such as `web: gunicorn shop.wsgi`")
             })?;
+            if command.contains('\0') {
+                return Err(at(format!("the command of `{name}` holds a NUL")));
+            }
             let taken = match name {
                 "release" => procfile.release.replace(command.to_owned()).is_some(),
                 _ => {
@@ -74,6 +77,7 @@ mod tests {
             ("web:", 1, "no `name: command`"),
             ("\n\nWeb_1: a", 3, "is not a process type"),
             ("smoke: a", 1, "Tandem's own check"),
+            ("web: a\nworker: b\0c", 2, "the command of `worker` holds a NUL"),
         ] {
             let error = parse_procfile(text).unwrap_err();
             assert_eq!(error.line, line, "{text:?}");

@@ -168,6 +168,10 @@ fn static_folders(text: Text<'_>, table: &DeTable<'_>) -> Result<BTreeMap<String
                 .at_key(key, format!("{prefix:?} does not begin and end with a slash"))
                 .hint(hint));
         }
+        if !prefix.bytes().all(|byte| byte.is_ascii_graphic()) {
+            let hint = "as it stands in URLs: letters, digits and signs, everything else as %20";
+            return Err(text.at_key(key, format!("{prefix:?} is not a path of a URL")).hint(hint));
+        }
         let folder = text.words(value, prefix)?;
         let Some(folder) = relative_folder(folder) else {
             let hint = "a folder below the one that tandem.toml is in, such as \"staticfiles\"";

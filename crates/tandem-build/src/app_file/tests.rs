@@ -125,6 +125,8 @@ fn mistakes_are_told_with_line_column_and_what_was_meant() {
         ("[volumes]\ndata = \"/etc\"", 2, 8, "no volume can be at", "/data"),
         ("[volumes]\na = \"/data\"\nb = \"/data/x\"", 3, 5, "hide each other", ""),
         ("[processes.web]\ncommand = \"\"", 2, 11, "`command` is empty", ""),
+        ("[processes.web]\ncommand = \"a\\u0000b\"", 2, 11, "`command` holds a NUL", ""),
+        ("[static]\n\"/a b/\" = \"x\"", 2, 1, "is not a path of a URL", "%20"),
     ] {
         let error = parse(text).unwrap_err();
         assert_eq!((error.line, error.column), (line, column), "{text:?}: {error}");

@@ -49,8 +49,11 @@ impl<'a> Text<'a> {
         value.get_ref().as_table().ok_or_else(|| self.wrong_type(value, what, "a table"))
     }
 
+    /// Never with a NUL: no command line, path or environment of Linux can hold one.
     pub(super) fn string<'v>(self, value: &'v Value<'_>, what: &str) -> Result<&'v str, Error> {
-        value.get_ref().as_str().ok_or_else(|| self.wrong_type(value, what, "a text in quotes"))
+        let text =
+            value.get_ref().as_str().ok_or_else(|| self.wrong_type(value, what, "a text in quotes"))?;
+        if text.contains('\0') { Err(self.at(value, format!("`{what}` holds a NUL"))) } else { Ok(text) }
     }
 
     /// A text that is not empty.
