@@ -1,39 +1,33 @@
-//! A balancer from its configuration to its end: lock, listen, restore, serve, drain.
+//! A balancer from its configuration to its end: lock, listen, restore, serve, hand over or drain.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::try_join_all;
 use tandem_blobs::cache::Error as CacheError;
-use tandem_kit::api::{Client, Server};
+use tandem_kit::api::Server;
 use tandem_kit::clock::Clock;
-use tandem_kit::drain::Drain;
+use tandem_kit::drain::{self, Drain, Trigger};
 use tandem_kit::files::{self, LockGuard};
-use tandem_kit::tasks::{self, Failure, Kind, Tasks};
+use tandem_kit::tasks::{Failure, Kind, Tasks};
 use tandem_kit::version::Version;
-use tandem_types::instance::Address;
-use tandem_types::routing::BalancerStatus;
-use tandem_types::{BalancerId, Epoch, defaults};
-use tokio::sync::{Notify, oneshot, watch};
+use tandem_types::{BalancerId, defaults};
+use tokio::net::UnixStream;
+use tokio::sync::{Mutex, Notify, oneshot, watch};
 
-use crate::control::{Control, Identity, Outlets};
+use crate::control::Identity;
+use crate::handover::{Elders, Given, Giver, Offer, Refusal, Sockets, Sought, TakeError, Taker, Voice, seek};
 use crate::open_files;
-use crate::probe::{probe, run_probes};
-use crate::process::{self, Process};
 use crate::serve::{Limits, ListenError, Listeners, Serving, start_threads};
 use crate::shared::Shared;
+use crate::start::Start;
 use crate::static_files::Library;
-use crate::table::{Holder, Registry, StateFile, keep_saved, report};
 
 /// Longest wait for a first table before requests are answered without one.
 const FIRST_TABLE: Duration = Duration::from_secs(3);
-/// Longest wait for the first probes of a saved table: nobody is served meanwhile, and one instance that hangs must not
-/// keep all others waiting.
-const FIRST_PROBES: Duration = Duration::from_millis(250);
 /// Time after the drain's limit for the threads to end.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -68,9 +62,14 @@ impl Config {
 /// Why a balancer could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// Another balancer has the state folder.
-    #[error("take {}: another balancer uses it", .0.display())]
-    Taken(PathBuf),
+    /// Another balancer has the state folder and does not hand it over.
+    #[error("take {}: {reason}", folder.display())]
+    Taken {
+        /// The folder.
+        folder: PathBuf,
+        /// What is known of the reason.
+        reason: String,
+    },
     /// The state folder is of no use.
     #[error("use the state folder")]
     Folder(#[source] files::Error),
@@ -88,9 +87,12 @@ pub enum RunError {
     /// A serving thread did not start or broke down.
     #[error("run a serving thread")]
     Thread(#[source] io::Error),
-    /// What others need to find this process could not be written.
+    /// What others need to find this process, or to take over from it, could not be made.
     #[error("write down where this balancer serves")]
-    Process(#[source] files::Error),
+    Announce(#[source] io::Error),
+    /// The balancer that served before this one goes on.
+    #[error(transparent)]
+    Take(#[from] TakeError),
     /// A part of the control side broke down.
     #[error("run {}: {}", .0.task, .0.message)]
     Task(Failure),
@@ -100,23 +102,38 @@ pub enum RunError {
 #[derive(Debug)]
 pub struct Balancer {
     config: Config,
+    threads: usize,
     identity: Identity,
     listeners: Listeners,
     library: Library,
     pub(crate) limits: Limits,
-    _lock: LockGuard,
+    pub(crate) most_connections: usize,
+    lock: LockGuard,
+    /// The balancer that serves until this one does, and what it said.
+    before: Option<(UnixStream, Offer)>,
 }
 
 impl Balancer {
-    /// Takes the folder and the ports.
+    /// Takes the folder and the ports, from nobody or from the balancer that has them: that one serves until this one
+    /// does.
     ///
     /// # Errors
     /// See [`BuildError`].
-    pub fn build(config: Config) -> Result<Self, BuildError> {
-        let lock = process::lock(&config.state_dir).map_err(BuildError::Folder)?;
-        let lock = lock.ok_or_else(|| BuildError::Taken(config.state_dir.clone()))?;
+    pub async fn build(config: Config) -> Result<Self, BuildError> {
         let threads = config.threads.unwrap_or_else(processors).max(1);
-        let listeners = Listeners::bind(&config.http, threads)?;
+        let sought = seek(&config.state_dir, (&config.id, &config.http)).await;
+        let sought = sought.map_err(|refusal| match refusal {
+            Refusal::Folder(error) => BuildError::Folder(error),
+            other => BuildError::Taken { folder: config.state_dir.clone(), reason: other.to_string() },
+        })?;
+        let (lock, listeners, before) = match sought {
+            Sought::Free(lock) => (lock, Listeners::bind(&config.http, threads)?, None),
+            Sought::Given(given) => {
+                let Given { stream, lock, listening, offer } = *given;
+                let listeners = Listeners::resume(listening, &config.http, threads)?;
+                (lock, listeners, Some((stream, offer)))
+            }
+        };
         let library = Library::open(&config.state_dir.join("static"), config.clock.clone())
             .map_err(BuildError::StaticFiles)?;
         let identity = Identity {
@@ -124,7 +141,8 @@ impl Balancer {
             started: config.clock.now(),
             http: listeners.addresses.clone(),
         };
-        Ok(Self { config, identity, listeners, library, limits: Limits::default(), _lock: lock })
+        let (limits, most_connections) = (Limits::default(), open_files::most_connections());
+        Ok(Self { config, threads, identity, listeners, library, limits, most_connections, lock, before })
     }
 
     /// Where it will serve HTTP, with the real ports.
@@ -133,8 +151,8 @@ impl Balancer {
         &self.identity.http
     }
 
-    /// Serves until `drain` is requested, then lets open requests finish. `serving` is told the addresses once requests
-    /// are answered and [`Process::find`] finds this process.
+    /// Serves until `drain` is requested or another process takes over, then lets open requests finish. `serving` is told
+    /// the addresses once requests are answered and [`Process::find`](crate::Process::find) finds this process.
     ///
     /// # Errors
     /// See [`RunError`]; the failure of one part drains all others.
@@ -143,124 +161,112 @@ impl Balancer {
         drain: Drain,
         serving: Option<oneshot::Sender<Vec<SocketAddr>>>,
     ) -> Result<(), RunError> {
-        let Self { config, identity, listeners, library, limits, _lock } = self;
-        let tasks = Tasks::new(drain.clone());
-        let most = open_files::most_connections();
-        let shared = Arc::new(Shared::new(listeners.threads.len(), most, config.drain_limit));
+        let Self {
+            config,
+            threads,
+            identity,
+            listeners,
+            library,
+            limits,
+            most_connections,
+            mut lock,
+            before,
+        } = self;
+        // A process that has handed over ends by itself.
+        let (end, ending) = drain::channel();
+        let tasks = Tasks::new(ending.clone());
+        tasks.spawn("until-asked", Kind::Helper, pass_on(drain, end.clone()));
+        let shared = Arc::new(Shared::new(threads, most_connections, config.drain_limit));
         let open = watch::Sender::new(false);
-        let threads =
-            Serving { shared: Arc::clone(&shared), limits, drain: drain.clone(), open: open.subscribe() };
-        let ends = start_threads(&threads, listeners.threads).map_err(RunError::Thread)?;
+        let serving_threads =
+            Serving { shared: Arc::clone(&shared), limits, drain: ending.clone(), open: open.subscribe() };
+        let shares = listeners.for_threads(threads).map_err(RunError::Thread)?;
+        let ends = start_threads(&serving_threads, shares).map_err(RunError::Thread)?;
         tasks.spawn("serving-threads", Kind::Component, until_ended(ends));
-        start_control(&tasks, &config, (identity.clone(), open.clone()), (shared, library)).await;
-        tasks.spawn(
-            "announce",
-            Kind::Component,
-            announce(identity, config.state_dir, (open, drain.clone()), serving),
-        );
-        drain.requested().await;
+        let (voice, elders) = (Voice::default(), Elders::default());
+        // Until the old one is silent this one is.
+        let silence = if before.is_some() { Some(voice.silence().await) } else { None };
+        let offer = before.as_ref().map(|(_, offer)| offer);
+        let start = Start { tasks: &tasks, config: &config, identity: &identity, offer };
+        let outlook = start.control((Arc::clone(&shared), library), (voice.clone(), elders.clone())).await;
+        lock.share();
+        let giver = Arc::new(Giver {
+            identity: identity.clone(),
+            state_dir: config.state_dir.clone(),
+            shared,
+            own: outlook.own.clone(),
+            merged: outlook.merged,
+            saved: outlook.saved,
+            voice,
+            elders: elders.clone(),
+            end,
+            sockets: Mutex::new(Some(Sockets { lock, listening: listeners.listening })),
+            replaced: Notify::new(),
+            last_words: Mutex::default(),
+        });
+        let taker = before.zip(silence).map(|((stream, _), silence)| Taker {
+            stream,
+            own: outlook.own,
+            known: outlook.known.subscribe(),
+            open: open.clone(),
+            silence,
+            elders,
+        });
+        let opening = Opening { giver: Arc::clone(&giver), open, known: outlook.known, serving };
+        tasks.spawn("announce", Kind::Component, opening.run(taker, tasks.clone()));
+        ending.requested().await;
+        // Nobody is to be queued where nobody accepts. The lock stays until the end.
+        let _lock = giver.sockets.lock().await.take().map(|sockets| sockets.lock);
         // The threads keep the limit themselves; a moment more lets them say so.
         tasks.join(config.drain_limit + GRACE).await;
+        // Its last words end here: whoever took over knows then that nothing is open any more.
+        drop(giver);
         tasks.failure().map_or(Ok(()), |failure| Err(RunError::Task(failure)))
     }
 }
 
-/// Restores the last table and starts everything that is not a serving thread.
-async fn start_control(
-    tasks: &Tasks,
-    config: &Config,
-    (identity, open): (Identity, watch::Sender<bool>),
-    (shared, library): (Arc<Shared>, Library),
-) {
-    let news = Arc::new(Notify::new());
-    let client = Client::new(config.server.clone());
-    let mut file = StateFile::new(config.state_dir.join("state.json"));
-    let mut holder = restore(&mut file, (Arc::clone(&shared), library), &news).await;
-    if holder.serving().epoch != Epoch::default() {
-        open.send_replace(true);
-    }
-    let (status, statuses) = watch::channel(first_status(&identity));
-    let (targets, probed) = watch::channel(holder.targets());
-    let (saved, states) = watch::channel(None);
-    tasks.spawn("report", Kind::Helper, report(client.clone(), statuses));
-    tasks.spawn("probe", Kind::Helper, run_probes(probed, Arc::clone(&news)));
-    // Brought to its end: who starts while the server is away serves what was written last.
-    tasks.spawn("save", Kind::Work, keep_saved(file, states));
-    let outlets = Outlets { status, targets, saved, open };
-    let control = Control::new(identity, (shared, holder), client, (outlets, news));
-    tasks.spawn("control", Kind::Component, control.run(tasks.drain().clone()));
+async fn pass_on(drain: Drain, end: Trigger) {
+    drain.requested().await;
+    end.fire();
 }
 
-/// Serves the table of an earlier life, if there was one. Its instances may be gone: each is probed before it is trusted;
-/// one that takes its time comes into its pool later.
-async fn restore(
-    file: &mut StateFile,
-    (shared, library): (Arc<Shared>, Library),
-    news: &Arc<Notify>,
-) -> Holder {
-    let saved = file.load();
-    let places = saved.as_ref().map(|saved| saved.places.clone()).unwrap_or_default();
-    let mut holder = Holder::new(shared, Registry::new(places, Arc::clone(news)), library);
-    let Some(saved) = saved else { return holder };
-    let epoch = saved.table.epoch;
-    holder.serve(saved.table);
-    let targets = holder.targets();
-    join_all(targets.iter().map(|target| async move {
-        let probed = tokio::time::timeout(FIRST_PROBES, probe(target)).await;
-        target.instance.set_healthy(probed.is_ok_and(|probed| probed.is_ok()));
-    }))
-    .await;
-    for site in holder.unloaded() {
-        // What is not on the disk is fetched as soon as the server is there.
-        let _ = site.load().await;
-    }
-    let well = targets.iter().filter(|target| target.instance.is_healthy()).count();
-    tracing::info!(%epoch, "serving the saved routing table {epoch}: {well} of {} instances answer", targets.len());
-    holder
-}
-
-fn first_status(identity: &Identity) -> BalancerStatus {
-    BalancerStatus {
-        balancer: identity.id.clone(),
-        started: identity.started,
-        serving: Epoch::default(),
-        prepared: None,
-        problem: None,
-        draining: BTreeMap::new(),
-        unhealthy: Vec::new(),
-        http: identity.http.iter().copied().map(Address::Tcp).collect(),
-        requests: 0,
-    }
-}
-
-/// Opens the doors once there is a table, or after a while without one: what is listened on is answered. Then tells.
-async fn announce(
-    identity: Identity,
-    state_dir: PathBuf,
-    (open, drain): (watch::Sender<bool>, Drain),
+/// How the doors are opened.
+struct Opening {
+    giver: Arc<Giver>,
+    open: watch::Sender<bool>,
+    known: watch::Sender<bool>,
     serving: Option<oneshot::Sender<Vec<SocketAddr>>>,
-) -> Result<(), RunError> {
-    let mut opened = open.subscribe();
-    tokio::select! {
-        () = drain.requested() => return Ok(()),
-        _ = tokio::time::timeout(FIRST_TABLE, opened.wait_for(|open| *open)) => {}
+}
+
+impl Opening {
+    /// Opens the doors once there is a table, or after a while without one: what is listened on is answered. Where another
+    /// process serves, once that one agrees. Then tells, and waits for who takes over from here.
+    async fn run(self, taker: Option<Taker>, tasks: Tasks) -> Result<(), RunError> {
+        let drain = tasks.drain().clone();
+        let listener = match taker {
+            Some(taker) => taker.run(&self.giver, &tasks).await?,
+            None => {
+                let mut known = self.known.subscribe();
+                tokio::select! {
+                    () = drain.requested() => return Ok(()),
+                    _ = tokio::time::timeout(FIRST_TABLE, known.wait_for(|known| *known)) => {}
+                }
+                self.open.send_replace(true);
+                self.giver.announce().map_err(RunError::Announce)?
+            }
+        };
+        tasks.spawn("hand-over-socket", Kind::Helper, Arc::clone(&self.giver).run(listener, tasks.clone()));
+        if let Some(serving) = self.serving {
+            // Whoever asked may have stopped waiting.
+            let _ = serving.send(self.giver.identity.http.clone());
+        }
+        Ok(())
     }
-    open.send_replace(true);
-    let process = Process {
-        pid: std::process::id(),
-        id: identity.id,
-        started: identity.started,
-        http: identity.http,
-        version: Version::current().name.clone(),
-    };
-    let written = process.clone();
-    let write = move || written.write(&state_dir);
-    tasks::blocking("write the process file", write).await.map_err(RunError::Process)?;
-    if let Some(serving) = serving {
-        // Whoever asked may have stopped waiting.
-        let _ = serving.send(process.http);
-    }
-    Ok(())
+}
+
+/// Version of this program.
+pub(crate) fn version() -> String {
+    Version::current().name.clone()
 }
 
 /// Waits for the threads; one that breaks down takes the process along.

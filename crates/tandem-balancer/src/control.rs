@@ -55,8 +55,8 @@ pub(crate) struct Outlets {
     pub targets: watch::Sender<Vec<Target>>,
     /// To whoever writes the state file.
     pub saved: watch::Sender<Option<Saved>>,
-    /// Lets the threads accept.
-    pub open: watch::Sender<bool>,
+    /// Whether it is known what is to be served.
+    pub known: watch::Sender<bool>,
 }
 
 /// The control side.
@@ -194,7 +194,7 @@ impl Control {
         if !self.shared.live().is_known() {
             self.holder.serve(Table::default());
         }
-        self.outlets.open.send_replace(true);
+        self.outlets.known.send_replace(true);
     }
 
     fn route(&mut self, document: RoutingDocument) {
@@ -208,6 +208,8 @@ impl Control {
                 self.holder.withdraw();
             }
             Some(table) if self.holder.ready() == Some(&table) => {}
+            // Who accepts now gets ready for it; this process follows only so that what is open goes to the right place.
+            Some(_) if self.shared.is_leaving() => {}
             Some(table) if self.preparing.as_ref().is_some_and(|preparing| preparing.table == table) => {}
             Some(table) => self.prepare(table, Duration::ZERO),
         }
@@ -280,7 +282,7 @@ impl Control {
     /// is named: a balancer that lost its state file must not lose its files too.
     fn sweep_static_files(&mut self) {
         let busy = self.preparing.is_some() || self.loading.is_some() || self.sweeping.is_some();
-        if self.sweep_in > 0 || busy || !self.shared.live().is_known() {
+        if self.sweep_in > 0 || busy || self.shared.is_leaving() || !self.shared.live().is_known() {
             return;
         }
         self.sweep_in = SWEEP_EVERY;

@@ -8,12 +8,14 @@
 mod balancer;
 mod control;
 mod forward;
+mod handover;
 mod open_files;
 mod pages;
 mod probe;
 mod process;
 mod serve;
 mod shared;
+mod start;
 mod static_files;
 mod table;
 mod thread;
@@ -21,6 +23,7 @@ mod tick;
 mod upstream;
 
 pub use balancer::{Balancer, BuildError, Config, RunError};
+pub use handover::TakeError;
 pub use process::Process;
 pub use serve::ListenError;
 

@@ -2,17 +2,15 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tandem_kit::files::{self, LockGuard};
 use tandem_types::{BalancerId, Timestamp};
 
+use crate::handover;
+
 const LOCK: &str = "lock";
 const PROCESS: &str = "process.json";
-/// How often, and with which pause, a lock that is held is tried again at a start.
-const LOCK_TRIES: usize = 10;
-const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// A balancer that runs (`process.json` in its state folder, written once it serves).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,15 +46,23 @@ impl Process {
         files::read_json(&state_dir.join(PROCESS)).ok().flatten()
     }
 
+    /// Whether the one that serves can hand its listening sockets over to a new one. Where nobody serves, or it is of a
+    /// version that cannot: no.
+    #[must_use]
+    pub fn hands_over(state_dir: &Path) -> bool {
+        handover::offers(state_dir)
+    }
+
     pub(crate) fn write(&self, state_dir: &Path) -> Result<(), files::Error> {
         files::write_json(&state_dir.join(PROCESS), self, 0o600)
     }
 }
 
-/// Takes the state folder for this process alone. None: another balancer has it.
+/// Takes the state folder for this process alone. None: another process has the lock, a balancer or one that looks for it
+/// (see [`Process::find`]).
 pub(crate) fn lock(state_dir: &Path) -> Result<Option<LockGuard>, files::Error> {
     files::ensure_dir(state_dir, 0o700)?;
-    let Some(guard) = patient_lock(state_dir)? else { return Ok(None) };
+    let Some(guard) = files::lock_exclusive(&state_dir.join(LOCK))? else { return Ok(None) };
     // What the one before wrote is no longer true; whoever waits for the file must not find it.
     let stale = state_dir.join(PROCESS);
     match std::fs::remove_file(&stale) {
@@ -65,17 +71,6 @@ pub(crate) fn lock(state_dir: &Path) -> Result<Option<LockGuard>, files::Error> 
         }
         _ => Ok(Some(guard)),
     }
-}
-
-/// Whoever looks for a balancer (see [`Process::find`]) holds the lock for a moment; that is no other balancer.
-fn patient_lock(state_dir: &Path) -> Result<Option<LockGuard>, files::Error> {
-    for _ in 0..LOCK_TRIES {
-        if let Some(guard) = files::lock_exclusive(&state_dir.join(LOCK))? {
-            return Ok(Some(guard));
-        }
-        std::thread::sleep(LOCK_PAUSE);
-    }
-    Ok(None)
 }
 
 #[cfg(test)]

@@ -1,11 +1,13 @@
 //! What all serving threads and the control side share: the table, counters, the signal of a swap.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::table::Live;
 
@@ -16,8 +18,25 @@ pub(crate) struct Shared {
     swaps: watch::Sender<u64>,
     requests: Box<[Counter]>,
     connections: Arc<AtomicUsize>,
+    accepting: Arc<AtomicUsize>,
     most_connections: usize,
     drain_limit: Duration,
+    left: AtomicBool,
+    leaving: watch::Sender<Option<Leave>>,
+}
+
+/// The listening sockets were handed over.
+#[derive(Debug, Clone)]
+pub(crate) struct Leave {
+    since: Instant,
+    taken: Arc<[SocketAddr]>,
+}
+
+impl Leave {
+    /// Whether another process accepts at an address from now on. If not, nobody does.
+    pub(crate) fn is_taken(&self, address: SocketAddr) -> bool {
+        self.taken.contains(&address)
+    }
 }
 
 /// A counter with a cache line of its own, so that threads do not slow each other down.
@@ -34,9 +53,44 @@ impl Shared {
             swaps: watch::Sender::new(0),
             requests: (0..threads).map(|_| Counter::default()).collect(),
             connections: Arc::default(),
+            accepting: Arc::default(),
             most_connections,
             drain_limit,
+            left: AtomicBool::new(false),
+            leaving: watch::Sender::new(None),
         }
+    }
+
+    /// The listening sockets were handed over, those of these addresses to a process that accepts there. What is
+    /// connected here is finished.
+    pub(crate) fn leave(&self, taken: Vec<SocketAddr>) {
+        self.leaving.send_replace(Some(Leave { since: Instant::now(), taken: taken.into() }));
+        self.left.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether each answer is the last one of its connection: the next request is for the process that accepts.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.left.load(Ordering::Relaxed)
+    }
+
+    /// Changes once, when the listening sockets are handed over.
+    pub(crate) fn leaving(&self) -> watch::Receiver<Option<Leave>> {
+        self.leaving.subscribe()
+    }
+
+    /// Whether nobody accepts or is connected any more after the sockets were handed over, or who is had time enough.
+    pub(crate) fn has_left(&self) -> bool {
+        let left = self.leaving.borrow().as_ref().map(|leave| leave.since);
+        // In this order: who accepts counts a connection before it stops to accept.
+        let empty =
+            || self.accepting.load(Ordering::SeqCst) == 0 && self.connections.load(Ordering::SeqCst) == 0;
+        left.is_some_and(|since| empty() || since.elapsed() >= self.drain_limit)
+    }
+
+    /// What is left of the drain's time when the process ends: who finishes after a hand-over has had some already.
+    pub(crate) fn drain_rest(&self) -> Duration {
+        let left = self.leaving.borrow().as_ref().map(|leave| leave.since);
+        left.map_or(self.drain_limit, |since| self.drain_limit.saturating_sub(since.elapsed()))
     }
 
     /// Time over which tunnels of un-routed instances are ended, and which open requests get when the process ends.
@@ -75,10 +129,16 @@ impl Shared {
         self.requests.iter().map(|counter| counter.0.load(Ordering::Relaxed)).sum()
     }
 
+    /// Counts somebody in who accepts connections.
+    pub(crate) fn accepting(&self) -> Accepting {
+        self.accepting.fetch_add(1, Ordering::SeqCst);
+        Accepting { accepting: Arc::clone(&self.accepting) }
+    }
+
     /// A place for one more client connection; none when there are as many as the limit of open files bears.
     pub(crate) fn admit(&self) -> Option<Admission> {
         let admission = Admission { connections: Arc::clone(&self.connections) };
-        let before = self.connections.fetch_add(1, Ordering::Relaxed);
+        let before = self.connections.fetch_add(1, Ordering::SeqCst);
         (before < self.most_connections).then_some(admission)
     }
 }
@@ -92,6 +152,18 @@ pub(crate) struct Admission {
 impl Drop for Admission {
     fn drop(&mut self) {
         self.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Somebody accepts connections until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Accepting {
+    accepting: Arc<AtomicUsize>,
+}
+
+impl Drop for Accepting {
+    fn drop(&mut self) {
+        self.accepting.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

@@ -38,13 +38,22 @@ pub enum ListenError {
     NoAddress,
 }
 
-/// Listening sockets of all threads.
+/// A listening socket.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    /// Where, with the real port.
+    pub address: SocketAddr,
+    /// The socket.
+    pub socket: TcpListener,
+}
+
+/// All listening sockets.
 #[derive(Debug)]
 pub(crate) struct Listeners {
     /// Where they listen, with the real ports.
     pub addresses: Vec<SocketAddr>,
-    /// For each thread one socket per address.
-    pub threads: Vec<Vec<TcpListener>>,
+    /// The sockets: as many per address as the balancer had threads that bound it first.
+    pub listening: Vec<Listening>,
 }
 
 impl Listeners {
@@ -53,12 +62,20 @@ impl Listeners {
     /// # Errors
     /// See [`ListenError`].
     pub(crate) fn bind(addresses: &[SocketAddr], threads: usize) -> Result<Self, ListenError> {
+        Self::bind_near(addresses, threads, addresses.iter().any(|other| other.is_ipv4()))
+    }
+
+    fn bind_near(
+        addresses: &[SocketAddr],
+        threads: usize,
+        shared_with_v4: bool,
+    ) -> Result<Self, ListenError> {
         if addresses.is_empty() {
             return Err(ListenError::NoAddress);
         }
         let mut tries = 1;
         loop {
-            match Self::bind_once(addresses, threads) {
+            match Self::bind_once(addresses, threads, shared_with_v4) {
                 // The port was free on one address and taken on another: seek another one.
                 Err(ListenError::InUse { .. })
                     if tries < TRIES && addresses.iter().all(|a| a.port() == 0) =>
@@ -70,20 +87,71 @@ impl Listeners {
         }
     }
 
-    fn bind_once(addresses: &[SocketAddr], threads: usize) -> Result<Self, ListenError> {
-        let mut bound = Self { addresses: Vec::new(), threads: (0..threads).map(|_| Vec::new()).collect() };
+    /// Takes the sockets that another process gave, and binds only where it had none. What is not wanted is closed here;
+    /// it is up to the giver to answer who waits there.
+    ///
+    /// All of an address are kept, whatever the number of threads: each has its own queue of connections, and closing one
+    /// resets those in it.
+    ///
+    /// # Errors
+    /// See [`ListenError`].
+    pub(crate) fn resume(
+        given: Vec<Listening>,
+        addresses: &[SocketAddr],
+        threads: usize,
+    ) -> Result<Self, ListenError> {
+        let held: Vec<_> = given.iter().map(|listening| listening.address).collect();
+        let taken = taken_by(addresses, &held);
+        let is_missing = |wanted: &SocketAddr| !taken.iter().any(|held| is_content(*wanted, *held));
+        let missing: Vec<_> = addresses.iter().copied().filter(is_missing).collect();
+        let mut resumed = match missing.as_slice() {
+            [] if addresses.is_empty() => return Err(ListenError::NoAddress),
+            [] => Self { addresses: Vec::new(), listening: Vec::new() },
+            missing => Self::bind_near(missing, threads, addresses.iter().any(|other| other.is_ipv4()))?,
+        };
+        resumed.listening.extend(given.into_iter().filter(|listening| taken.contains(&listening.address)));
+        let (mut taken, mut bound) = (taken, std::mem::take(&mut resumed.addresses).into_iter());
+        for wanted in addresses {
+            let found = taken.iter().position(|held| is_content(*wanted, *held));
+            resumed.addresses.extend(found.map(|place| taken.remove(place)).or_else(|| bound.next()));
+        }
+        Ok(resumed)
+    }
+
+    /// The sockets of each thread. Where there are more threads than sockets of an address some share one; where there
+    /// are fewer some have several.
+    ///
+    /// # Errors
+    /// There are no descriptors left.
+    pub(crate) fn for_threads(&self, threads: usize) -> std::io::Result<Vec<Vec<TcpListener>>> {
+        let mut shares: Vec<Vec<TcpListener>> = (0..threads).map(|_| Vec::new()).collect();
+        for address in &self.addresses {
+            let of_address = || self.listening.iter().filter(|listening| listening.address == *address);
+            let most = of_address().count().max(threads);
+            for (place, listening) in of_address().cycle().take(most).enumerate() {
+                shares[place % threads].push(listening.socket.try_clone()?);
+            }
+        }
+        Ok(shares)
+    }
+
+    fn bind_once(
+        addresses: &[SocketAddr],
+        threads: usize,
+        shared_with_v4: bool,
+    ) -> Result<Self, ListenError> {
+        let mut bound = Self { addresses: Vec::new(), listening: Vec::new() };
         let mut picked = 0;
         for &wanted in addresses {
             let mut address = wanted;
             if address.port() == 0 {
                 address.set_port(picked);
             }
-            let shared_with_v4 = addresses.iter().any(|other| other.is_ipv4());
             ensure_free(address, shared_with_v4)?;
-            for listeners in &mut bound.threads {
-                let listener = listen(address, shared_with_v4)?;
-                address = local_address(&listener, address)?;
-                listeners.push(listener);
+            for _ in 0..threads {
+                let socket = listen(address, shared_with_v4)?;
+                address = local_address(&socket, address)?;
+                bound.listening.push(Listening { address, socket });
             }
             if wanted.port() == 0 {
                 picked = address.port();
@@ -92,6 +160,20 @@ impl Listeners {
         }
         Ok(bound)
     }
+}
+
+/// Which of the addresses that are held somebody takes who wants some others: port 0 takes any port of its address.
+pub(crate) fn taken_by(wanted: &[SocketAddr], held: &[SocketAddr]) -> Vec<SocketAddr> {
+    let mut taken = Vec::new();
+    for wanted in wanted {
+        let free = held.iter().find(|held| !taken.contains(*held) && is_content(*wanted, **held));
+        taken.extend(free.copied());
+    }
+    taken
+}
+
+fn is_content(wanted: SocketAddr, held: SocketAddr) -> bool {
+    wanted.ip() == held.ip() && (wanted.port() == 0 || wanted.port() == held.port())
 }
 
 fn local_address(listener: &TcpListener, address: SocketAddr) -> Result<SocketAddr, ListenError> {
@@ -150,8 +232,9 @@ mod tests {
     #[test]
     fn all_threads_share_one_port_on_both_families() {
         let listeners = Listeners::bind(&loopback(), 3).unwrap();
-        let ports: Vec<_> =
-            listeners.threads.iter().flatten().map(|l| l.local_addr().unwrap().port()).collect();
+        let threads = listeners.for_threads(3).unwrap();
+        assert!(threads.iter().all(|sockets| sockets.len() == 2));
+        let ports: Vec<_> = threads.iter().flatten().map(|l| l.local_addr().unwrap().port()).collect();
         assert_eq!(ports.len(), 6);
         assert!(ports[0] != 0 && ports.iter().all(|port| *port == ports[0]));
         assert!(listeners.addresses.iter().all(|address| address.port() == ports[0]));
@@ -171,6 +254,28 @@ mod tests {
         let addresses = first.addresses.clone();
         drop(first);
         assert_eq!(Listeners::bind(&addresses, 2).unwrap().addresses, addresses);
+    }
+
+    #[test]
+    fn what_was_given_is_kept_whole_and_only_what_is_missing_is_bound() {
+        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let first = Listeners::bind(&loopback(), 2).unwrap();
+        let v4 = first.addresses[0];
+        let resumed = Listeners::resume(first.listening, &[any, "[::1]:0".parse().unwrap()], 3).unwrap();
+        assert_eq!(resumed.addresses[0], v4, "port 0 is content with what there is");
+        assert_eq!(resumed.listening.len(), 4);
+        let listening = resumed.listening.into_iter().filter(|listening| listening.address == v4).collect();
+        let resumed = Listeners::resume(listening, &["[::1]:0".parse().unwrap(), v4], 1).unwrap();
+        assert!(resumed.addresses[0].is_ipv6() && resumed.addresses[0].port() != 0);
+        assert_eq!((resumed.addresses[1], resumed.listening.len()), (v4, 3));
+    }
+
+    #[test]
+    fn each_thread_has_a_socket_and_each_socket_a_thread() {
+        let listeners = Listeners::bind(&loopback()[..1], 2).unwrap();
+        let counts =
+            |threads| listeners.for_threads(threads).unwrap().iter().map(Vec::len).collect::<Vec<_>>();
+        assert_eq!((counts(1), counts(2), counts(3)), (vec![2], vec![1, 1], vec![1, 1, 1]));
     }
 
     #[test]

@@ -12,6 +12,6 @@ mod tunnel;
 pub(crate) use activity::{Activity, Limits, Peer};
 pub(crate) use body::ResponseBody;
 pub use listen::ListenError;
-pub(crate) use listen::Listeners;
+pub(crate) use listen::{Listeners, Listening, taken_by};
 pub(crate) use run::{Serving, start_threads};
 pub(crate) use socket::Socket;

@@ -49,7 +49,7 @@ impl Client {
         let id = forward::request_id(request.headers(), || self.thread.random());
         let (parts, incoming) = request.into_parts();
         let progress = self.progress(&parts, incoming);
-        let answer = match self.pass_on(parts, progress.clone(), &id).await {
+        let mut answer = match self.pass_on(parts, progress.clone(), &id).await {
             Ok(answer) => answer,
             Err(page) => {
                 if let Some(progress) = progress {
@@ -66,6 +66,11 @@ impl Client {
                 page
             }
         };
+        if self.thread.shared.is_leaving() && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+            // Another process accepts now. The client comes back to that one, and nothing that it sends is lost: a
+            // connection that is closed while it waits for a request may meet one that is on its way.
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         self.thread.shared.count_request(self.thread.number());
         answer
     }

@@ -1,7 +1,7 @@
 //! The serving threads: each has a runtime of its own, listens, and shares nothing but the table and counters.
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,7 +82,7 @@ async fn serve_until_drained(
         tasks.spawn_local("accept", Kind::Component, accept(Rc::clone(thread), listener, open));
     }
     serving.drain.requested().await;
-    let limit = serving.shared.drain_limit();
+    let limit = serving.shared.drain_rest();
     thread.finish_connections();
     thread.pool.clear();
     let cut_off = tasks.join(limit).await;
@@ -99,20 +99,23 @@ async fn sweep_at_swaps(thread: Rc<Thread>) {
     }
 }
 
-/// Accepts until the process drains, then takes in what the kernel has accepted already: those clients believe that
-/// they are connected.
+/// Accepts until another process does so on the very same socket, or nobody: then takes in what the kernel has accepted
+/// already, since those clients believe that they are connected.
 async fn accept(thread: Rc<Thread>, listener: tokio::net::TcpListener, mut open: watch::Receiver<bool>) {
     let drain = thread.tasks().drain().clone();
+    let _accepting = thread.shared.accepting();
     tokio::select! {
         // An error means that whoever opens is gone; then the process drains.
         _ = open.wait_for(|open| *open) => {}
         () = drain.requested() => return,
     }
     let mut drained = std::pin::pin!(drain.requested());
+    let mut taken = std::pin::pin!(until_left(&thread, listener.local_addr().ok()));
     loop {
         tokio::select! {
             biased;
             () = &mut drained => break,
+            taken = &mut taken => if taken { return } else { break },
             accepted = listener.accept() => take_in(&thread, accepted).await,
         }
     }
@@ -122,7 +125,15 @@ async fn accept(thread: Rc<Thread>, listener: tokio::net::TcpListener, mut open:
     }
 }
 
-async fn take_in(thread: &Rc<Thread>, accepted: io::Result<(tokio::net::TcpStream, std::net::SocketAddr)>) {
+/// Waits until the listening sockets are handed over; says whether this one was taken.
+async fn until_left(thread: &Thread, address: Option<SocketAddr>) -> bool {
+    let mut leaving = thread.shared.leaving();
+    let left = leaving.wait_for(Option::is_some).await;
+    let left = left.ok().and_then(|leave| leave.clone());
+    left.zip(address).is_some_and(|(leave, address)| leave.is_taken(address))
+}
+
+async fn take_in(thread: &Rc<Thread>, accepted: io::Result<(tokio::net::TcpStream, SocketAddr)>) {
     let (stream, peer) = match accepted {
         Ok(accepted) => accepted,
         // The client left before it was accepted.

@@ -56,19 +56,23 @@ async fn carry(thread: &Thread, client: Upgraded, instance: Upgraded, lease: &Le
     }
 }
 
-/// Waits until the tunnel is to be cut: some time after its instance was un-routed or the process began to drain.
+/// Waits until the tunnel is to be cut: some time after its instance was un-routed, or the process began to end or handed
+/// its sockets over.
 async fn until_cut(thread: &Thread, lease: &Lease) {
     let instance = lease.instance();
     let share = thread.random() % SPREAD_PER_MILLE;
     let wait = thread.shared.drain_limit().mul_f64(share as f64 / 1000.0);
+    let mut leaving = thread.shared.leaving();
     loop {
         tokio::select! {
             () = instance.until_unrouted() => {}
             () = thread.tasks().drain().requested() => {}
+            _ = leaving.wait_for(Option::is_some) => {}
         }
         tokio::time::sleep(wait).await;
         // A rollback may have brought the instance back in the meantime.
-        if !instance.is_routed() || thread.tasks().drain().is_requested() {
+        let ends = thread.tasks().drain().is_requested() || thread.shared.is_leaving();
+        if ends || !instance.is_routed() {
             return;
         }
     }

@@ -11,6 +11,7 @@ use tandem_types::routing::Table;
 use tokio::sync::watch;
 
 use super::Place;
+use crate::handover::Voice;
 
 /// Format of the file; a file of another format is not read.
 const FORMAT: &str = "balancer_state/1";
@@ -68,6 +69,11 @@ impl StateFile {
         }
     }
 
+    /// Reads what another process says that it would have written. A foreign format counts as none.
+    pub(crate) fn read(saved: serde_json::Value) -> Option<Saved> {
+        serde_json::from_value::<Saved>(saved).ok().filter(|saved| saved.format == FORMAT)
+    }
+
     /// Writes what was not written yet.
     ///
     /// # Errors
@@ -92,12 +98,18 @@ fn tell_failure(error: &files::Error) {
 }
 
 /// Writes the latest state as fast as the disk goes, until nobody can send another. Then the last one is tried once: a
-/// full disk must not hold up the end.
-pub(crate) async fn keep_saved(mut file: StateFile, mut states: watch::Receiver<Option<Saved>>) {
+/// full disk must not hold up the end. Ends when another process writes the file.
+pub(crate) async fn keep_saved(
+    mut file: StateFile,
+    mut states: watch::Receiver<Option<Saved>>,
+    voice: Voice,
+) {
     while states.changed().await.is_ok() {
         loop {
+            let Some(speaking) = voice.speak().await else { return };
             let Some(saved) = states.borrow_and_update().clone() else { break };
             let Err(error) = file.store(saved).await else { break };
+            drop(speaking);
             tell_failure(&error);
             if states.has_changed().is_err() {
                 return;

@@ -43,13 +43,18 @@ impl Answer {
 
 impl Client {
     pub(super) async fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).await.unwrap();
+        Self::try_connect(address).await.unwrap()
+    }
+
+    /// The same where it may fail.
+    pub(super) async fn try_connect(address: SocketAddr) -> std::io::Result<Self> {
+        let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true).unwrap();
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
         let driver = tasks::owned("client", async move {
             let _ = connection.await;
         });
-        Self { sender, _driver: driver }
+        Ok(Self { sender, _driver: driver })
     }
 
     /// Sends a request and returns the answer with its body unread.

@@ -18,7 +18,7 @@ use super::client::{Client, fetch, get, read_until};
 use super::world::{World, eventually, shop, table, within};
 
 /// An app whose `/slow` answers once `go` is called; says its name.
-async fn slow(name: &'static str, begun: Arc<AtomicU64>, go: Arc<Notify>) -> App {
+pub(super) async fn slow(name: &'static str, begun: Arc<AtomicU64>, go: Arc<Notify>) -> App {
     App::start(move |request| {
         let (begun, go) = (Arc::clone(&begun), Arc::clone(&go));
         async move {
@@ -194,9 +194,9 @@ async fn a_second_balancer_does_not_take_the_folder_or_the_port_of_the_first() {
         let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
         Config::new("other".parse().unwrap(), server.clone(), folder, vec![address])
     };
-    assert!(matches!(Balancer::build(config(taken.clone(), 0)), Err(BuildError::Taken(_))));
+    assert!(matches!(Balancer::build(config(taken.clone(), 0)).await, Err(BuildError::Taken { .. })));
     let own = world.folder.path().join("own");
-    assert!(matches!(Balancer::build(config(own, world.address.port())), Err(BuildError::Listen(_))));
+    assert!(matches!(Balancer::build(config(own, world.address.port())).await, Err(BuildError::Listen(_))));
     let process = crate::Process::find(&taken).unwrap().unwrap();
     assert_eq!((process.pid, process.http[0]), (std::process::id(), world.address));
 }

@@ -9,6 +9,7 @@ mod world;
 mod draining;
 mod following;
 mod framing;
+mod handover;
 mod limits;
 mod requests;
 mod retries;

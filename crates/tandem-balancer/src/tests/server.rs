@@ -33,6 +33,8 @@ pub(super) struct Server {
 struct State {
     documents: Mutex<BTreeMap<String, Document>>,
     watchers: Mutex<Vec<mpsc::UnboundedSender<Change>>>,
+    /// They are connected and hear nothing.
+    left_out: Mutex<Vec<mpsc::UnboundedSender<Change>>>,
     status: watch::Sender<Option<BalancerStatus>>,
     blobs: Option<BlobStore>,
 }
@@ -42,6 +44,7 @@ impl Server {
         let state = Arc::new(State {
             documents: Mutex::default(),
             watchers: Mutex::default(),
+            left_out: Mutex::default(),
             status: watch::Sender::new(None),
             blobs,
         });
@@ -86,6 +89,12 @@ impl Server {
             Document { key: key.to_owned(), revision: Revision(1), kind: T::KIND.to_owned(), body };
         self.state.documents.lock().unwrap().insert(key.to_owned(), document.clone());
         self.state.tell(Change::Put { document });
+    }
+
+    /// Tells nothing any more to whoever watches longest.
+    pub(super) fn leave_out_first_watcher(&self) {
+        let first = self.state.watchers.lock().unwrap().remove(0);
+        self.state.left_out.lock().unwrap().push(first);
     }
 
     /// Loses every document, as a server restored from nothing does.

@@ -20,7 +20,7 @@ const ASK: &[u8] = b"GET /socket HTTP/1.1\r\nHost: shop.example\r\nConnection: k
     Upgrade: websocket\r\nSec-WebSocket-Key: x\r\n\r\n";
 
 /// An app that greets, then echoes what it gets after an upgrade.
-async fn echoing() -> App {
+pub(super) async fn echoing() -> App {
     App::start(|mut request| async move {
         if request.headers().get(UPGRADE).is_none_or(|protocol| protocol != "websocket") {
             return text("no upgrade");
@@ -50,7 +50,7 @@ async fn echoing() -> App {
 }
 
 /// A client that has switched.
-async fn switched(world: &World) -> TcpStream {
+pub(super) async fn switched(world: &World) -> TcpStream {
     let mut stream = TcpStream::connect(world.address).await.unwrap();
     stream.write_all(ASK).await.unwrap();
     let head = read_until(&mut stream, "\r\n\r\n").await;
@@ -62,7 +62,7 @@ async fn switched(world: &World) -> TcpStream {
     stream
 }
 
-async fn echo(stream: &mut TcpStream, text: &str) {
+pub(super) async fn echo(stream: &mut TcpStream, text: &str) {
     stream.write_all(text.as_bytes()).await.unwrap();
     let mut answer = vec![0; text.len()];
     within(stream.read_exact(&mut answer)).await.unwrap();

@@ -14,7 +14,7 @@ use tandem_types::{Epoch, Fence, InstanceId, Timestamp, keys};
 use tokio::sync::oneshot;
 
 use super::server::Server;
-use crate::balancer::{Balancer, Config, RunError};
+use crate::balancer::{Balancer, BuildError, Config, RunError};
 use crate::serve::Limits;
 
 /// Longest wait for anything in a test.
@@ -29,12 +29,31 @@ pub(super) struct World {
     pub limits: Limits,
     pub drain_limit: Duration,
     pub clock: Clock,
+    /// Serving threads of the next balancer that is started.
+    pub threads: usize,
+    /// How many connections the next one admits.
+    pub most_connections: Option<usize>,
+    /// Whether the next one listens on the IPv4 address alone.
+    pub only_v4: bool,
     running: Option<Running>,
 }
 
-struct Running {
+/// A balancer that runs.
+pub(super) struct Running {
     drain: Trigger,
     run: Owned<Result<(), RunError>>,
+}
+
+impl Running {
+    /// Waits until it has ended by itself.
+    pub(super) async fn ended(self) {
+        within(self.run).await.unwrap();
+    }
+
+    /// Whether it has.
+    pub(super) fn is_ended(&self) -> bool {
+        self.run.is_finished()
+    }
 }
 
 /// A route of `shop.example` to some instances.
@@ -85,6 +104,9 @@ impl World {
             limits: Limits::default(),
             drain_limit: Duration::from_secs(10),
             clock: Clock::system(),
+            threads: 2,
+            most_connections: None,
+            only_v4: false,
             running: None,
         };
         world.start().await;
@@ -102,29 +124,58 @@ impl World {
 
     /// Starts the balancer, again after [`World::stop`].
     pub(super) async fn start(&mut self) {
-        let server = api::Server::Http { authority: self.server.address.to_string(), token: None };
-        let state_dir = self.folder.path().join("balancer");
-        let mut config = Config::new("edge".parse().unwrap(), server, state_dir, self.listen_on());
-        config.threads = Some(2);
-        config.drain_limit = self.drain_limit;
-        config.clock = self.clock.clone();
-        let mut balancer = Balancer::build(config).unwrap();
-        balancer.limits = self.limits.clone();
+        assert!(self.running.is_none(), "it runs already");
+        self.hand_over().await;
+    }
+
+    /// Starts a balancer and waits until it serves; one that served before hands over to it and is returned.
+    pub(super) async fn hand_over(&mut self) -> Option<Running> {
+        let balancer = self.build().await.unwrap();
+        self.run(balancer).await
+    }
+
+    /// Lets a balancer serve; returns the one that did before.
+    pub(super) async fn run(&mut self, balancer: Balancer) -> Option<Running> {
         self.address = balancer.addresses()[0];
         let (drain, drained) = drain::channel();
         let (serving, served) = oneshot::channel();
         let run = tasks::owned("balancer", balancer.run(drained, Some(serving)));
-        self.running = Some(Running { drain, run });
+        let before = self.running.replace(Running { drain, run });
         within(served).await.unwrap();
+        before
+    }
+
+    /// Comes as far as a balancer comes before it runs.
+    pub(super) async fn build(&self) -> Result<Balancer, BuildError> {
+        let server = api::Server::Http { authority: self.server.address.to_string(), token: None };
+        let state_dir = self.folder.path().join("balancer");
+        let mut config = Config::new("edge".parse().unwrap(), server, state_dir, self.listen_on());
+        config.threads = Some(self.threads);
+        config.drain_limit = self.drain_limit;
+        config.clock = self.clock.clone();
+        let mut balancer = within(Balancer::build(config)).await?;
+        balancer.limits = self.limits.clone();
+        if let Some(most) = self.most_connections {
+            balancer.most_connections = most;
+        }
+        Ok(balancer)
     }
 
     fn listen_on(&self) -> Vec<SocketAddr> {
+        if self.only_v4 {
+            return vec![self.address];
+        }
         vec![self.address, SocketAddr::from((Ipv6Addr::LOCALHOST, self.address.port()))]
     }
 
     /// Asks the balancer to end.
     pub(super) fn drain(&self) {
         self.running.as_ref().unwrap().drain.fire();
+    }
+
+    /// Whether the balancer has ended.
+    pub(super) fn has_ended(&self) -> bool {
+        self.running.as_ref().is_none_or(Running::is_ended)
     }
 
     /// Asks the balancer to end and waits for it.

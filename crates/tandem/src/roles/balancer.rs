@@ -59,7 +59,7 @@ pub(super) fn log_file(state: &Path) -> PathBuf {
 
 async fn serve(args: Args, server: Server) -> Result<Exit, Failure> {
     let config = Config { threads: args.threads, ..Config::new(args.name, server, args.state, args.http) };
-    let balancer = Balancer::build(config).map_err(explain)?;
+    let balancer = Balancer::build(config).await.map_err(explain)?;
     let listen = |kind| signal(kind).map_err(|e| Failure::chain("listen for signals", &e));
     let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
     let (trigger, drain) = drain::channel();

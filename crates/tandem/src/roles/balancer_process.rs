@@ -203,7 +203,7 @@ impl Running {
     }
 
     /// The lock tells: it ends with its holder, and what the holder wrote names it.
-    fn lives(&self) -> bool {
+    pub(super) fn lives(&self) -> bool {
         let found = Process::find(&self.data.balancer());
         found.is_ok_and(|found| found.is_some_and(|process| process.pid == self.process.pid))
     }
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_running_balancer_is_taken_over_only_at_the_same_addresses() {
+    fn a_running_balancer_is_adopted_only_at_the_same_addresses() {
         let me = std::process::id();
         let running = process(me, &["127.0.0.1:8080", "[::1]:8080"]);
         assert!(wanted(&["127.0.0.1:8080", "[::1]:8080"]).is_met_by(&running));

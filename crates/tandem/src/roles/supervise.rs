@@ -1,5 +1,6 @@
-//! The balancer's process as `tandem up` sees it: started in a session of its own, taken over when it is there already,
-//! started again when it dies, stopped only when everything stops.
+//! The balancer's process as `tandem up` sees it: started in a session of its own, adopted when it is there already,
+//! followed by a new one where it is of another version or serves other addresses, started again when it dies, stopped
+//! only when everything stops.
 //!
 //! Traffic must outlive the server, so the balancer is never tied to this process: its record
 //! (see [`super::balancer_process`]) is how a later `tandem up`, or `tandem down`, finds it.
@@ -14,7 +15,7 @@ use tandem_kit::tasks::{self, Owned};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use super::balancer_process::{Running, Wanted};
+use super::balancer_process::{Running, StartError, Wanted};
 use super::up::machine;
 use crate::failure::{Failure, chain_of};
 use crate::port;
@@ -30,15 +31,25 @@ const FORGIVEN: Duration = Duration::from_secs(60);
 /// Keeps a balancer running.
 pub(super) struct Supervisor {
     data: DataDir,
-    failed: watch::Receiver<Option<String>>,
+    first: watch::Receiver<First>,
     task: Owned<()>,
 }
 
-/// A balancer that can be had: taken over or started, but not yet.
+/// What became of the first start.
+#[derive(Debug, Clone)]
+enum First {
+    Pending,
+    Serves(Vec<SocketAddr>),
+    Failed(String),
+}
+
+/// A balancer that can be had: adopted or started, but not yet.
 pub(super) struct Prepared {
     data: DataDir,
     wanted: Wanted,
-    adopted: Option<Running>,
+    running: Option<Running>,
+    /// It serves until a new one has taken its sockets over.
+    before: Option<Running>,
 }
 
 /// Finds the balancer that runs for this data folder, or sees that one can be started. Done before anything else starts:
@@ -53,33 +64,45 @@ pub(super) async fn prepare(
     http: Vec<SocketAddr>,
 ) -> Result<Prepared, Failure> {
     let mut wanted = Wanted::new(machine::host_name(data)?, server, http)?;
-    let adopted = Running::find(data).filter(|running| running.meets(&wanted));
-    match &adopted {
-        Some(running) => {
-            tracing::info!("balancer: took over the running one (process {})", running.pid());
-            wanted.http = running.addresses();
-        }
-        None => {
-            let last = Process::last(&data.balancer()).map_or_else(Vec::new, |process| process.http);
-            // Refused before the one that serves is asked to go: a mistyped address must not cost the traffic.
-            let held = Running::find(data).map_or_else(Vec::new, |running| running.addresses());
-            let foreign = wanted.http.iter().filter(|address| !held.contains(address));
-            foreign.copied().try_for_each(ensure_free)?;
-            end_other(data).await;
-            wanted.http = with_known_ports(wanted.http, &last);
-            wanted.http.iter().try_for_each(|address| ensure_free(*address))?;
-        }
+    let Some(running) = Running::find(data) else {
+        let last = Process::last(&data.balancer()).map_or_else(Vec::new, |process| process.http);
+        wanted.http = with_known_ports(wanted.http, &last);
+        wanted.http.iter().try_for_each(|address| ensure_free(*address))?;
+        return Ok(Prepared { data: data.clone(), wanted, running: None, before: None });
+    };
+    let (pid, held) = (running.pid(), running.addresses());
+    if running.meets(&wanted) {
+        tracing::info!("balancer: adopted the running one (process {pid})");
+        wanted.http = held;
+        return Ok(Prepared { data: data.clone(), wanted, running: Some(running), before: None });
     }
-    Ok(Prepared { data: data.clone(), wanted, adopted })
+    // Refused before the one that serves is asked to go: a mistyped address must not cost the traffic.
+    wanted.http = with_ports_of(wanted.http, &held);
+    let foreign = wanted.http.iter().filter(|address| !held.contains(address));
+    foreign.copied().try_for_each(ensure_free)?;
+    let before = if Process::hands_over(&data.balancer()) {
+        tracing::info!(
+            "balancer: process {pid} serves other addresses or is another program; a new one takes over"
+        );
+        Some(running)
+    } else {
+        tracing::warn!(
+            "balancer: replacing process {pid}, which serves other addresses or is another program and knows of no \
+             hand-over: until the new one serves, connections are refused"
+        );
+        running.stop().await;
+        wanted.http.iter().try_for_each(|address| ensure_free(*address))?;
+        None
+    };
+    Ok(Prepared { data: data.clone(), wanted, running: None, before })
 }
 
 impl Prepared {
     /// Keeps it running from now on.
     pub(super) fn start(self) -> Supervisor {
-        let Self { data, wanted, adopted } = self;
-        let (tell, failed) = watch::channel(None);
-        let task = tasks::owned("balancer-supervisor", keep_running(data.clone(), wanted, adopted, tell));
-        Supervisor { data, failed, task }
+        let (tell, first) = watch::channel(First::Pending);
+        let data = self.data.clone();
+        Supervisor { data, first, task: tasks::owned("balancer-supervisor", keep_running(self, tell)) }
     }
 }
 
@@ -90,10 +113,15 @@ impl Supervisor {
     ///
     /// Then, with what the balancer said.
     pub(super) fn check_start(&self) -> Result<(), Failure> {
-        match self.failed.borrow().clone() {
-            None => Ok(()),
-            Some(reason) => Err(Failure::new("the balancer does not start").detail(reason)),
+        match self.first.borrow().clone() {
+            First::Pending | First::Serves(_) => Ok(()),
+            First::Failed(reason) => Err(Failure::new("the balancer does not start").detail(reason)),
         }
+    }
+
+    /// Whether the balancer that should run serves at this address. One that it takes over from may serve there longer.
+    pub(super) fn serves_at(&self, address: SocketAddr) -> bool {
+        matches!(&*self.first.borrow(), First::Serves(addresses) if addresses.contains(&address))
     }
 
     /// Ends the supervision; the balancer goes on.
@@ -115,13 +143,13 @@ pub(super) async fn stop(data: &DataDir) {
     }
 }
 
-/// A balancer of other addresses or of another program finishes its requests and goes.
-async fn end_other(data: &DataDir) {
-    if let Some(other) = Running::find(data) {
-        let pid = other.pid();
-        tracing::info!("balancer: replacing process {pid}: it serves other addresses or is another program");
-        other.stop().await;
-    }
+/// Where port 0 leaves the choice, the port of the one that serves.
+fn with_ports_of(wanted: Vec<SocketAddr>, held: &[SocketAddr]) -> Vec<SocketAddr> {
+    let same = |address: SocketAddr| {
+        let held = held.iter().find(|held| address.port() == 0 && held.ip() == address.ip());
+        held.copied().unwrap_or(address)
+    };
+    wanted.into_iter().map(same).collect()
 }
 
 /// Where port 0 leaves the choice, the port of the last balancer, if it is free: people and bookmarks know it by now.
@@ -154,31 +182,28 @@ fn ensure_free(address: SocketAddr) -> Result<(), Failure> {
     })
 }
 
-async fn keep_running(
-    data: DataDir,
-    mut wanted: Wanted,
-    mut running: Option<Running>,
-    tell: watch::Sender<Option<String>>,
-) {
+async fn keep_running(prepared: Prepared, tell: watch::Sender<First>) {
+    let Prepared { data, mut wanted, mut running, mut before } = prepared;
     let mut back_off = BackOff::default();
-    let mut served = running.is_some();
+    let mut served = false;
     loop {
         let since = Instant::now();
         let started = match running.take() {
             Some(running) => Ok(running),
-            None => Running::start(&data, &wanted).await,
+            None => start(&data, &wanted, before.take()).await,
         };
         let ended = match started {
             Ok(mut running) => {
                 served = true;
                 // A port that was picked stays: people and load balancers know it by now.
                 wanted.http = running.addresses();
+                tell.send_replace(First::Serves(running.addresses()));
                 running.ended().await
             }
             Err(error) => chain_of(&error),
         };
         if !served {
-            tell.send_replace(Some(ended.clone()));
+            tell.send_replace(First::Failed(ended.clone()));
         }
         match back_off.next(since.elapsed()) {
             Duration::ZERO => tracing::error!("balancer: {ended}; starting it again at once"),
@@ -187,6 +212,19 @@ async fn keep_running(
                 sleep(wait).await;
             }
         }
+    }
+}
+
+/// Starts a balancer. Where that fails and the one before serves at the same addresses, that one is as good as there is.
+async fn start(data: &DataDir, wanted: &Wanted, before: Option<Running>) -> Result<Running, StartError> {
+    let started = Running::start(data, wanted).await;
+    match (started, before.filter(Running::lives)) {
+        (Err(error), Some(before)) if before.addresses() == wanted.http => {
+            let (pid, error) = (before.pid(), chain_of(&error));
+            tracing::error!("balancer: the new one does not start, process {pid} goes on: {error}");
+            Ok(before)
+        }
+        (started, _) => started,
     }
 }
 
@@ -225,5 +263,11 @@ mod tests {
         drop(holder);
         assert_eq!(with_known_ports(vec![any, named], &last), [last[0], named]);
         assert_eq!(with_known_ports(vec![any], &[]), [any]);
+        let v6: SocketAddr = "[::1]:0".parse().expect("an address");
+        assert_eq!(
+            with_ports_of(vec![any, v6, named], &last),
+            [last[0], v6, named],
+            "the one that serves has it"
+        );
     }
 }

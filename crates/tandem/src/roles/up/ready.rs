@@ -24,7 +24,8 @@ pub(super) async fn wait(parts: &Parts) -> Result<Ready, Failure> {
     loop {
         parts.balancer.check_start()?;
         let status: Result<Status, _> = parts.client.get("/v1/status").await;
-        if let Some(http) = status.as_ref().ok().and_then(serving) {
+        let http = status.as_ref().ok().and_then(serving);
+        if let Some(http) = http.filter(|http| parts.balancer.serves_at(*http)) {
             let socket = parts.data.api_socket().display().to_string();
             return Ok(Ready { http, api: parts.server.api_address(), socket });
         }

@@ -1,0 +1,163 @@
+//! Balancers that gave their sockets to this one and still have requests: what they say counts in what is reported.
+//!
+//! The server knows one balancer, so it hears one status: the earliest epoch that any of its processes may still route
+//! by, and the requests of all. So nothing is stopped that an old process may still send requests to.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tandem_kit::drain::Drain;
+use tandem_types::routing::BalancerStatus;
+use tokio::net::UnixStream;
+use tokio::sync::watch;
+
+use super::link;
+use super::message::Message;
+
+/// The latest status of each.
+#[derive(Debug, Clone)]
+pub(crate) struct Elders {
+    statuses: Arc<watch::Sender<BTreeMap<u64, BalancerStatus>>>,
+    next: Arc<AtomicU64>,
+}
+
+/// One of them, until dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    elders: Elders,
+    number: u64,
+}
+
+impl Default for Elders {
+    fn default() -> Self {
+        Self { statuses: Arc::new(watch::Sender::default()), next: Arc::default() }
+    }
+}
+
+impl Elders {
+    /// Takes one in.
+    pub(super) fn add(&self, status: BalancerStatus) -> Place {
+        let place = Place { elders: self.clone(), number: self.next.fetch_add(1, Ordering::Relaxed) };
+        place.update(status);
+        place
+    }
+
+    /// Whether none is left.
+    pub(crate) fn are_gone(&self) -> bool {
+        self.statuses.borrow().is_empty()
+    }
+}
+
+impl Place {
+    /// Writes down how it stands now.
+    pub(super) fn update(&self, status: BalancerStatus) {
+        self.elders.statuses.send_modify(|statuses| drop(statuses.insert(self.number, status)));
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.elders.statuses.send_modify(|statuses| drop(statuses.remove(&self.number)));
+    }
+}
+
+/// Listens to one until it has ended: then its socket ends too, whichever way it went. When this process drains it is
+/// told to hurry: whoever waits for the end of the balancer waits for all of it.
+pub(super) async fn follow(place: Place, mut stream: UnixStream, drain: Drain) {
+    let (mut reader, mut writer) = stream.split();
+    let listening = async {
+        while let Ok(Message::Status(status)) = link::receive(&mut reader).await {
+            place.update(*status);
+        }
+    };
+    let mut listening = std::pin::pin!(listening);
+    tokio::select! {
+        () = &mut listening => return,
+        () = drain.requested() => {}
+    }
+    // It may have ended just now.
+    let _ = link::send(&mut writer, &Message::End).await;
+    listening.await;
+}
+
+/// Puts together what this process and its elders say, for ever.
+pub(crate) async fn merge(
+    mut own: watch::Receiver<BalancerStatus>,
+    elders: Elders,
+    merged: watch::Sender<BalancerStatus>,
+) {
+    let mut others = elders.statuses.subscribe();
+    // Of those that came before this listens nothing is announced.
+    others.mark_changed();
+    loop {
+        tokio::select! {
+            changed = own.changed() => if changed.is_err() { return },
+            // The sender lives in `elders`.
+            _ = others.changed() => {}
+        }
+        let status = own.borrow_and_update().clone();
+        merged.send_replace(with_elders(status, others.borrow_and_update().values()));
+    }
+}
+
+fn with_elders<'a>(
+    mut status: BalancerStatus,
+    elders: impl Iterator<Item = &'a BalancerStatus>,
+) -> BalancerStatus {
+    for elder in elders {
+        status.serving = status.serving.min(elder.serving);
+        for (instance, count) in &elder.draining {
+            *status.draining.entry(*instance).or_default() += count;
+        }
+    }
+    status
+}
+
+#[cfg(test)]
+mod tests {
+    use tandem_types::{Epoch, InstanceId, Timestamp};
+
+    use super::*;
+
+    fn status(serving: u64, draining: &[(u64, u64)]) -> BalancerStatus {
+        BalancerStatus {
+            balancer: "box".parse().unwrap(),
+            started: Timestamp::UNIX_EPOCH,
+            serving: Epoch(serving),
+            prepared: None,
+            problem: None,
+            draining: draining.iter().map(|(id, count)| (InstanceId(*id), *count)).collect(),
+            unhealthy: Vec::new(),
+            http: Vec::new(),
+            requests: 0,
+        }
+    }
+
+    #[test]
+    fn the_earliest_epoch_counts_and_the_requests_of_all() {
+        let own = status(8, &[(1, 2), (2, 1)]);
+        let elders = [status(7, &[(1, 3)]), status(8, &[(4, 1)])];
+        assert_eq!(with_elders(own.clone(), elders.iter()), status(7, &[(1, 5), (2, 1), (4, 1)]));
+        assert_eq!(with_elders(own.clone(), [].iter()), own);
+    }
+
+    #[tokio::test]
+    async fn an_elder_counts_until_it_is_gone() {
+        let elders = Elders::default();
+        let (own, statuses) = watch::channel(status(8, &[]));
+        let (sender, mut merged) = watch::channel(status(0, &[]));
+        let merging = tandem_kit::tasks::owned("merge", merge(statuses, elders.clone(), sender));
+        let place = elders.add(status(7, &[(1, 1)]));
+        merged.wait_for(|merged| *merged == status(7, &[(1, 1)])).await.unwrap();
+        own.send_replace(status(9, &[]));
+        place.update(status(9, &[(1, 1)]));
+        merged.wait_for(|merged| *merged == status(9, &[(1, 1)])).await.unwrap();
+        assert!(!elders.are_gone());
+        drop(place);
+        merged.wait_for(|merged| *merged == status(9, &[])).await.unwrap();
+        assert!(elders.are_gone());
+        drop(own);
+        merging.await;
+    }
+}

@@ -1,0 +1,340 @@
+//! The old one's side: offers its sockets to whoever asks rightly, goes on until the new one serves, then finishes what it
+//! has and ends.
+
+use std::io;
+use std::os::fd::AsFd as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tandem_kit::drain::{Drain, Trigger};
+use tandem_kit::files::LockGuard;
+use tandem_kit::tasks::{Kind, Tasks};
+use tandem_types::Epoch;
+use tandem_types::routing::BalancerStatus;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Mutex, Notify, watch};
+use tokio::time::timeout;
+
+use super::message::{Message, Offer, PROTOCOL, Take};
+use super::{Elders, Voice, elders, link};
+use crate::control::Identity;
+use crate::process::Process;
+use crate::serve::{Listening, taken_by};
+use crate::shared::Shared;
+use crate::table::Saved;
+
+/// Longest wait for the new one to get ready, and for its word that it serves: it writes to the disk in between.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// Time between two looks at whether the last request has ended.
+const INTERVAL: Duration = Duration::from_millis(20);
+
+/// What a balancer gives away.
+#[derive(Debug)]
+pub(crate) struct Sockets {
+    /// The lock of the state folder.
+    pub lock: LockGuard,
+    /// Every listening socket.
+    pub listening: Vec<Listening>,
+}
+
+/// The side of a balancer that gives.
+#[derive(Debug)]
+pub(crate) struct Giver {
+    /// Who this balancer is.
+    pub identity: Identity,
+    /// Its folder.
+    pub state_dir: PathBuf,
+    /// What its threads do.
+    pub shared: Arc<Shared>,
+    /// How this process stands, without its elders.
+    pub own: watch::Receiver<BalancerStatus>,
+    /// How the balancer stands.
+    pub merged: watch::Receiver<BalancerStatus>,
+    /// What it would save.
+    pub saved: watch::Receiver<Option<Saved>>,
+    /// Who speaks.
+    pub voice: Voice,
+    /// Those it took over from.
+    pub elders: Elders,
+    /// Ends the process once it has given everything away.
+    pub end: Trigger,
+    /// None: given away. Locked while somebody is being given to.
+    pub sockets: Mutex<Option<Sockets>>,
+    /// Called when the socket has to be made again, since a new one that did not come to serve may have replaced it.
+    pub replaced: Notify,
+    /// The conversation with who serves now. It ends with the process and not before: so that one knows when all
+    /// requests here have ended.
+    pub last_words: Mutex<Option<UnixStream>>,
+}
+
+/// Why a conversation came to nothing.
+#[derive(Debug, thiserror::Error)]
+enum GiveError {
+    #[error("speak to the new process")]
+    Link(#[from] io::Error),
+    #[error("wait for the new process: it did nothing for {PATIENCE:?}")]
+    Late,
+    #[error("understand the new process: it said {0}")]
+    Unexpected(String),
+}
+
+impl Giver {
+    /// Writes down that this process serves and from now on answers whoever comes to take over.
+    pub(crate) fn announce(&self) -> io::Result<UnixListener> {
+        self.process().write(&self.state_dir)?;
+        link::listen(&self.state_dir)
+    }
+
+    fn process(&self) -> Process {
+        Process {
+            pid: std::process::id(),
+            id: self.identity.id.clone(),
+            started: self.identity.started,
+            http: self.identity.http.clone(),
+            version: crate::balancer::version(),
+        }
+    }
+
+    /// Answers on the socket until everything is given away.
+    pub(crate) async fn run(self: Arc<Self>, mut listener: UnixListener, tasks: Tasks) {
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted.and_then(|(stream, _)| {
+                    link::check_peer(&stream).map(|()| stream)
+                }),
+                () = self.replaced.notified() => {
+                    match link::listen(&self.state_dir) {
+                        Ok(again) => listener = again,
+                        Err(error) => tracing::warn!("nobody can take over from here any more: {error}"),
+                    }
+                    continue;
+                }
+            };
+            match accepted {
+                Ok(stream) => {
+                    let giver = Arc::clone(&self);
+                    tasks.spawn("hand-over", Kind::Work, giver.answer(stream, tasks.clone()));
+                }
+                Err(error) => {
+                    tracing::warn!("refused to hand over: {error}");
+                    tokio::time::sleep(INTERVAL).await;
+                }
+            }
+        }
+    }
+
+    async fn answer(self: Arc<Self>, mut stream: UnixStream, tasks: Tasks) {
+        let first = tokio::select! {
+            first = timeout(PATIENCE, link::receive(&mut stream)) => first,
+            () = tasks.drain().requested() => return,
+        };
+        match first {
+            Ok(Ok(Message::Elder(status))) => {
+                let place = self.elders.add(*status);
+                elders::follow(place, stream, tasks.drain().clone()).await;
+            }
+            Ok(Ok(Message::Take(take))) => self.hand_over(stream, (&take, tasks.drain())).await,
+            // Somebody who looked whether there is anybody.
+            _ => {}
+        }
+    }
+
+    async fn hand_over(&self, mut stream: UnixStream, (take, drain): (&Take, &Drain)) {
+        let refusal = match self.sockets.try_lock() {
+            Err(_) => "another process is just taking over".to_owned(),
+            Ok(mut sockets) => match sockets.take() {
+                None => "it has handed over already".to_owned(),
+                Some(kept) if take.id != self.identity.id => {
+                    *sockets = Some(kept);
+                    format!("it is {}, not {}", self.identity.id, take.id)
+                }
+                Some(kept) => return self.give(stream, (take, drain), (kept, &mut sockets)).await,
+            },
+        };
+        // Who is refused may be gone by now.
+        let _ = link::send(&mut stream, &Message::Refused(refusal)).await;
+    }
+
+    async fn give(
+        &self,
+        mut stream: UnixStream,
+        (take, drain): (&Take, &Drain),
+        (kept, place): (Sockets, &mut Option<Sockets>),
+    ) {
+        tracing::info!("process {} takes over", take.pid);
+        let given = tokio::select! {
+            given = self.offer_and_wait(&mut stream, (take, &kept)) => given,
+            () = drain.requested() => {
+                *place = Some(kept);
+                return;
+            }
+        };
+        match given {
+            Ok(()) => {
+                let held: Vec<_> = kept.listening.iter().map(|listening| listening.address).collect();
+                self.shared.leave(taken_by(&take.http, &held));
+                drop(kept);
+                tracing::info!("process {} serves; finishing what is open", take.pid);
+                self.finish(stream, drain).await;
+            }
+            Err(error) => {
+                let _ = link::send(&mut stream, &Message::Refused(error.to_string())).await;
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(error, "process {} did not take over; serving on", take.pid);
+                *place = Some(kept);
+            }
+        }
+    }
+
+    /// Until the new one serves. Where that fails everything is as before.
+    async fn offer_and_wait(
+        &self,
+        stream: &mut UnixStream,
+        (take, kept): (&Take, &Sockets),
+    ) -> Result<(), GiveError> {
+        let offered = async {
+            link::send(stream, &Message::Offer(Box::new(self.offer(take, kept)))).await?;
+            link::send_descriptor(stream, kept.lock.as_fd()).await?;
+            for listening in &kept.listening {
+                link::send_descriptor(stream, listening.socket.as_fd()).await?;
+            }
+            Ok::<_, io::Error>(())
+        };
+        timeout(PATIENCE, offered).await.map_err(|_| GiveError::Late)??;
+        let silence = loop {
+            let Message::Ready(epoch) = receive(stream).await? else {
+                return Err(GiveError::Unexpected("something else than that it is ready".to_owned()));
+            };
+            if let Some(later) = self.later_than(epoch) {
+                link::send(stream, &Message::Behind(later)).await?;
+                continue;
+            }
+            // What this process says after this nobody hears, so the new one may go by what it knows itself.
+            let silence = timeout(PATIENCE, self.voice.silence()).await.map_err(|_| GiveError::Late)?;
+            match self.later_than(epoch) {
+                None => break silence,
+                Some(later) => {
+                    drop(silence);
+                    link::send(stream, &Message::Behind(later)).await?;
+                }
+            }
+        };
+        let status = self.merged.borrow().clone();
+        link::send(stream, &Message::Go(Box::new(status))).await?;
+        match receive(stream).await {
+            Ok(Message::Serving) => {
+                silence.for_good();
+                Ok(())
+            }
+            ended => {
+                // It may have written that it serves.
+                self.take_back().await;
+                drop(silence);
+                ended.and_then(|other| Err(GiveError::Unexpected(format!("{other:?}"))))
+            }
+        }
+    }
+
+    fn offer(&self, take: &Take, kept: &Sockets) -> Offer {
+        let saved = self.saved.borrow().as_ref().and_then(|saved| serde_json::to_value(saved).ok());
+        Offer {
+            protocol: PROTOCOL.min(take.protocol),
+            pid: std::process::id(),
+            sockets: kept.listening.iter().map(|listening| listening.address).collect(),
+            saved: saved.unwrap_or_default(),
+            unhealthy: self.own.borrow().unhealthy.clone(),
+        }
+    }
+
+    /// The epoch that is served here, where it is later.
+    fn later_than(&self, epoch: Epoch) -> Option<Epoch> {
+        Some(self.own.borrow().serving).filter(|own| *own > epoch)
+    }
+
+    async fn take_back(&self) {
+        let (process, folder) = (self.process(), self.state_dir.clone());
+        let written = tandem_kit::tasks::blocking("write the process file", move || process.write(&folder));
+        if let Err(error) = written.await {
+            let error: &dyn std::error::Error = &error;
+            tracing::error!(error, "could not write down again that this process serves");
+        }
+        self.replaced.notify_one();
+    }
+
+    /// Tells the new one how it stands until the last request has ended, or had its time; then ends the process.
+    async fn finish(&self, mut stream: UnixStream, drain: &Drain) {
+        tokio::select! {
+            () = self.until_finished() => {}
+            () = self.tell(&mut stream) => {}
+            () = drain.requested() => {}
+        }
+        *self.last_words.lock().await = Some(stream);
+        self.end.fire();
+    }
+
+    async fn until_finished(&self) {
+        while !self.shared.has_left() || !self.elders.are_gone() {
+            tokio::time::sleep(INTERVAL).await;
+        }
+    }
+
+    /// Tells whoever serves how this process stands; returns when that one says that everything ends.
+    async fn tell(&self, stream: &mut UnixStream) {
+        let mut again = false;
+        loop {
+            if self.tell_one(stream, again).await == Told::End {
+                return;
+            }
+            again = true;
+            // The one that took over has died. Its successor must know of the requests that are open here.
+            *stream = loop {
+                match link::connect(&self.state_dir).await {
+                    Ok(Some(stream)) => break stream,
+                    Ok(None) => {}
+                    Err(error) => tracing::debug!("cannot reach who serves now: {error}"),
+                }
+                tokio::time::sleep(INTERVAL).await;
+            };
+        }
+    }
+
+    async fn tell_one(&self, stream: &mut UnixStream, again: bool) -> Told {
+        let (mut reader, mut writer) = stream.split();
+        let mut heard = std::pin::pin!(link::receive(&mut reader));
+        let mut statuses = self.merged.clone();
+        let mut first = again;
+        loop {
+            let status = Box::new(statuses.borrow_and_update().clone());
+            let message = if first { Message::Elder(status) } else { Message::Status(status) };
+            first = false;
+            tokio::select! {
+                heard = &mut heard => return Told::of(heard),
+                sent = link::send(&mut writer, &message) => if sent.is_err() { return Told::Lost },
+            }
+            tokio::select! {
+                heard = &mut heard => return Told::of(heard),
+                changed = statuses.changed() => if changed.is_err() { std::future::pending().await },
+            }
+        }
+    }
+}
+
+/// How telling came to an end.
+#[derive(Debug, PartialEq, Eq)]
+enum Told {
+    /// Everything ends.
+    End,
+    /// The other one is gone.
+    Lost,
+}
+
+impl Told {
+    fn of(heard: io::Result<Message>) -> Self {
+        if matches!(heard, Ok(Message::End)) { Self::End } else { Self::Lost }
+    }
+}
+
+async fn receive(stream: &mut UnixStream) -> Result<Message, GiveError> {
+    Ok(timeout(PATIENCE, link::receive(stream)).await.map_err(|_| GiveError::Late)??)
+}

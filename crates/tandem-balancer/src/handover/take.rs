@@ -1,0 +1,233 @@
+//! The new one's side: gets the state folder from nobody or from who has it, and comes to serve in the place of the old one.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tandem_kit::drain::Drain;
+use tandem_kit::files::{self, LockGuard};
+use tandem_kit::tasks::{Kind, Tasks};
+use tandem_types::BalancerId;
+use tandem_types::routing::BalancerStatus;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::message::{Message, Offer, PROTOCOL, Take};
+use super::{Elders, Giver, Silence, elders, link};
+use crate::process;
+use crate::serve::Listening;
+
+/// How often, and with which pause, a folder that somebody has is asked for again: whoever looks for a balancer (see
+/// `Process::find`) holds the lock for a moment, and one that ends does not answer any more.
+const TRIES: usize = 10;
+const PAUSE: Duration = Duration::from_millis(20);
+/// Longest wait for a word of the old one.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Longest wait for the server's word on what is to be served. What the old one had is enough while there is no server.
+const LISTING: Duration = Duration::from_secs(1);
+/// Longest wait to hear of the table that the old one serves already.
+const BEHIND: Duration = Duration::from_secs(2);
+
+/// A state folder that is to be had.
+#[derive(Debug)]
+pub(crate) enum Sought {
+    /// Nobody has it.
+    Free(LockGuard),
+    /// Who has it hands over.
+    Given(Box<Given>),
+}
+
+/// What the old one gave.
+#[derive(Debug)]
+pub(crate) struct Given {
+    /// The conversation.
+    pub stream: UnixStream,
+    /// The lock of the state folder.
+    pub lock: LockGuard,
+    /// Its listening sockets.
+    pub listening: Vec<Listening>,
+    /// What it said.
+    pub offer: Offer,
+}
+
+/// Why the state folder is not to be had.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refusal {
+    /// Somebody has it and knows of no hand-over.
+    #[error("another balancer uses it")]
+    Taken,
+    /// Somebody has it and says no.
+    #[error("{0}")]
+    Refused(String),
+    /// The folder is of no use.
+    #[error(transparent)]
+    Folder(#[from] files::Error),
+}
+
+/// Whether who serves for a state folder can hand its sockets over.
+pub(crate) fn offers(state_dir: &Path) -> bool {
+    link::is_listened(state_dir)
+}
+
+/// Takes a state folder, from nobody or from who has it.
+pub(crate) async fn seek(
+    state_dir: &Path,
+    (id, http): (&BalancerId, &[SocketAddr]),
+) -> Result<Sought, Refusal> {
+    for _ in 0..TRIES {
+        if let Some(lock) = process::lock(state_dir)? {
+            return Ok(Sought::Free(lock));
+        }
+        match timeout(PATIENCE, ask(state_dir, (id, http))).await {
+            Ok(Ok(Asked::Given(given))) => return Ok(Sought::Given(given)),
+            Ok(Ok(Asked::Refused(reason))) => return Err(Refusal::Refused(reason)),
+            Ok(Ok(Asked::Nobody)) => {}
+            // It ended in the middle; then the folder is free.
+            Ok(Err(error)) => tracing::debug!("the one that serves broke off: {error}"),
+            Err(_) => tracing::debug!("the one that serves does not answer"),
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    Err(Refusal::Taken)
+}
+
+enum Asked {
+    Given(Box<Given>),
+    Refused(String),
+    Nobody,
+}
+
+async fn ask(state_dir: &Path, (id, http): (&BalancerId, &[SocketAddr])) -> io::Result<Asked> {
+    let Some(mut stream) = link::connect(state_dir).await? else { return Ok(Asked::Nobody) };
+    let take = Take { protocol: PROTOCOL, pid: std::process::id(), id: id.clone(), http: http.to_vec() };
+    link::send(&mut stream, &Message::Take(take)).await?;
+    let offer = match link::receive(&mut stream).await? {
+        Message::Offer(offer) => *offer,
+        Message::Refused(reason) => return Ok(Asked::Refused(reason)),
+        other => return Ok(Asked::Refused(format!("it said {other:?}"))),
+    };
+    let lock = LockGuard::inherit(link::receive_descriptor(&stream).await?);
+    let mut listening = Vec::new();
+    for address in &offer.sockets {
+        let socket = TcpListener::from(link::receive_descriptor(&stream).await?);
+        listening.push(Listening { address: *address, socket });
+    }
+    tracing::info!("taking over from process {}", offer.pid);
+    Ok(Asked::Given(Box::new(Given { stream, lock, listening, offer })))
+}
+
+/// What brings the new one into the place of the old one.
+pub(crate) struct Taker {
+    /// The conversation.
+    pub stream: UnixStream,
+    /// How this process stands.
+    pub own: watch::Receiver<BalancerStatus>,
+    /// Whether the server has said what is to be served.
+    pub known: watch::Receiver<bool>,
+    /// Lets the threads accept.
+    pub open: watch::Sender<bool>,
+    /// Keeps this process from speaking until the old one has told how it stands.
+    pub silence: Silence,
+    /// Those whose requests count here.
+    pub elders: Elders,
+}
+
+/// Why this one does not serve in the place of the old one.
+#[derive(Debug, thiserror::Error)]
+pub enum TakeError {
+    /// The old one says so.
+    #[error("take over: the old process says that it failed to {0}")]
+    Refused(String),
+    /// It says nothing.
+    #[error("take over: the old process does not answer")]
+    Late,
+    /// What others need to find this process could not be written.
+    #[error("write down where this balancer serves")]
+    Announce(#[source] io::Error),
+}
+
+impl Taker {
+    /// Comes to serve. Returns the socket on which the next one asks.
+    pub(crate) async fn run(mut self, giver: &Arc<Giver>, tasks: &Tasks) -> Result<UnixListener, TakeError> {
+        let place = match self.until_told_to_go(tasks.drain()).await {
+            Ok(place) => place,
+            Err(error) => {
+                self.silence.for_good();
+                return Err(error);
+            }
+        };
+        self.open.send_replace(true);
+        let announcing = Arc::clone(giver);
+        // The socket belongs to the event loop of this thread, so this waits for the disk here.
+        let listener = match announcing.announce() {
+            Ok(listener) => listener,
+            Err(error) => {
+                self.silence.for_good();
+                return Err(TakeError::Announce(error));
+            }
+        };
+        if let Some(place) = place {
+            match self.until_left().await {
+                Ok(Some(status)) => {
+                    place.update(status);
+                    let following = elders::follow(place, self.stream, tasks.drain().clone());
+                    tasks.spawn("elder", Kind::Work, following);
+                }
+                // It ended: so did its requests.
+                Ok(None) => drop(place),
+                Err(error) => {
+                    self.silence.for_good();
+                    return Err(error);
+                }
+            }
+        }
+        drop(self.silence);
+        tracing::info!("took over");
+        Ok(listener)
+    }
+
+    /// None: the old one has ended before. What it had is here.
+    async fn until_told_to_go(&mut self, drain: &Drain) -> Result<Option<elders::Place>, TakeError> {
+        // An error means that the control side is gone; then the process drains.
+        let _ = timeout(LISTING, self.known.wait_for(|known| *known)).await;
+        loop {
+            let epoch = self.own.borrow().serving;
+            if link::send(&mut self.stream, &Message::Ready(epoch)).await.is_err() {
+                return Ok(None);
+            }
+            let heard = tokio::select! {
+                heard = timeout(PATIENCE, link::receive(&mut self.stream)) => heard,
+                () = drain.requested() => return Err(TakeError::Late),
+            };
+            match heard {
+                Ok(Ok(Message::Go(status))) => return Ok(Some(self.elders.add(*status))),
+                Ok(Ok(Message::Behind(later))) => {
+                    let caught_up = self.own.wait_for(|own| own.serving >= later);
+                    let _ = timeout(BEHIND, caught_up).await;
+                }
+                Ok(Ok(Message::Refused(reason))) => return Err(TakeError::Refused(reason)),
+                Ok(Ok(other)) => return Err(TakeError::Refused(format!("say more than {other:?}"))),
+                Ok(Err(_)) => return Ok(None),
+                Err(_) => return Err(TakeError::Late),
+            }
+        }
+    }
+
+    /// Says that this one serves and waits until the old one has stopped to accept, and says how it stands. None: it has
+    /// ended.
+    async fn until_left(&mut self) -> Result<Option<BalancerStatus>, TakeError> {
+        if link::send(&mut self.stream, &Message::Serving).await.is_err() {
+            return Ok(None);
+        }
+        match timeout(PATIENCE, link::receive(&mut self.stream)).await {
+            Ok(Ok(Message::Refused(reason))) => Err(TakeError::Refused(reason)),
+            Ok(Ok(Message::Status(status))) => Ok(Some(*status)),
+            Ok(Ok(other)) => Err(TakeError::Refused(format!("say more than {other:?}"))),
+            Ok(Err(_)) => Ok(None),
+            Err(_) => Err(TakeError::Late),
+        }
+    }
+}
