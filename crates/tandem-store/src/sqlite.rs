@@ -12,6 +12,7 @@ mod leases;
 mod open;
 mod read;
 pub mod restore;
+mod retention;
 mod schema;
 pub mod snapshots;
 mod volatile;

@@ -18,6 +18,7 @@ use super::commit::{self, Prepared};
 use super::leases::Leases;
 use super::open::Opened;
 use super::read::{self, Readers, sql, sql_limit};
+use super::retention;
 use super::volatile::Volatile;
 use super::watch::{SIGN_OF_LIFE, Source, Watcher};
 use super::writer::{Desk, Progress, Unit, Writer};
@@ -70,6 +71,12 @@ impl Engine {
         Watcher::new(source, Prefixes::new(prefixes), after, self.progress.subscribe())
     }
 
+    /// Whether watchers may know a volatile document of this key.
+    #[cfg(test)]
+    pub(super) fn knows_volatile(&self, key: &str) -> bool {
+        self.volatile.knows(key)
+    }
+
     fn tell_volatile(&self, sequence: u64) {
         self.progress.send_modify(|progress| progress.volatile = progress.volatile.max(sequence));
     }
@@ -119,6 +126,7 @@ impl Store for Engine {
             let revision = prepared.apply(unit)?;
             if revision.0.is_multiple_of(COUNT_EVERY) {
                 commit::compact_surplus(unit, MOST_TOMBSTONES)?;
+                retention::forget_entries(unit, retention::KEPT)?;
             }
             Ok(revision)
         };

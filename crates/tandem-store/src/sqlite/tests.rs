@@ -13,8 +13,12 @@ use crate::contract::{self, Engine};
 
 mod damage;
 mod disk;
+mod disk_model;
+mod faults;
 mod format;
+mod power_cut;
 mod upkeep;
+mod vfs;
 
 /// A database in a folder of its own, by a clock of its own.
 pub(crate) struct Sqlite {

@@ -8,6 +8,7 @@ use tandem_types::Span;
 use super::Sqlite;
 use crate::contract::{Engine as _, Told, delete, put, transaction, until_live, watch};
 use crate::sqlite::commit;
+use crate::sqlite::retention::{self, Kept};
 use crate::sqlite::writer::{Refusal, Unit};
 use crate::{Error, Expect, SharedStore, Store as _};
 
@@ -31,6 +32,35 @@ async fn surplus_deletions_are_forgotten_from_the_oldest_on() {
     assert_eq!(until_live(&mut { half_known }).await.0, [Told::Reset]);
     let recent = engine.watch(vec![String::new()], Some(cursors[7].clone())).await.unwrap();
     assert_eq!(until_live(&mut { recent }).await.0.len(), 3);
+}
+
+/// A store with 20 entries, one a day, and the revisions that are left of them.
+async fn left_of_twenty(kept: Kept) -> Vec<u64> {
+    let sqlite = Sqlite::new();
+    let engine = sqlite.open_engine().await;
+    for _ in 0..20 {
+        engine.transact(transaction().noted()).await.unwrap();
+        let tomorrow = sqlite.clock.now() + jiff::SignedDuration::from_hours(24);
+        sqlite.hands.set_wall(tomorrow);
+    }
+    engine.writer.write(move |unit| retention::forget_entries(unit, kept)).await.unwrap();
+    let journal = engine.journal(crate::JournalQuery::default()).await.unwrap();
+    journal.into_iter().map(|entry| entry.revision.0).collect()
+}
+
+#[tokio::test]
+async fn the_journal_is_bounded_by_age_and_number_and_keeps_the_newest_however_old() {
+    let kept = Kept { at_least: 5, at_most: 15, young: Span::minutes(10 * 24 * 60), step: 100 };
+    assert_eq!(left_of_twenty(kept).await, (11..=20).collect::<Vec<_>>(), "ten days");
+    let long = Span::minutes(100 * 24 * 60);
+    assert_eq!(left_of_twenty(Kept { young: long, ..kept }).await, (6..=20).collect::<Vec<_>>(), "fifteen");
+    let short = Span::minutes(1);
+    assert_eq!(left_of_twenty(Kept { young: short, ..kept }).await, (16..=20).collect::<Vec<_>>(), "five");
+    assert_eq!(
+        left_of_twenty(Kept { step: 2, ..kept }).await,
+        (3..=20).collect::<Vec<_>>(),
+        "a step at a time"
+    );
 }
 
 #[tokio::test]
