@@ -13,6 +13,7 @@ mod open_files;
 mod pages;
 mod probe;
 mod process;
+mod saved;
 mod serve;
 mod shared;
 mod start;
@@ -25,6 +26,7 @@ mod upstream;
 pub use balancer::{Balancer, BuildError, Config, RunError};
 pub use handover::TakeError;
 pub use process::Process;
+pub use saved::saved_table;
 pub use serve::ListenError;
 
 #[cfg(test)]

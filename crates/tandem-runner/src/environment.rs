@@ -13,7 +13,7 @@ const TMPDIR: &str = "/tmp";
 const SYSTEM_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 /// Used where neither build nor config says otherwise. Output must not wait in Python's buffer to reach the log, and
 /// `/app` is read-only, so trying to write byte code there is time lost.
-const HABITS: [(&str, &str); 3] =
+pub(crate) const HABITS: [(&str, &str); 3] =
     [("LANG", "C.UTF-8"), ("PYTHONUNBUFFERED", "1"), ("PYTHONDONTWRITEBYTECODE", "1")];
 
 /// What the process is called in its own environment.

@@ -24,6 +24,7 @@ mod port_range;
 mod ports;
 mod probe;
 mod reconcile;
+mod remembered;
 mod removal;
 mod report;
 mod runner;
@@ -39,4 +40,5 @@ mod together;
 mod traces;
 mod volumes;
 
+pub use remembered::{Remembered, remembered};
 pub use runner::{Config, EndMode, Error, Runner};
