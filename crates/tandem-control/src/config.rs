@@ -1,5 +1,6 @@
 //! Makes control of its parts and runs its reconcilers.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use crate::event_log::EventLogs;
 use crate::feed::Feed;
 use crate::handle::Handle;
 use crate::housekeeping::Housekeeping;
+use crate::housekeeping::snapshots::SnapshotTaker;
 use crate::mirror::Mirror;
 use crate::rollouts::Reconciler;
 use crate::secrets::{self, Keyring};
@@ -65,6 +67,8 @@ pub enum Error {
 pub struct Control {
     shared: Arc<Shared>,
     feed: Feed,
+    /// The store's file, of which snapshots are taken.
+    database: PathBuf,
     pub(crate) observing_since: Timestamp,
 }
 
@@ -90,7 +94,7 @@ impl Control {
             tell_time_ahead(ahead);
         }
         let observing_since = shared.now();
-        Ok(Self { shared, feed, observing_since })
+        Ok(Self { shared, feed, database: data.database(), observing_since })
     }
 
     /// Use cases. Cheap to clone.
@@ -104,14 +108,16 @@ impl Control {
     /// # Errors
     /// None today: what fails is tried again.
     pub async fn run(self, drain: Drain) -> Result<(), Error> {
-        let Self { shared, feed, observing_since } = self;
+        let Self { shared, feed, database, observing_since } = self;
         // Awaited and not only started: a panic in one of them is one of control.
         let feed = tasks::owned("control feed", feed.run());
         let housekeeping = tasks::owned("housekeeping", Housekeeping::new(Arc::clone(&shared)).run());
+        let snapshots = tasks::owned("snapshots", SnapshotTaker::new(Arc::clone(&shared), database).run());
         tokio::select! {
             () = Reconciler::new(shared, observing_since).run(drain) => {}
             () = feed => {}
             () = housekeeping => {}
+            () = snapshots => {}
         }
         Ok(())
     }

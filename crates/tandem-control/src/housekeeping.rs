@@ -26,6 +26,7 @@ use crate::place::Place;
 use crate::shared::{Shared, cause};
 
 pub(crate) mod forgetting;
+pub(crate) mod snapshots;
 
 /// Time between two rounds.
 const EVERY: Duration = Duration::from_secs(600);

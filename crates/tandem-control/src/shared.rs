@@ -12,6 +12,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::builder::SharedBuilder;
 use crate::event_log::EventLogs;
+use crate::housekeeping::snapshots::SnapshotProblem;
 use crate::mirror::{Mirror, Mirrored, Versioned};
 use crate::place::Place;
 use crate::secrets::Keyring;
@@ -34,6 +35,8 @@ pub(crate) struct Shared {
     /// Hosts that may run instances, in the order in which they are filled.
     pub(crate) hosts: Vec<HostName>,
     pub(crate) version: String,
+    /// Whether snapshots of the store can be taken.
+    pub(crate) snapshots: SnapshotProblem,
     pub(crate) started: Timestamp,
     /// Says that the installation should go down.
     pub(crate) down: watch::Sender<bool>,
@@ -71,6 +74,7 @@ impl Shared {
             logs,
             hosts,
             version,
+            snapshots: SnapshotProblem::default(),
             down: watch::Sender::new(false),
             changed: Notify::new(),
             generation: watch::Sender::new(0),

@@ -33,6 +33,7 @@ impl Handle {
             let apps = apps::summaries(mirror, now);
             let mut problems = problems(mirror, (&hosts, &balancers, &apps), (epoch, now));
             problems.extend(apps.iter().flat_map(|app| self.waits_of_destruction(mirror, app)));
+            problems.extend(self.shared.snapshots.get());
             (hosts, balancers, apps, epoch, problems)
         });
         let (version, started) = (self.shared.version.clone(), self.shared.started);

@@ -15,5 +15,6 @@ mod killed_store;
 mod secrecy;
 mod settings;
 pub(crate) mod site;
+mod snapshots;
 mod static_files;
 mod status;
