@@ -128,6 +128,36 @@ pub fn replace_symlink(target: &Path, link: &Path) -> Result<(), Error> {
     at("rename", link, renamed)
 }
 
+/// Removes what killed processes wrote aside in a folder and never gave its name. `is_ours` says of a file, by the name it
+/// was to get, whether nobody else can be writing it at this moment. A folder that is not there holds nothing.
+///
+/// # Errors
+/// The folder cannot be listed, or something in it not be removed.
+pub fn remove_aside(folder: &Path, is_ours: impl Fn(&str) -> bool) -> Result<(), Error> {
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => at("list", folder, entries)?,
+    };
+    for entry in entries {
+        let entry = at("list", folder, entry)?;
+        let name = entry.file_name();
+        if name.to_str().and_then(meant_for).is_some_and(&is_ours) {
+            match std::fs::remove_file(entry.path()) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                removed => at("remove", &entry.path(), removed)?,
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The file for which one of this name was written aside; none for any other file.
+fn meant_for(name: &str) -> Option<&str> {
+    let (name, random) = name.strip_prefix('.')?.strip_suffix(".tmp")?.rsplit_once('.')?;
+    let is_random = random.len() == 8 && random.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_random.then_some(name)
+}
+
 /// Locks a file for this process alone, creating it (0600) where it is not there. None: somebody else holds it.
 /// The lock ends when the guard is dropped or the process ends; the file stays, since removing it would let two
 /// processes lock two files of one name.

@@ -212,6 +212,16 @@ impl DataDir {
         format!("tandem/{}", self.short)
     }
 
+    /// Removes what a killed `tandem up` had written aside in these folders themselves; each part does so in its own. For who
+    /// holds the lock.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn remove_aside(&self) -> Result<(), files::Error> {
+        let folders = [&self.root, &self.keys(), &self.runtime];
+        folders.into_iter().try_for_each(|folder| files::remove_aside(folder, |_| true))
+    }
+
     /// Removes the runtime folder when nothing runs any more, and the link that leads into it; for `tandem down` and
     /// tests.
     ///

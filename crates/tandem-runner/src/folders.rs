@@ -20,6 +20,9 @@ use tandem_types::{Digest, InstanceId, JobId};
 use crate::intent::Place;
 use crate::volumes::Volumes;
 
+/// Records that a shim writes beside the runner's.
+const SHIMS_OWN: [&str; 2] = ["shim.json", "exit.json"];
+
 /// Paths below the data folder.
 #[derive(Debug, Clone)]
 pub(crate) struct Folders {
@@ -81,6 +84,20 @@ impl Folders {
             files::ensure_dir(&folders.root.join(name), 0o700)?;
         }
         Ok(folders)
+    }
+
+    /// Removes what a killed runner had written aside. The shims, which may live, write their own records.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub(crate) fn remove_aside(&self) -> Result<(), files::Error> {
+        files::remove_aside(&self.root, |_| true)?;
+        files::remove_aside(&self.secrets, |_| true)?;
+        for unit in folders_in(&self.instances()).chain(folders_in(&self.jobs())) {
+            files::remove_aside(&unit, |name| !SHIMS_OWN.contains(&name))?;
+        }
+        let logs = folders_in(&self.logs()).flat_map(|place| folders_in(&place));
+        logs.into_iter().try_for_each(|log| files::remove_aside(&log, |_| true))
     }
 
     /// Raw blobs, sources of hard links.
@@ -157,6 +174,11 @@ impl Folders {
     }
 }
 
+fn folders_in(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,5 +190,29 @@ mod tests {
         for other in ["", "i", "42", "i042", "build-7", "j-1", "i4.sock", "b7"] {
             assert_eq!(Unit::parse(other), None, "{other:?}");
         }
+    }
+
+    #[test]
+    fn what_a_killed_runner_wrote_aside_goes_and_what_a_shim_is_writing_stays() {
+        let folder = tempfile::tempdir().expect("there is room");
+        let data = DataDir::open(folder.path()).expect("there is room");
+        let folders = Folders::open(&data).expect("there is room");
+        let (unit, log) =
+            (folders.unit(Unit::Instance(InstanceId(7))), folders.logs().join("shop.production/i7"));
+        let gone = [
+            data.runner().join(".state.json.0123abcd.tmp"),
+            folders.secrets().join(".i7.json.0123abcd.tmp"),
+            unit.join(".instance.json.0123abcd.tmp"),
+            unit.join(".spec.json.0123abcd.tmp"),
+            log.join(".source.json.0123abcd.tmp"),
+        ];
+        let kept = [unit.join(".exit.json.0123abcd.tmp"), unit.join("instance.json")];
+        for file in gone.iter().chain(&kept) {
+            std::fs::create_dir_all(file.parent().expect("it lies in a folder")).expect("there is room");
+            drop(std::fs::File::create(file).expect("there is room"));
+        }
+        folders.remove_aside().expect("it is ours");
+        assert!(gone.iter().all(|file| !file.exists()) && kept.iter().all(|file| file.exists()));
+        data.remove_runtime().expect("it is ours");
     }
 }

@@ -207,6 +207,7 @@ impl Drop for FireOnDrop {
 
 fn open(data: &DataDir) -> Result<(Folders, Ledger, LinkCache), Error> {
     let folders = Folders::open(data).map_err(Error::Folders)?;
+    folders.remove_aside().map_err(Error::Folders)?;
     let ports = PortRange::of_this_machine();
     let first = ports.spread(&data.cgroup_name());
     let ledger = Ledger::open(folders.state(), ports, first).map_err(Error::Ledger)?;

@@ -1,7 +1,7 @@
 //! The last table and addresses on the disk, so that a balancer that starts while the server is away serves on.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -40,12 +40,14 @@ impl Saved {
 pub(crate) struct StateFile {
     path: PathBuf,
     last: Option<Saved>,
+    /// Whether this process has tried to write it.
+    has_written: bool,
 }
 
 impl StateFile {
     /// The file in a state folder; nothing is read yet.
     pub(crate) fn new(path: PathBuf) -> Self {
-        Self { path, last: None }
+        Self { path, last: None, has_written: false }
     }
 
     /// Reads the file. A damaged or foreign one counts as none: the server will say what is to be served.
@@ -83,10 +85,20 @@ impl StateFile {
             return Ok(());
         }
         let (path, content) = (self.path.clone(), saved.clone());
-        tasks::blocking("save the table", move || files::write_json(&path, &content, 0o600)).await?;
+        let is_first = !std::mem::replace(&mut self.has_written, true);
+        tasks::blocking("save the table", move || {
+            files::write_json(&path, &content, 0o600)?;
+            if is_first { remove_aside(&path) } else { Ok(()) }
+        })
+        .await?;
         self.last = Some(saved);
         Ok(())
     }
+}
+
+/// What an earlier process was writing when it was killed.
+fn remove_aside(path: &Path) -> Result<(), files::Error> {
+    path.parent().map_or(Ok(()), |folder| files::remove_aside(folder, |_| true))
 }
 
 fn tell_failure(error: &files::Error) {

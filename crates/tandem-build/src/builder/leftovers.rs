@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use tandem_kit::files;
 use tandem_kit::paths::DataDir;
 use tandem_kit::tasks;
 use tandem_sandbox::cgroup::{self, Group};
@@ -26,7 +27,17 @@ pub(super) async fn remove(data: &DataDir) {
 
 fn remove_folders(build: PathBuf) {
     let apps = std::fs::read_dir(build).into_iter().flatten().filter_map(Result::ok);
-    for work in apps.map(|app| app.path().join(WORK)).filter(|work| work.exists()) {
+    for app in apps.map(|app| app.path()).filter(|app| app.is_dir()) {
+        if let Err(error) = files::remove_aside(&app, |_| true) {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "cannot remove what a build was writing"
+            );
+        }
+        let work = app.join(WORK);
+        if !work.exists() {
+            continue;
+        }
         match tandem_kit::files::remove_tree(&work) {
             Ok(()) => tracing::info!("removed {}, which a build had left", work.display()),
             Err(error) => tracing::warn!(%error, "cannot remove {}, which a build had left", work.display()),

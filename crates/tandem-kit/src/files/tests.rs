@@ -115,3 +115,22 @@ fn links_are_replaced_and_files_in_their_place_are_not() {
     assert!(replace_symlink(Path::new("/one"), &file).is_err());
     assert_eq!(names(folder.path()), ["file", "socket"]);
 }
+
+#[test]
+fn what_a_killed_process_left_aside_is_removed_and_nothing_else_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let ours = aside(&path("state.json")).unwrap();
+    let theirs = aside(&path("exit.json")).unwrap();
+    let others = ["state.json", ".state.json", ".state.json.tmp", ".state.json.12.tmp", "a.0123abcd.tmp"];
+    for file in [&ours, &theirs].into_iter().cloned().chain(others.map(path)) {
+        File::create(file).unwrap();
+    }
+    remove_aside(folder.path(), |name| name == "state.json").unwrap();
+    assert!(!ours.exists() && theirs.exists());
+    assert!(others.iter().all(|name| path(name).exists()));
+    remove_aside(folder.path(), |_| true).unwrap();
+    assert!(!theirs.exists());
+    assert!(others.iter().all(|name| path(name).exists()));
+    remove_aside(&path("missing"), |_| true).unwrap();
+}

@@ -99,6 +99,8 @@ fn prepare(dir: &Path, spec: &ShimSpec) -> Result<(), LaunchError> {
                 _ => {}
             }
         }
+        // Of a shim that was killed while it wrote one of them.
+        files::remove_aside(dir, |_| true)?;
         if let Some(secrets) = &spec.secrets {
             secrets.write()?;
         }

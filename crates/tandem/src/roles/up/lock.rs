@@ -35,6 +35,7 @@ pub(super) fn take(data: &DataDir, folder: &Path) -> Result<LockGuard, Failure> 
     let holder = Holder { pid: std::process::id(), data: Some(data.root().to_owned()) };
     files::write_json(&Holder::file(data.runtime()), &holder, 0o600)
         .map_err(|e| Failure::chain("note who holds the lock", &e))?;
+    data.remove_aside().map_err(|e| Failure::chain("clear what a killed `tandem up` left", &e))?;
     Ok(lock)
 }
 
