@@ -19,6 +19,7 @@ mod rollback;
 mod rollout;
 mod scale;
 mod status;
+pub(crate) mod store;
 mod token;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -99,6 +100,9 @@ pub(crate) enum Command {
     /// Create, list and revoke tokens for access over TCP
     #[command(subcommand)]
     Token(token::Verb),
+    /// Check the store of this machine's server, copy it, or put a copy back
+    #[command(subcommand)]
+    Store(store::Verb),
     /// Print shell completions
     Completions(completions::Args),
     /// Run one instance or job (started by the runner)
@@ -156,6 +160,7 @@ async fn dispatch(command: Command, session: &Session) -> Result<Exit, Failure> 
         Command::Status(args) => status::run(args, session).await,
         Command::App(verb) => app::run(verb, session).await,
         Command::Token(verb) => token::run(verb, session).await,
+        Command::Store(verb) => store::run(verb, session).await,
         Command::Completions(args) => completions::run(&args, session),
         Command::Balancer(balancer::Args { verb: Some(verb), .. }) => balancer::run(verb, session).await,
         Command::Up(_) | Command::Balancer(_) | Command::Shim(_) => unreachable!("roles start in main"),

@@ -23,6 +23,7 @@ pub(crate) use lock::Holder;
 
 use super::supervise::{self, Supervisor};
 use crate::cli::Global;
+use crate::cli::store::keep_before_upgrade;
 use crate::data_folder;
 use crate::exit::Exit;
 use crate::failure::{Failure, chain_of};
@@ -139,8 +140,11 @@ async fn up(args: Args, global: Global, output: Output) -> Result<Exit, Failure>
 async fn start(args: &Args, folder: &std::path::Path, data: DataDir) -> Result<Parts, Failure> {
     let lock = lock::take(&data, folder)?;
     let arrival = data_folder::arrive(&data)?;
-    data_folder::settle(arrival, &data)?;
     let clock = Clock::system();
+    if let Some(previous) = arrival.other_version() {
+        keep_before_upgrade(&data, previous, &clock).await;
+    }
+    data_folder::settle(arrival, &data)?;
     let address = Address::Unix(data.api_socket());
     let balancer = supervise::prepare(&data, &address, args.http()).await?;
     let server = Server::start(&data, args.api, &clock).await?;

@@ -19,6 +19,7 @@ use tandem_web::Site;
 use tokio::net::{TcpListener, UnixListener};
 
 use super::machine;
+use crate::cli;
 use crate::failure::{Failure, chain_of};
 use crate::port;
 
@@ -49,7 +50,8 @@ impl Server {
     /// An address that is in use, a folder or a database that cannot be opened.
     pub(super) async fn start(data: &DataDir, api: SocketAddr, clock: &Clock) -> Result<Self, Failure> {
         let listeners = listen(data, api).await?;
-        let store = opened("open the store", sqlite::open(data.database(), clock.clone()).await)?;
+        let store = sqlite::open(data.database(), clock.clone()).await;
+        let store = store.map_err(|error| cli::store::failed(&error))?;
         let blobs = opened("open the blob store", BlobStore::open(data.blobs()))?;
         opened("make the folder of keys", files::ensure_dir(&data.keys(), 0o700))?;
         let builder = BuilderConfig::new(data.clone(), blobs.clone(), clock.clone(), isolation().await);

@@ -1,0 +1,111 @@
+//! `tandem store check`: is the file whole, does every document make sense, does the journal tell the same story.
+
+use serde::Serialize;
+use tandem_kit::tasks;
+use tandem_store::sqlite::snapshots::{Snapshot, Snapshots};
+use tandem_store::sqlite::{self, Checked};
+use tandem_types::api::{Installation, Token};
+use tandem_types::app::App;
+use tandem_types::assignment::Assignment;
+use tandem_types::build::Build;
+use tandem_types::document::{Document, Kind};
+use tandem_types::environment::Environment;
+use tandem_types::release::Release;
+use tandem_types::rollout::Rollout;
+use tandem_types::routing::RoutingDocument;
+
+use super::{database, failed};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::{bytes, local_time};
+use crate::session::Session;
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Report {
+    #[serde(flatten)]
+    checked: Checked,
+    snapshots: Vec<Snapshot>,
+}
+
+pub(super) async fn run(session: &Session) -> Result<Exit, Failure> {
+    let database = database(session)?;
+    let look = database.clone();
+    let checked = tasks::blocking("check the store", move || sqlite::check(&look, understand)).await;
+    let checked = checked.map_err(|error| failed(&error))?;
+    let snapshots = Snapshots::of(&database).list().map_err(|error| failed(&error))?;
+    let report = Report { checked, snapshots };
+    session.output.show(&report, text)?;
+    if report.checked.problems.is_empty() {
+        return Ok(Exit::Done);
+    }
+    let folder = session.data();
+    let title = format!("the store {} is damaged", database.display());
+    Err(Failure::new(title).code("store_damaged").detail(report.checked.problems.join("\n")).hint(format!(
+        "end `tandem up` (SIGTERM leaves the apps running), then type `tandem store restore --data {}`",
+        folder.display()
+    )))
+}
+
+fn text(report: &Report) -> String {
+    let Checked { revision, documents, deletions, journal_entries, journal_since, bytes: size, .. } =
+        &report.checked;
+    let kinds: Vec<_> = documents.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+    let since = journal_since.map(|time| format!(" since {}", local_time(time))).unwrap_or_default();
+    let mut lines = vec![
+        format!("revision   {revision}, {}", bytes(*size)),
+        format!("documents  {} ({})", documents.values().sum::<u64>(), kinds.join(", ")),
+        format!("journal    {journal_entries} entries{since}; {deletions} deletions remembered"),
+    ];
+    let latest = report.snapshots.first().map(|latest| {
+        format!(
+            "{}, the latest of {} (revision {})",
+            report.snapshots.len(),
+            local_time(latest.time),
+            latest.revision
+        )
+    });
+    lines.push(format!("snapshots  {}", latest.unwrap_or_else(|| "none yet".to_owned())));
+    if report.checked.problems.is_empty() {
+        lines.push("everything is whole".to_owned());
+    }
+    lines.join("\n") + "\n"
+}
+
+/// Reads a document as what its kind says. Of a kind that is not known nothing can be said.
+pub(super) fn understand(document: &Document) -> Result<(), String> {
+    let name = document.kind.split('/').next().unwrap_or_default();
+    macro_rules! of_kinds {
+        ($($kind:ty),* $(,)?) => {
+            $(if name == <$kind as Kind>::KIND.split('/').next().unwrap_or_default() {
+                return serde_json::from_value::<$kind>(document.body.clone()).map(drop).map_err(|e| e.to_string());
+            })*
+        };
+    }
+    of_kinds!(App, Assignment, Build, Environment, Installation, Release, Rollout, RoutingDocument, Token);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use tandem_types::Revision;
+
+    use super::*;
+
+    #[test]
+    fn a_document_that_is_not_what_its_kind_says_is_told() {
+        let document = |kind: &str, body| Document {
+            key: "apps/shop".to_owned(),
+            revision: Revision(1),
+            kind: kind.to_owned(),
+            body,
+        };
+        let app = json!({"name": "shop", "created": "2026-11-21T12:00:00Z", "next_build": "b8"});
+        assert_eq!(understand(&document("app/2", app.clone())), Ok(()));
+        assert_eq!(understand(&document("app/9", app)), Ok(()), "of a newer version, as far as it is known");
+        assert_eq!(understand(&document("unheard-of/1", json!(1))), Ok(()));
+        let wrong = understand(&document("app/2", json!({"name": "shop"}))).unwrap_err();
+        assert!(wrong.contains("created"), "{wrong}");
+    }
+}
