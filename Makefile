@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
-.PHONY: help demo demo-stop check test test-long bench-deploy needs needs-test
+.PHONY: help demo demo-stop check test test-long bench-deploy bench-faults needs needs-test
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -28,6 +28,9 @@ test-long: test ## Everything, and what takes an hour: whole kill matrix, hundre
 
 bench-deploy: needs-test ## Measure deploys and rollbacks; writes docs/benchmarks/deploy.md
 	scripts/bench-deploy.sh
+
+bench-faults: needs-test ## Measure what faults cost; writes docs/benchmarks/faults.md
+	scripts/bench-faults.sh
 
 needs: ## Install what building and running needs
 	@scripts/install-needs.sh run

@@ -1,0 +1,220 @@
+//! Random moments: one victim in one operation on one app, at any time of it, under load. What came of the operation, what
+//! visitors lost, and whether every promise held.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tandem_testkit::bench::aims::{Aim, Part};
+use tandem_testkit::bench::poller::Poller;
+use tandem_testkit::bench::progress::say;
+use tandem_testkit::bench::tables::{section, spread, table};
+use tandem_testkit::load::{Kind, Report};
+use tandem_testkit::wait::{PATIENCE, pass};
+use tandem_types::RolloutNumber;
+
+use crate::Plan;
+use crate::ground::{GUESTBOOK, PLAIN, Site};
+use crate::operation::{Operation, one_of, part_of};
+use crate::promises::{Deed, Instances, Promises, other_than};
+use crate::rollouts::outcome;
+use crate::victim::Victim;
+
+/// Load goes on for this long before and after.
+const AROUND: Duration = Duration::from_millis(500);
+
+/// What a moment brought.
+#[derive(Debug)]
+pub(crate) struct Brought {
+    pub(crate) victim: Victim,
+    pub(crate) operation: Operation,
+    pub(crate) outcome: String,
+    pub(crate) lost: Lost,
+    pub(crate) gap: Duration,
+    pub(crate) broken: Vec<String>,
+}
+
+/// Requests that failed.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Lost {
+    pub(crate) gets: usize,
+    pub(crate) posts: usize,
+    /// All that were sent.
+    pub(crate) sent: usize,
+}
+
+impl Lost {
+    /// Of a load, and of a visitor's questions within a window.
+    pub(crate) fn of(report: &Report, (asked, failed): (usize, usize)) -> Self {
+        let failures = report.failures();
+        let posts = failures.iter().filter(|sample| sample.kind == Kind::Write).count();
+        Self { gets: failures.len() - posts + failed, posts, sent: report.samples.len() + asked }
+    }
+
+    pub(crate) fn add(self, other: Self) -> Self {
+        let Self { gets, posts, sent } = other;
+        Self { gets: self.gets + gets, posts: self.posts + posts, sent: self.sent + sent }
+    }
+
+    pub(crate) fn all(self) -> usize {
+        self.gets + self.posts
+    }
+}
+
+/// Runs the part and tells.
+pub(crate) fn measure(plan: &Plan, site: &mut Site, visitor: &Poller) -> anyhow::Result<Part> {
+    let lengths = lengths(site)?;
+    let mut promises = Promises::of(site)?;
+    let mut all = Vec::new();
+    for number in 0..plan.moments {
+        // Each victim comes in turn, so that a short run has each of them; the rest is drawn.
+        let victim = Victim::ALL[number % Victim::ALL.len()];
+        let brought = one(site, (victim, number), visitor, (&lengths, &mut promises))?;
+        say(&format!(
+            "moment {} of {}: {} in {}: {}{}",
+            number + 1,
+            plan.moments,
+            brought.victim.name(),
+            brought.operation.name(),
+            brought.outcome,
+            brought.broken.iter().map(|broken| format!("; BROKEN: {broken}")).collect::<String>(),
+        ));
+        all.push(brought);
+    }
+    Ok(tell(&all))
+}
+
+type Lengths = BTreeMap<(Operation, &'static str), Duration>;
+
+/// How long each operation takes when nothing is killed.
+fn lengths(site: &Site) -> anyhow::Result<Lengths> {
+    let mut lengths = Lengths::new();
+    let two = [GUESTBOOK, PLAIN];
+    for (number, operation) in Operation::ALL.into_iter().enumerate() {
+        for app in two {
+            let begin = site.now();
+            let before = number_of(site, app)?;
+            let mut client = operation.begin(site, (app, 1_000 + number));
+            client.wait(PATIENCE);
+            site.ended_after(app, before, true)?;
+            lengths.insert((operation, app), site.since(begin));
+        }
+    }
+    Ok(lengths)
+}
+
+fn number_of(site: &Site, app: &str) -> anyhow::Result<RolloutNumber> {
+    Ok(site.latest_rollout(app)?.map_or(RolloutNumber(0), |rollout| rollout.number))
+}
+
+fn one(
+    site: &mut Site,
+    (victim, number): (Victim, usize),
+    visitor: &Poller,
+    (lengths, promises): (&Lengths, &mut Promises),
+) -> anyhow::Result<Brought> {
+    let is_build = victim == Victim::Builder;
+    let app = if is_build { GUESTBOOK } else { one_of(&[GUESTBOOK, PLAIN]) };
+    let operation = if is_build { Operation::Deploy } else { one_of(&Operation::ALL) };
+    let before = number_of(site, app)?;
+    let bystander = Instances::of(site, other_than(app));
+    let (load, from) = (site.load(), visitor.now());
+    pass(AROUND);
+    let mut client = Some(operation.begin(site, (app, number)));
+    // The commands of a build come when they come; all else is anywhere in the operation.
+    if !is_build {
+        pass(part_of(lengths[&(operation, app)]));
+    }
+    let struck = victim.strike(site, app, &mut client);
+    if let Some(mut client) = client {
+        client.wait(PATIENCE * 3);
+    }
+    let rollout = site.ended_after(app, before, true)?;
+    let deed = Deed { app, operation, number, rollout: rollout.as_ref() };
+    let broken = promises.broken(site, deed, &bystander)?;
+    pass(AROUND);
+    let window = (from, visitor.now());
+    let lost = Lost::of(&load.stop(), visitor.failures(window));
+    let outcome = if struck.is_some() { outcome(rollout.as_ref()) } else { "nothing to kill".to_owned() };
+    Ok(Brought { victim, operation, outcome, lost, gap: visitor.gap(window), broken })
+}
+
+fn tell(all: &[Brought]) -> Part {
+    let broken: Vec<_> = all.iter().flat_map(|one| &one.broken).collect();
+    let text = format!(
+        "{} moments: a random operation on a random app (commands of a build: a deploy of the guestbook), the victim killed at \
+         a random time of it, under load: {}. A visitor asks the small app each 10 ms. *Lost*: requests with a status from 400 \
+         on, a broken connection or no answer within 10 s, of all that were sent during the operation. *Gap*: the longest time \
+         from one good answer of the small app to the next. After each moment it was asked: did the rollout end, does every \
+         shim have a ready instance that the server knows and the other way round, is every instance of the other app the \
+         same, does the page say what the current release said before, did the release phase run once for a deploy that \
+         finished and at most once for one that did not.",
+        all.len(),
+        load_in_words(),
+    );
+    let head = [
+        "killed",
+        "moments",
+        "finished",
+        "went back",
+        "failed",
+        "unknown",
+        "other",
+        "lost GET",
+        "lost POST",
+        "of",
+        "gap, ms",
+        "broken",
+    ];
+    let rows: Vec<_> = Victim::ALL.iter().map(|victim| row(*victim, all)).collect();
+    let mut text = section("Random moments", &text) + &table(&head, &rows);
+    let outcomes = counted(all.iter().map(|one| format!("{}: {}", one.operation.name(), one.outcome)));
+    text.push_str(&format!("\nOutcomes by operation: {}.\n", outcomes.join(", ")));
+    for broken in &broken {
+        text.push_str(&format!("\n- broken: {broken}\n"));
+    }
+    let lost: usize = all
+        .iter()
+        .filter(|one| !one.victim.breaks_traffic() && one.victim != Victim::Shim)
+        .map(|one| one.lost.all())
+        .sum();
+    #[expect(clippy::cast_precision_loss, reason = "some dozens")]
+    let aims = vec![
+        Aim::at_most("random moments: broken promises", Some(broken.len() as f64), (0.0, "")),
+        Aim::at_most("random moments: lost requests, balancer and shims alive", Some(lost as f64), (0.0, "")),
+    ];
+    Part { text, aims, failed: broken.len() }
+}
+
+/// What the load is, for the report.
+pub(crate) fn load_in_words() -> String {
+    let mix = crate::ground::mix();
+    format!(
+        "{} pages and {} writes (a signed entry) a second on fresh connections, and {} clients that keep theirs and ask {} times a second",
+        mix.pages, mix.writes, mix.kept_clients, mix.kept_pages
+    )
+}
+
+fn row(victim: Victim, all: &[Brought]) -> Vec<String> {
+    let of: Vec<_> = all.iter().filter(|one| one.victim == victim).collect();
+    let count = |wanted: fn(&str) -> bool| of.iter().filter(|one| wanted(&one.outcome)).count();
+    let finished = count(|outcome| outcome == "finished");
+    let back = count(|outcome| outcome == "went back");
+    let failed = count(|outcome| outcome.starts_with("failed"));
+    let unknown = count(|outcome| outcome == "unknown");
+    let other = of.len() - finished - back - failed - unknown;
+    let lost = of.iter().fold(Lost::default(), |lost, one| lost.add(one.lost));
+    let gaps: Vec<f64> = of.iter().map(|one| one.gap.as_secs_f64() * 1e3).collect();
+    let broken: usize = of.iter().map(|one| one.broken.len()).sum();
+    let counts = [of.len(), finished, back, failed, unknown, other, lost.gets, lost.posts, lost.sent];
+    let mut cells = vec![victim.name().to_owned()];
+    cells.extend(counts.map(|count| count.to_string()));
+    cells.extend([spread(&gaps, 0), broken.to_string()]);
+    cells
+}
+
+/// `finished 3`: each value with how often it came.
+fn counted(values: impl Iterator<Item = String>) -> Vec<String> {
+    let mut counts = BTreeMap::<String, usize>::new();
+    values.for_each(|value| *counts.entry(value).or_default() += 1);
+    counts.into_iter().map(|(value, count)| format!("{value} ×{count}")).collect()
+}

@@ -1,0 +1,146 @@
+//! Who is killed, how it is found, and what brings it back.
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use tandem_kit::clock::Moment;
+use tandem_testkit::leftovers::Process;
+use tandem_testkit::program::Running;
+use tandem_testkit::wait::within;
+
+use crate::ground::Site;
+
+/// A part of Tandem.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Victim {
+    /// Server and runner.
+    Up,
+    Balancer,
+    /// The shim of an instance that serves; the instance dies with it.
+    Shim,
+    /// The commands of a build.
+    Builder,
+    /// The command that was typed.
+    Client,
+    /// Everything but apps and their shims.
+    Tandem,
+}
+
+impl Victim {
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Up, Self::Balancer, Self::Shim, Self::Builder, Self::Client, Self::Tandem];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Up => "server and runner",
+            Self::Balancer => "balancer",
+            Self::Shim => "shim of a serving instance",
+            Self::Builder => "commands of the build",
+            Self::Client => "client",
+            Self::Tandem => "all but apps and shims",
+        }
+    }
+
+    /// Whether the data path breaks with it.
+    pub(crate) fn breaks_traffic(self) -> bool {
+        matches!(self, Self::Balancer | Self::Tandem)
+    }
+
+    /// Kills it, and starts again what nobody else does. When it was killed; none where there was nothing to kill.
+    pub(crate) fn strike(self, site: &mut Site, app: &str, client: &mut Option<Running>) -> Option<Moment> {
+        match self {
+            Self::Up => {
+                let at = site.now();
+                site.installation_mut().end(Signal::SIGKILL);
+                site.installation_mut().start_again();
+                Some(at)
+            }
+            Self::Balancer => kill_all(site, &site.role("balancer")),
+            Self::Shim => {
+                let shim = shim_of(site, app);
+                kill_all(site, shim.as_slice())
+            }
+            Self::Builder => {
+                // It runs for some tenths of a second of a deploy that takes two.
+                let limit = std::time::Duration::from_secs(3);
+                within(limit, || kill_all(site, &site.builders()))
+            }
+            Self::Client => {
+                let mut client = client.take()?;
+                let at = site.now();
+                client.signal(Signal::SIGKILL);
+                Some(at)
+            }
+            Self::Tandem => {
+                let at = site.kill_tandem();
+                drop(client.take());
+                site.installation_mut().start_again();
+                Some(at)
+            }
+        }
+    }
+}
+
+impl Site {
+    /// Kills server, runner, builds and balancer, and returns once the server has ended.
+    pub(crate) fn kill_tandem(&mut self) -> Moment {
+        // The server first: it would start the balancer again.
+        let all = [self.role("up"), self.role("balancer"), self.builders()].concat();
+        let at = self.now();
+        for process in &all {
+            let _ = kill(*process, Signal::SIGKILL);
+        }
+        self.installation_mut().end(Signal::SIGKILL);
+        at
+    }
+
+    /// Processes of Tandem's own with this role.
+    pub(crate) fn role(&self, role: &str) -> Vec<Pid> {
+        let own = self.own_processes().into_iter();
+        own.filter(|process| word(process, 1) == role).map(|process| process.id).collect()
+    }
+
+    /// The shims, with the names of their instances and jobs.
+    pub(crate) fn shims(&self) -> Vec<(String, Pid)> {
+        let own = self.own_processes().into_iter().filter(|process| word(process, 1) == "shim");
+        let name = |process: &Process| word(process, 2).rsplit('/').next().unwrap_or_default().to_owned();
+        own.map(|process| (name(&process), process.id)).collect()
+    }
+
+    /// What runs for a build, and is not Tandem's own program.
+    fn builders(&self) -> Vec<Pid> {
+        let folder = format!("{}/", self.installation().data().build().display());
+        let all = self.installation().traces().processes().into_iter();
+        let builds = all.filter(|process| process.words.contains(&folder) && !self.is_own(process));
+        builds.map(|process| process.id).collect()
+    }
+
+    fn own_processes(&self) -> Vec<Process> {
+        let all = self.installation().traces().processes().into_iter();
+        all.filter(|process| self.is_own(process)).collect()
+    }
+
+    /// By the file it runs, since a shim is called by another name than what a person types.
+    fn is_own(&self, process: &Process) -> bool {
+        let file = std::fs::read_link(format!("/proc/{}/exe", process.id)).ok();
+        file.as_ref() == Some(&self.binary)
+    }
+}
+
+fn kill_all(site: &Site, processes: &[Pid]) -> Option<Moment> {
+    let at = site.now();
+    let killed = processes.iter().filter(|process| kill(**process, Signal::SIGKILL).is_ok()).count();
+    (killed > 0).then_some(at)
+}
+
+/// The shim of the first web instance that serves.
+fn shim_of(site: &Site, app: &str) -> Option<Pid> {
+    let lines = site.told(&["ps", "--json", "--app", app]);
+    let serves = |line: &&Value| line["role"] == "serving";
+    let id = lines.as_array()?.iter().find(serves)?["id"].as_str()?.to_owned();
+    site.shims().into_iter().find(|(name, _)| *name == id).map(|(_, process)| process)
+}
+
+fn word(process: &Process, number: usize) -> &str {
+    process.words.split(' ').nth(number).unwrap_or_default()
+}
