@@ -53,6 +53,12 @@ impl Question {
         Self { method: Method::GET, path, headers: HeaderMap::new(), body: Bytes::new() }
     }
 
+    /// A `POST` of some text.
+    #[must_use]
+    pub fn post(path: &str, text: &str) -> Self {
+        Self { method: Method::POST, body: Bytes::copy_from_slice(text.as_bytes()), ..Self::get(path) }
+    }
+
     /// Adds a header.
     ///
     /// # Panics

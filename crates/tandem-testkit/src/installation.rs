@@ -5,6 +5,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -46,6 +47,10 @@ pub struct Installation {
     data: DataDir,
     up: Option<Running>,
     ready: Option<Ready>,
+    /// The version that the binary takes itself for.
+    claim: Option<String>,
+    /// Where the balancer is told to serve besides.
+    more_http: Vec<SocketAddr>,
     /// Ends everything when this process is killed and cannot do it itself.
     heir: Option<Running>,
     finished: bool,
@@ -103,7 +108,8 @@ impl Installation {
         };
         let folder = folder.expect("the folder takes files");
         let data = DataDir::open(&folder.path().join("data")).expect("a new data folder opens");
-        Self { setting, folder, data, up: None, ready: None, heir: None, finished: false }
+        let (claim, more_http) = (None, Vec::new());
+        Self { setting, folder, data, up: None, ready: None, claim, more_http, heir: None, finished: false }
     }
 
     /// Starts `tandem up` where none runs: at the addresses it had before, if it had any.
@@ -130,6 +136,29 @@ impl Installation {
         self.ready = Some(ready);
     }
 
+    /// Another binary and version for the next start and for all verbs from now on.
+    pub fn change_to(&mut self, binary: &Path, version: &str) {
+        self.setting.binary = binary.to_owned();
+        self.claim = Some(version.to_owned());
+    }
+
+    /// Addresses that the balancer serves from the next start on, besides the one that it has.
+    pub fn serve_also(&mut self, addresses: &[SocketAddr]) {
+        self.more_http = addresses.to_vec();
+    }
+
+    /// A copy of the binary in a folder of this installation: the same program, but not the same file.
+    ///
+    /// # Panics
+    ///
+    /// Where the folder takes no copy.
+    #[must_use]
+    pub fn copy_of_binary(&self, name: &str) -> PathBuf {
+        let copy = self.folder.path().join(name);
+        fs::copy(&self.setting.binary, &copy).expect("the folder takes files");
+        copy
+    }
+
     /// Waits for the end of this process, whichever way it comes, and ends what it started.
     fn heir_program(&self) -> Program {
         let script = "cat; \"$1\" down --data \"$2\"; rm -rf \"$3\"";
@@ -146,6 +175,9 @@ impl Installation {
         };
         let arguments = ["up", "--http", &http, "--api", &api, "--ready-file"].map(OsStr::new);
         let arguments = arguments.into_iter().chain([ready_file.as_os_str()]);
+        let more: Vec<_> = self.more_http.iter().map(SocketAddr::to_string).collect();
+        let more = more.iter().flat_map(|address| [OsStr::new("--http"), OsStr::new(address)]);
+        let arguments = arguments.chain(more);
         let program = match &self.setting.group {
             Some(group) => {
                 let script = "echo $$ > \"$1\"; shift; exec \"$@\"";
@@ -180,6 +212,10 @@ impl Installation {
         let program = program.arguments([OsStr::new("--data"), self.data.root().as_os_str()]);
         // What the person who runs the tests has set is about another installation.
         let program = program.unset(env::TANDEM_SERVER).unset(env::TANDEM_TOKEN).unset(env::TANDEM_DATA);
+        let program = match &self.claim {
+            Some(claim) => program.set(env::TANDEM_CLAIM_VERSION, claim),
+            None => program,
+        };
         program.set(env::NO_COLOR, "1").folder(self.folder.path())
     }
 

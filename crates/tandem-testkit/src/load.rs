@@ -33,6 +33,10 @@ pub struct Mix {
     pub kept_clients: u32,
     /// Pages a second of each of those.
     pub kept_pages: f64,
+    /// Bodies sent a second, each on a connection of its own, to an app that takes them without a form.
+    pub posts: f64,
+    /// Whether every second client that keeps its connection sends bodies too, instead of asking for pages.
+    pub kept_posts: bool,
 }
 
 impl Default for Mix {
@@ -45,6 +49,8 @@ impl Default for Mix {
             slow_takes: Duration::from_secs(2),
             kept_clients: 8,
             kept_pages: 2.0,
+            posts: 0.0,
+            kept_posts: false,
         }
     }
 }

@@ -75,6 +75,7 @@ fn load(manner: Manner) -> Report {
         slow_takes: Duration::ZERO,
         kept_clients: 2,
         kept_pages: 50.0,
+        ..Mix::default()
     };
     let load = Load::start(target, mix);
     eventually("requests of every kind", || (load.ended() >= 100).then_some(()));

@@ -19,26 +19,35 @@ pub(super) async fn client(shared: Shared, number: u32) {
     // Spread over one period, so that the clients do not ask in step.
     let mut due = shared.now() + period.mul_f64(f64::from(number) / f64::from(shared.mix.kept_clients));
     let mut connection = None;
+    let (kind, question) = match shared.mix.kept_posts && number % 2 == 1 {
+        true => (Kind::KeptPost, Question::post("/", "a line under load")),
+        false => (Kind::Kept, Question::get("/")),
+    };
     while shared.wait_until(due).await {
-        let asked = tokio::time::timeout(GIVES_UP, ask(&shared, &mut connection)).await;
+        let asked = tokio::time::timeout(GIVES_UP, ask(&shared, &mut connection, &question)).await;
         let answer = asked.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer within {GIVES_UP:?}")));
-        if answer.is_err() {
+        // Who is told to come back on another one does so.
+        if answer.as_ref().is_ok_and(|answer| answer.header("connection") == "close") || answer.is_err() {
             connection = None;
         }
-        shared.record(Kind::Kept, due, answer);
+        shared.record(kind, due, answer);
         due += period;
     }
 }
 
-async fn ask(shared: &Shared, connection: &mut Option<Connection>) -> anyhow::Result<Answer> {
+async fn ask(
+    shared: &Shared,
+    connection: &mut Option<Connection>,
+    question: &Question,
+) -> anyhow::Result<Answer> {
     if let Some(open) = connection {
-        match open.ask(Question::get("/")).await {
+        match open.ask(question.clone()).await {
             Err(error) if was_closed_before(&error, open) => shared.report.borrow_mut().stale += 1,
             answer => return answer,
         }
     }
     let mut fresh = Connection::open(shared.target.address, &shared.target.host).await?;
-    let answer = fresh.ask(Question::get("/")).await;
+    let answer = fresh.ask(question.clone()).await;
     *connection = Some(fresh);
     answer
 }

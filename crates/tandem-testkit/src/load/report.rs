@@ -14,6 +14,10 @@ pub enum Kind {
     Slow,
     /// A page on a kept connection.
     Kept,
+    /// A body, sent without a form.
+    Post,
+    /// A body on a kept connection.
+    KeptPost,
 }
 
 /// One request.

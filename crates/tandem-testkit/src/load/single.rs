@@ -80,6 +80,7 @@ async fn all(shared: Shared) {
         arrivals(shared.clone(), Kind::Page, mix.pages),
         arrivals(shared.clone(), Kind::Write, mix.writes),
         arrivals(shared.clone(), Kind::Slow, mix.slow),
+        arrivals(shared.clone(), Kind::Post, mix.posts),
         join_all(clients),
     );
 }
@@ -106,6 +107,7 @@ async fn one(shared: Shared, kind: Kind, due: Duration, token: Option<FormToken>
     let (question, takes) = match (kind, &token) {
         (Kind::Write, Some(token)) => (sign(token, "Load", "A+line+under+load"), Duration::ZERO),
         (Kind::Slow, _) => (Question::get(&format!("/slow?s={}", slow.as_secs_f64())), slow),
+        (Kind::Post, _) => (Question::post("/", "a line under load"), Duration::ZERO),
         _ => (Question::get("/"), Duration::ZERO),
     };
     let Target { address, host } = &*shared.target;

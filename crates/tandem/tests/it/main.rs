@@ -26,6 +26,7 @@ mod scale;
 mod screen;
 mod signals;
 mod sources;
+mod upgrade;
 
 /// The binary under test.
 const TANDEM: &str = env!("CARGO_BIN_EXE_tandem");

@@ -1,0 +1,235 @@
+//! Tandem replaced by another version and back: no request is lost, no app is started again, and what the other version
+//! started is served on.
+//!
+//! Two versions here are two files of one program that take themselves for different versions: what runs is told from
+//! what should run by the file, and both sides of everything that is stored or sent are there.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+
+use http::Method;
+use nix::sys::signal::Signal;
+use tandem_testkit::connection::Question;
+use tandem_testkit::installation::Installation;
+use tandem_testkit::load::{Kind, Load, Mix, Report, Target};
+use tandem_testkit::wait::eventually;
+
+use crate::TANDEM;
+use crate::screen::{PLAIN, current, ids, instances, release_phases, say, with_plain};
+
+/// The versions that come and go.
+struct Versions {
+    old: (PathBuf, &'static str),
+    new: (PathBuf, &'static str),
+}
+
+impl Versions {
+    fn of(installation: &Installation) -> Self {
+        let new = installation.copy_of_binary("tandem-new");
+        Self { old: (TANDEM.into(), "0.1.0"), new: (new, "0.2.0") }
+    }
+}
+
+/// As a service manager does it: ends the server alone, starts the other one.
+fn change_to(installation: &mut Installation, (binary, version): &(PathBuf, &'static str)) {
+    let before = serving(installation);
+    installation.end(Signal::SIGTERM);
+    installation.change_to(binary, version);
+    installation.start_again();
+    let after = serving(installation);
+    assert_ne!(after.0, before.0, "a balancer of the other version serves");
+    assert_eq!(after.1, *version);
+    let program = fs::read_link(format!("/proc/{}/exe", after.0)).expect("it runs");
+    assert_eq!(&program, binary);
+    let log = installation.log();
+    assert!(!log.contains("ERROR") && !log.contains("connections are refused"), "{log}");
+}
+
+/// Process id and version of the balancer that serves.
+fn serving(installation: &Installation) -> (u32, String) {
+    let state = installation.data().balancer();
+    let process =
+        tandem_balancer::Process::find(&state).expect("its folder can be read").expect("one serves");
+    (process.pid, process.version)
+}
+
+/// Every process of the apps and every shim, with the time of its start in ticks.
+fn apps(installation: &Installation) -> BTreeMap<i32, u64> {
+    let processes = installation.traces().processes().into_iter();
+    let apps = processes.filter(|process| [".py", " shim"].iter().any(|word| process.words.contains(word)));
+    apps.map(|process| (process.id.as_raw(), started(process.id.as_raw()))).collect()
+}
+
+fn started(pid: i32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
+    let fields = text.rsplit_once(')').expect("the name is in brackets").1;
+    fields.split_whitespace().nth(19).expect("field 22").parse().expect("a number")
+}
+
+fn load(installation: &Installation) -> Load {
+    let mix = Mix {
+        pages: 20.0,
+        posts: 20.0,
+        kept_pages: 5.0,
+        kept_posts: true,
+        writes: 0.0,
+        slow: 0.0,
+        ..Mix::default()
+    };
+    Load::start(Target { address: installation.ready().http, host: PLAIN.to_owned() }, mix)
+}
+
+fn some_more(load: &Load) {
+    let before = load.ended();
+    eventually("requests are answered", || (load.ended() > before + 30).then_some(()));
+}
+
+/// Nothing failed, and nothing had to be sent twice.
+fn expect_nothing_lost(report: &Report) {
+    assert!(report.failures().is_empty(), "{:?}", report.failures());
+    assert_eq!(report.stale, 0, "kept connections were closed while nothing told so");
+    for kind in [Kind::Page, Kind::Post, Kind::Kept, Kind::KeptPost] {
+        assert!(report.counts().contains_key(&kind), "{:?}", report.counts());
+    }
+}
+
+#[test]
+fn two_versions_follow_each_other_twice_under_load_and_nothing_is_lost() {
+    let (mut installation, folder) = with_plain();
+    let versions = Versions::of(&installation);
+    let (before, serving_before) = (apps(&installation), ids(&installation, "plain", "serving"));
+    assert!(before.len() >= 6, "two web instances and a worker with their shims: {before:?}");
+    let load = load(&installation);
+    for round in 0..2 {
+        change_to(&mut installation, &versions.new);
+        some_more(&load);
+        if round == 0 {
+            assert_eq!(apps(&installation), before, "nothing of the apps was started again");
+            say(&folder, "one", "two");
+            installation.deploy(folder.path());
+            assert_eq!(installation.site(PLAIN).text("/"), "two\n");
+        }
+        change_to(&mut installation, &versions.old);
+        some_more(&load);
+        if round == 0 {
+            let _ = installation.tandem(["rollback"]).expect_success();
+            assert_eq!(installation.site(PLAIN).text("/"), "one\n");
+            assert_eq!(ids(&installation, "plain", "serving"), serving_before, "the first ones, kept warm");
+        }
+    }
+    expect_nothing_lost(&load.stop());
+    for line in instances(&installation, "plain", "serving") {
+        assert_eq!(line["restarts"], 0, "{line}");
+    }
+    assert_eq!(release_phases(&installation), 2);
+    installation.finish();
+}
+
+#[test]
+fn what_another_version_started_is_served_on() {
+    let (mut installation, _folder) = with_plain();
+    let versions = Versions::of(&installation);
+    let before = apps(&installation);
+    change_to(&mut installation, &versions.new);
+    assert_eq!(apps(&installation), before);
+    let site = installation.site(PLAIN);
+    // How it ends is told by its shim of the other version, and its lines are read from there.
+    let crash = Question { method: Method::POST, ..Question::get("/crash?7") };
+    let _ = site.ask(crash);
+    eventually("it is started again", || {
+        let lines = instances(&installation, "plain", "serving");
+        let again = lines.iter().any(|line| line["restarts"] == 1 && line["state"] == "ready");
+        (again && lines.len() == 2).then_some(())
+    });
+    assert_eq!(site.text("/"), "one\n");
+    let logs = installation.tandem(["logs", "--process", "web"]).expect_success().stdout;
+    assert!(logs.contains("listening, text one") && logs.contains("exit code 7"), "{logs}");
+    // A change of config replaces them: the old ones are stopped in their own time.
+    let _ = installation.tandem(["config", "set", "COLOR=teal"]).expect_success();
+    assert_eq!(site.text("/environment?COLOR"), "teal\n");
+    let _ = installation.tandem(["scale", "worker=2"]).expect_success();
+    change_to(&mut installation, &versions.old);
+    let after = apps(&installation);
+    let worker_gone = before.iter().any(|(pid, started)| after.get(pid) != Some(started));
+    assert!(worker_gone, "the worker of the first release has been stopped");
+    let _ = installation.tandem(["restart"]).expect_success();
+    assert_eq!(site.text("/environment?COLOR"), "teal\n");
+    installation.finish();
+}
+
+#[test]
+fn a_rollout_under_way_is_carried_to_its_end_by_the_other_version() {
+    let (mut installation, folder) = with_plain();
+    let versions = Versions::of(&installation);
+    let load = load(&installation);
+    say(&folder, "one", "two");
+    folder.edit("server.py", "def main():\n", "def main():\n    time.sleep(3)\n");
+    let path = folder.path().to_str().expect("a plain path").to_owned();
+    let log = installation.data().root().join("../client.log");
+    let client = installation.program(["deploy", &path]).output(&log).start();
+    eventually("new instances start", || {
+        (!instances(&installation, "plain", "starting").is_empty()).then_some(())
+    });
+    change_to(&mut installation, &versions.new);
+    drop(client);
+    let site = installation.site(PLAIN);
+    eventually("the new release serves", || (site.text("/") == "two\n").then_some(()));
+    change_to(&mut installation, &versions.old);
+    some_more(&load);
+    expect_nothing_lost(&load.stop());
+    assert_eq!((release_phases(&installation), current(&installation, "plain")), (2, "r2".to_owned()));
+    let _ = installation.tandem(["rollout", "watch"]).expect_success();
+    installation.finish();
+}
+
+#[test]
+fn another_address_is_served_without_a_gap_at_the_one_that_stays() {
+    let (mut installation, _folder) = with_plain();
+    let load = load(&installation);
+    let first = serving(&installation).0;
+    let also = free_address();
+    for more in [&[also][..], &[]] {
+        installation.end(Signal::SIGTERM);
+        installation.serve_also(more);
+        installation.start_again();
+        some_more(&load);
+        let site = tandem_testkit::site::Site::new(also, PLAIN);
+        assert_eq!(site.ask(Question::get("/")).is_ok(), !more.is_empty());
+    }
+    assert_ne!(serving(&installation).0, first);
+    expect_nothing_lost(&load.stop());
+    installation.finish();
+}
+
+fn free_address() -> std::net::SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    listener.local_addr().expect("it has an address")
+}
+
+#[test]
+fn a_new_version_whose_balancer_does_not_start_leaves_the_old_one_serving() {
+    let (mut installation, _folder) = with_plain();
+    let load = load(&installation);
+    let before = serving(&installation);
+    let versions = Versions::of(&installation);
+    // A file where it wants a folder: only a start looks.
+    let folder = installation.data().balancer().join("static");
+    let aside = folder.with_file_name("aside");
+    fs::rename(&folder, &aside).expect("it is a folder");
+    drop(fs::File::create(&folder).expect("the name is free"));
+    installation.end(Signal::SIGTERM);
+    installation.change_to(&versions.new.0, versions.new.1);
+    installation.start_again();
+    some_more(&load);
+    assert_eq!(serving(&installation), before);
+    let log = installation.log();
+    assert!(log.contains("the new one does not start") && log.contains("goes on"), "{log}");
+    fs::remove_file(&folder).and_then(|()| fs::rename(&aside, &folder)).expect("as it was");
+    installation.end(Signal::SIGTERM);
+    installation.start_again();
+    assert_ne!(serving(&installation), before);
+    some_more(&load);
+    expect_nothing_lost(&load.stop());
+    installation.finish();
+}
