@@ -22,7 +22,6 @@ mod settings;
 mod shared;
 mod start;
 mod status;
-mod steady;
 mod tokens;
 mod world;
 
@@ -31,7 +30,9 @@ pub use config::{Control, ControlConfig, Error};
 pub use handle::Handle;
 pub use place::{Place, RolloutPlace};
 pub use ps::LogSource;
-pub use steady::Steady;
+pub use tandem_kit::steady::Steady;
+
+use tandem_kit::steady;
 
 #[cfg(test)]
 mod tests;

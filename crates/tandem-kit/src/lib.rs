@@ -14,5 +14,6 @@ pub mod logging;
 pub mod paths;
 pub mod points;
 pub mod stamp;
+pub mod steady;
 pub mod tasks;
 pub mod version;
