@@ -43,13 +43,13 @@ pub(super) struct Engine {
 
 impl Engine {
     pub(super) fn start(opened: Opened, clock: Clock) -> Result<Self, Error> {
-        let Opened { path, connection, meta, volatile_keys } = opened;
+        let Opened { path, connection, meta, volatile_keys, last_entry } = opened;
         let volatile = Arc::new(Volatile::new(volatile_keys));
         let progress = Arc::new(watch::Sender::new(Progress { revision: meta.revision, volatile: 0 }));
         let writer = Writer::start(Desk {
             path: path.clone(),
             connection,
-            leases: Leases::new(clock),
+            leases: Leases::new(clock).not_before(last_entry),
             volatile: Arc::clone(&volatile),
             progress: Arc::clone(&progress),
         })?;

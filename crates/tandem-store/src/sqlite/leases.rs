@@ -1,12 +1,14 @@
 //! Who holds which lease, and until when.
 //!
 //! Fences are in the database; the ends are in memory and counted by monotonic time, so that a wall clock that jumps
-//! neither lengthens a lease nor brings one back. The deadline that is told to people is wall time.
+//! neither lengthens a lease nor brings one back. The deadline that is told to people is wall time. The journal bears a time
+//! that never goes back: see [`Steady`].
 
 use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension as _};
 use tandem_kit::clock::{Clock, Moment};
+use tandem_kit::steady::Steady;
 use tandem_types::document::Lease;
 use tandem_types::{Fence, Span, Timestamp};
 
@@ -16,6 +18,8 @@ use crate::Error;
 /// The leases of this process, kept by the writer.
 pub(super) struct Leases {
     clock: Clock,
+    /// For the journal.
+    steady: Steady,
     held: BTreeMap<String, Holding>,
     /// Whether the transaction under way grants one.
     granting: bool,
@@ -32,12 +36,18 @@ struct Holding {
 impl Leases {
     /// None is held: earlier holders died with the lock of the data folder.
     pub(super) fn new(clock: Clock) -> Self {
-        Self { clock, held: BTreeMap::new(), granting: false }
+        Self { steady: Steady::new(clock.clone()), clock, held: BTreeMap::new(), granting: false }
     }
 
-    /// Wall time of the store.
+    /// Goes on from the time of the last entry of the journal, be it ahead of the wall clock.
+    pub(super) fn not_before(self, last: Option<Timestamp>) -> Self {
+        last.map(|last| self.steady.not_before(last));
+        self
+    }
+
+    /// Time for an entry of the journal; never before that of an earlier one.
     pub(super) fn now(&self) -> Timestamp {
-        self.clock.now()
+        self.steady.now()
     }
 
     /// Grants a lease unless another holder has it.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 use tandem_kit::clock::Clock;
 use tandem_kit::{files, tasks};
+use tandem_types::Timestamp;
 
 use super::engine::Engine;
 use super::failure::explain;
@@ -39,6 +40,8 @@ pub(super) struct Opened {
     pub(super) connection: Connection,
     pub(super) meta: Meta,
     pub(super) volatile_keys: Vec<String>,
+    /// Time of the last entry of the journal.
+    pub(super) last_entry: Option<Timestamp>,
 }
 
 /// Opens the store in a file, creating it (0600) where it is not there. The caller holds the lock of the data folder
@@ -80,7 +83,8 @@ fn open_file(path: PathBuf) -> Result<Opened, Error> {
     configure(&connection).map_err(failed)?;
     let volatile_keys = take_volatile_keys(&connection).map_err(failed)?;
     let meta = read::meta(&connection).map_err(failed)?;
-    Ok(Opened { path, connection, meta, volatile_keys })
+    let last_entry = read::last_entry(&connection).map_err(failed)?;
+    Ok(Opened { path, connection, meta, volatile_keys, last_entry })
 }
 
 /// A store that is gone, or empty, though there are snapshots of it was lost. A new one would say that nothing should run,

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::types::{FromSqlError, Type, ValueRef};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, Transaction, TransactionBehavior};
 use tandem_kit::tasks;
-use tandem_types::Revision;
 use tandem_types::document::Document;
+use tandem_types::{Revision, Timestamp};
 use tokio::sync::Semaphore;
 
 use super::failure::explain;
@@ -91,6 +91,14 @@ pub(super) fn documents(
 /// All documents under a prefix, and the state they are of.
 pub(super) fn listing(connection: &Connection, prefix: &str) -> rusqlite::Result<(Vec<Document>, Meta)> {
     Ok((documents(connection, (prefix, &range_end(prefix)), None)?, meta(connection)?))
+}
+
+/// Time of the last entry of the journal; none where there is none. One that cannot be read is told to whoever reads the
+/// journal.
+pub(super) fn last_entry(connection: &Connection) -> rusqlite::Result<Option<Timestamp>> {
+    let mut last = connection.prepare("SELECT time FROM journal ORDER BY revision DESC LIMIT 1")?;
+    let time = last.query_row([], |row| row.get::<_, String>(0)).optional()?;
+    Ok(time.and_then(|time| time.parse().ok()))
 }
 
 pub(super) fn to_document(row: &Row<'_>) -> rusqlite::Result<Document> {

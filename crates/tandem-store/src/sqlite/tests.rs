@@ -11,6 +11,7 @@ use super::open::{open, open_engine};
 use crate::SharedStore;
 use crate::contract::{self, Engine};
 
+mod clock;
 mod damage;
 mod disk;
 mod disk_model;
