@@ -8,6 +8,7 @@ use tandem_kit::tasks;
 use tandem_sandbox::logs::{self, Position, Tail};
 use tandem_types::event::LogLine;
 
+use super::order;
 use super::query::{Query, Selection};
 use super::source::{self, Source};
 use crate::board::Board;
@@ -93,19 +94,47 @@ fn tail(folders: &Folders, query: &Query) -> io::Result<(Vec<LogLine>, Vec<Opene
     let found = find(folders, &query.selection);
     for (log, source) in &found {
         let (folder, tail) = tail_of(log, query.lines, |folded| found.iter().any(|(log, _)| log == folded))?;
-        lines.extend(tail.lines.into_iter().map(|line| source.tell(line)));
+        lines.push(tail.lines.into_iter().map(|line| source.tell(line)).collect());
         opened.push(Opened { folder, source: Arc::new(source.clone()), position: tail.position });
     }
-    lines.sort_by_key(|line: &LogLine| line.time);
-    lines.drain(..lines.len().saturating_sub(query.lines));
-    Ok((lines, opened))
+    Ok((order::last(lines, query.lines), opened))
 }
 
 #[cfg(test)]
 mod tests {
     use tandem_kit::files;
+    use tandem_kit::paths::DataDir;
+    use tandem_types::{InstanceId, ProcessType, ReleaseNumber};
 
     use super::*;
+
+    #[test]
+    fn the_last_lines_are_those_written_last_though_the_clock_was_set_back() {
+        let root = tempfile::tempdir().expect("there is room");
+        let data = DataDir::open(root.path()).expect("there is room");
+        let folders = Folders::open(&data).expect("there is room");
+        let query = Query::of_place("app=shop&env=production&lines=2").expect("it is well formed");
+        let Selection::Place { place, .. } = &query.selection else { panic!("{query:?}") };
+        for (number, lines) in [(1, ["13:00", "12:02"]), (2, ["13:01", "12:01"])] {
+            let log = folders.log(place, Unit::Instance(InstanceId(number)));
+            let source = Source {
+                instance: Some(InstanceId(number)),
+                job: None,
+                release: ReleaseNumber(1),
+                process: ProcessType::web(),
+                index: 1,
+            };
+            source::write(&log, &source).expect("there is room");
+            let text = lines.map(|time| format!("2026-11-21T{time}:00.000000Z o {time}\n")).concat();
+            let text = format!("# tandem-log/1 {{}}\n{text}");
+            files::write_atomic_unsynced(&log.join("00000001.log"), text.as_bytes(), 0o600)
+                .expect("there is room");
+        }
+        let (lines, _) = tail(&folders, &query).expect("they are readable");
+        let texts: Vec<_> = lines.iter().map(|line| line.text.as_str()).collect();
+        assert_eq!(texts[1..], ["12:02"], "{texts:?}");
+        data.remove_runtime().expect("the runtime folder goes");
+    }
 
     #[test]
     fn a_log_that_is_being_folded_is_read_once() {
