@@ -1,5 +1,6 @@
 //! `tandem logs`: what instances wrote, the last lines or as they come.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use futures_util::TryStreamExt;
@@ -133,7 +134,7 @@ async fn ensure_release(session: &Session, place: &Place, args: &Args) -> Result
 /// Goes on behind the last line that was shown when the server was away.
 async fn follow(session: &Session, place: &Place, args: &Args) -> Result<Exit, Failure> {
     let mut reconnect = Reconnect::new();
-    let mut seen = Seen { until: session.clock.now(), lines: Vec::new() };
+    let mut seen = Seen::new(session.clock.now());
     let mut wanted = args.lines;
     loop {
         let mut lines = session.client()?.lines::<LogLine>(&place.path(&args.query(wanted)));
@@ -152,27 +153,49 @@ async fn follow(session: &Session, place: &Place, args: &Args) -> Result<Exit, F
         };
         reconnect.wait(session, end).await?;
         wanted = MISSED;
+        seen.begin_again();
     }
 }
 
-/// How far the lines were shown.
+/// How far the lines of each instance were shown. Not by their times alone: the clock may have been set back since.
 struct Seen {
+    /// Lines of an instance that was not seen, and is no new one, are told from here on.
     until: Timestamp,
-    /// The lines of that very moment.
-    lines: Vec<LogLine>,
+    /// The last line of each.
+    last: BTreeMap<Option<InstanceId>, LogLine>,
+    /// Those whose last line came by again on this connection: what follows is new.
+    met: BTreeSet<Option<InstanceId>>,
 }
 
 impl Seen {
-    fn is_behind(&self, line: &LogLine) -> bool {
-        line.time > self.until || (line.time == self.until && !self.lines.contains(line))
+    fn new(until: Timestamp) -> Self {
+        Self { until, last: BTreeMap::new(), met: BTreeSet::new() }
+    }
+
+    /// On a new connection lines come again that were shown.
+    fn begin_again(&mut self) {
+        self.met.clear();
+    }
+
+    fn is_behind(&mut self, line: &LogLine) -> bool {
+        let Some(last) = self.last.get(&line.instance) else {
+            let greatest = self.last.keys().max();
+            return match greatest {
+                None => line.time >= self.until,
+                Some(greatest) => line.time > self.until || line.instance > *greatest,
+            };
+        };
+        if line == last {
+            self.met.insert(line.instance);
+            return false;
+        }
+        line.time > last.time || self.met.contains(&line.instance)
     }
 
     fn add(&mut self, line: LogLine) {
-        if line.time != self.until || self.lines.is_empty() {
-            self.lines.clear();
-            self.until = line.time;
-        }
-        self.lines.push(line);
+        self.until = line.time;
+        self.met.insert(line.instance);
+        self.last.insert(line.instance, line);
     }
 }
 
@@ -225,15 +248,35 @@ mod tests {
 
     #[test]
     fn after_a_broken_connection_each_line_is_shown_once() {
-        let mut seen = Seen { until: jiff::Timestamp::UNIX_EPOCH, lines: Vec::new() };
+        let mut seen = Seen::new(jiff::Timestamp::UNIX_EPOCH);
         assert!(seen.is_behind(&line(0, "the first")), "nothing was shown yet");
         for shown in [line(1, "a"), line(2, "b"), line(2, "c")] {
             seen.add(shown);
         }
-        for (line, behind) in
-            [(line(1, "a"), false), (line(2, "b"), false), (line(2, "d"), true), (line(3, "a"), true)]
-        {
+        seen.begin_again();
+        let other = |second, text| LogLine { instance: Some(InstanceId(3)), ..line(second, text) };
+        for (line, behind) in [
+            (line(1, "a"), false),
+            (line(2, "b"), false),
+            (other(1, "too old for anybody"), false),
+            (line(2, "c"), false),
+            (line(2, "d"), true),
+            (other(3, "the first of this one"), true),
+            (line(3, "a"), true),
+        ] {
             assert_eq!(seen.is_behind(&line), behind, "{line:?}");
         }
+    }
+
+    #[test]
+    fn what_is_written_after_the_clock_was_set_back_is_shown_after_a_broken_connection() {
+        let mut seen = Seen::new(jiff::Timestamp::UNIX_EPOCH);
+        seen.add(line(7_200, "before"));
+        seen.begin_again();
+        assert!(!seen.is_behind(&line(7_100, "long before")));
+        assert!(!seen.is_behind(&line(7_200, "before")));
+        assert!(seen.is_behind(&line(3_600, "after")));
+        let next = LogLine { instance: Some(InstanceId(5)), ..line(3_601, "of an instance that is new") };
+        assert!(seen.is_behind(&next));
     }
 }
