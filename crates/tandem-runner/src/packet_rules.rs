@@ -12,6 +12,7 @@ use tandem_kit::error::chain;
 use tandem_sandbox::packet_rules::{Error, Guarded, Tables};
 use tandem_types::InstanceId;
 use tandem_types::instance::Isolation;
+use tokio::sync::watch;
 
 use crate::board::Board;
 
@@ -28,7 +29,7 @@ struct Inner {
     board: Board,
     /// False where all processes have one user anyway: no rule could tell them apart.
     active: bool,
-    closed: BTreeSet<u16>,
+    closed: watch::Receiver<BTreeSet<u16>>,
     wanted: Mutex<Wanted>,
     /// Held while nft runs.
     written: tokio::sync::Mutex<Written>,
@@ -51,7 +52,12 @@ struct Written {
 
 impl PacketRules {
     /// Rules that close these ports to all apps; nothing is written yet.
-    pub(crate) fn new(tables: Tables, board: Board, isolation: Isolation, closed: BTreeSet<u16>) -> Self {
+    pub(crate) fn new(
+        tables: Tables,
+        board: Board,
+        isolation: Isolation,
+        closed: watch::Receiver<BTreeSet<u16>>,
+    ) -> Self {
         let active = isolation == Isolation::Sandbox;
         let (wanted, written) = (Mutex::default(), tokio::sync::Mutex::default());
         Self(Arc::new(Inner { tables, board, active, closed, wanted, written }))
@@ -89,10 +95,15 @@ impl PacketRules {
         }
     }
 
-    /// Writes the rules again and again.
+    /// Writes the rules again and again, and when other ports are to be closed.
     pub(crate) async fn keep(self) {
+        // A clone of one that nobody looked at: changes of before this task was started are news to it too.
+        let mut closed = self.0.closed.clone();
         loop {
-            tokio::time::sleep(AGAIN).await;
+            tokio::select! {
+                () = tokio::time::sleep(AGAIN) => {}
+                () = another(&mut closed) => {}
+            }
             self.change(|_| true).await;
         }
     }
@@ -125,7 +136,7 @@ impl PacketRules {
         for (port, uid) in wanted.instances.values() {
             owned.entry(*port).or_default().insert(*uid);
         }
-        (Guarded { closed: self.0.closed.clone(), owned }, wanted.change)
+        (Guarded { closed: self.0.closed.borrow().clone(), owned }, wanted.change)
     }
 
     /// Once per problem: an installation without nft would fill its log otherwise.
@@ -146,6 +157,13 @@ impl PacketRules {
     }
 }
 
+/// Waits for other ports; for ever where nobody is left to name some.
+async fn another(closed: &mut watch::Receiver<BTreeSet<u16>>) {
+    if closed.changed().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,11 +172,8 @@ mod tests {
     fn rules(isolation: Isolation) -> (PacketRules, tandem_kit::paths::DataDir, tempfile::TempDir) {
         let folder = tempfile::tempdir().expect("there is room");
         let data = tandem_kit::paths::DataDir::open(folder.path()).expect("there is room");
-        (
-            PacketRules::new(Tables::of(&data), Board::default(), isolation, BTreeSet::from([7070])),
-            data,
-            folder,
-        )
+        let closed = watch::channel(BTreeSet::from([7070])).1;
+        (PacketRules::new(Tables::of(&data), Board::default(), isolation, closed), data, folder)
     }
 
     #[test]

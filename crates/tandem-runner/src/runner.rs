@@ -47,8 +47,9 @@ pub struct Config {
     pub server: Server,
     /// The program that is a shim when called `<binary> shim DIR`.
     pub binary: PathBuf,
-    /// TCP ports of Tandem's own on this host that no app may reach over loopback, such as the API's.
-    pub closed_ports: BTreeSet<u16>,
+    /// TCP ports of Tandem's own on this host that no app may reach over loopback, such as the API's. They may change: a
+    /// server that runs apart may be started at another address.
+    pub closed_ports: watch::Receiver<BTreeSet<u16>>,
     /// What the drain means for the instances; read when it comes.
     pub end: watch::Receiver<EndMode>,
     /// Wall and monotonic time.

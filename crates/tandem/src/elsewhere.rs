@@ -6,17 +6,17 @@ use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use tandem_kit::{files, paths};
+use tandem_kit::paths;
 
 use crate::data_folder;
 use crate::failure::{Failure, NOT_RUNNING};
-use crate::roles::up::Holder;
+use crate::roles::{Holder, Role};
 use crate::session::Session;
 
 /// Data folder of a Tandem that root started.
 const OF_ROOT: &str = "/var/lib/tandem";
 
-/// A `tandem up` that answers.
+/// A `tandem up` or `tandem server` that answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Elsewhere {
     /// Its data folder.
@@ -46,7 +46,7 @@ fn running_in(parent: &Path, data: &Path) -> Vec<Elsewhere> {
 
 /// The note of who holds the lock outlives a crash; only the socket proves that somebody is there.
 fn answering(runtime: &Path) -> Option<Elsewhere> {
-    let holder: Holder = files::read_json(&Holder::file(runtime)).ok()??;
+    let holder = [Role::Up, Role::Server].iter().find_map(|role| Holder::living(runtime, *role))?;
     UnixStream::connect(paths::socket_in(runtime)).ok()?;
     Some(Elsewhere { data: holder.data?, pid: holder.pid })
 }
@@ -61,12 +61,23 @@ pub(crate) fn explain(failure: Failure, session: &Session) -> Failure {
     if let Err(refused) = data_folder::check(&data) {
         return refused;
     }
+    if Holder::beside(&data, Role::Runner) {
+        return apart(&data);
+    }
     Case { ran: has_run(&data), others: running(&data), default: paths::default_data_dir(), data }.told()
 }
 
 /// Whether there is a store; the lock is there from the first moment of a start on, the store after it.
 fn has_run(data: &Path) -> bool {
     data.join("lock").exists()
+}
+
+/// A runner that runs alone: the apps run, and `tandem up` would be refused.
+fn apart(data: &Path) -> Failure {
+    let data = data.display();
+    Failure::new(format!("no server runs on the data folder {data}; its runner does, and the apps go on"))
+        .hint(format!("`tandem server --data {data}` starts one"))
+        .code(NOT_RUNNING)
 }
 
 struct Case {
@@ -119,6 +130,8 @@ fn is_of_root() -> bool {
 mod tests {
     use std::os::unix::net::UnixListener;
 
+    use tandem_kit::files;
+
     use super::*;
 
     fn rendered(ran: bool, data: &str, others: &[&str]) -> String {
@@ -146,8 +159,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let runtime = folder.path().join("0badcafe");
         files::ensure_dir(&runtime, 0o700).expect("a folder");
-        let holder = Holder { pid: 7, data: Some("/y".into()) };
-        files::write_json(&Holder::file(&runtime), &holder, 0o600).expect("it is written");
+        let holder = Holder { pid: std::process::id(), data: Some("/y".into()) };
+        files::write_json(&Holder::file(&runtime, Role::Server), &holder, 0o600).expect("it is written");
         assert_eq!(running_in(folder.path(), Path::new("/x")), [], "it was killed");
         let _listener = UnixListener::bind(paths::socket_in(&runtime)).expect("a socket");
         assert_eq!(running_in(folder.path(), Path::new("/x")).len(), 1);

@@ -53,9 +53,11 @@ fn start(cli: Cli, output: Output) -> Result<Exit, Failure> {
     match cli.command {
         Command::Shim(args) => roles::shim::run(&args),
         Command::Balancer(cli::BalancerArgs { role: Some(args), .. }) => {
-            roles::balancer::run(args, Session::new(cli.global, output).server()?)
+            roles::balancer::run(args, &Session::new(cli.global, output))
         }
         Command::Up(args) => roles::up::run(args, cli.global, output),
+        Command::Server(args) => roles::server::run(args, cli.global, output),
+        Command::Runner(args) => roles::runner::run(args, cli.global, output),
         command => cli::run(command, cli.global, output),
     }
 }

@@ -41,7 +41,7 @@ async fn an_app_reaches_services_and_itself_but_no_other_app_nor_a_closed_port()
     let bind = || TcpListener::bind(("127.0.0.1", 0)).expect("there are ports");
     let (api, service) = (bind(), bind());
     let port = |listener: &TcpListener| listener.local_addr().expect("it listens").port();
-    scene.closed_ports.insert(port(&api));
+    scene.closed_ports.send_replace([port(&api)].into());
     let app: &[(&str, &str)] = &[("app.py", include_str!("app.py")), ("try.py", TRY)];
     let command = "exec python3 /app/app.py";
     let mut own = Assignment { instances: vec![web(1, command)], ..scene.assignment(app) };
@@ -66,6 +66,12 @@ async fn an_app_reaches_services_and_itself_but_no_other_app_nor_a_closed_port()
     scene.start();
     scene.state(2, InstanceState::Ready).await;
     assert_eq!(table(&scene).await, Some(before));
+
+    scene.closed_ports.send_replace([port(&api), 4_567].into());
+    let limit = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !table(&scene).await.is_some_and(|table| table.contains("4567")) {
+        assert!(tokio::time::Instant::now() < limit, "a server at another address is closed to apps");
+    }
 
     scene.server.delete(&other);
     let owner = format!("{} . {}", other.uid, ports[1]);

@@ -49,7 +49,7 @@ pub(super) struct Scene {
     /// Times of the runner.
     pub(super) pace: Pace,
     /// Ports of Tandem's own.
-    pub(super) closed_ports: BTreeSet<u16>,
+    pub(super) closed_ports: watch::Sender<BTreeSet<u16>>,
     end: watch::Sender<EndMode>,
 }
 
@@ -65,7 +65,7 @@ impl Scene {
             server,
             runner: None,
             pace: Pace::default(),
-            closed_ports: BTreeSet::new(),
+            closed_ports: watch::Sender::default(),
             end: watch::Sender::new(EndMode::Leave),
         }
     }
@@ -77,7 +77,7 @@ impl Scene {
             data: self.data.clone(),
             server: Server::Unix(self.server.socket.clone()),
             binary: shim::program(self.folder.path()),
-            closed_ports: self.closed_ports.clone(),
+            closed_ports: self.closed_ports.subscribe(),
             end: self.end.subscribe(),
             clock: Clock::system(),
         };

@@ -1,5 +1,5 @@
 //! `tandem balancer remove`: forgets a balancer that is gone for good. `tandem balancer` with its own options is the role,
-//! which `tandem up` starts.
+//! which `tandem up` starts, or a service manager.
 
 use serde::Serialize;
 use tandem_types::BalancerId;
@@ -18,8 +18,16 @@ use crate::session::Session;
     subcommand_negates_reqs = true,
     args_conflicts_with_subcommands = true,
     arg_required_else_help = true,
-    override_usage = "tandem balancer <COMMAND>",
-    mut_args(|arg| arg.hide(true))
+    override_usage = "tandem balancer --http <ADDRESS>\n       tandem balancer <COMMAND>",
+    after_help = "\
+With --http it is one of the three roles that `tandem up` runs together, for who has a service
+manager start each of them: `tandem server`, `tandem runner` and `tandem balancer` find each other by
+the data folder. While the server is away it serves the routes that it was told last, also after a
+restart. SIGTERM and Ctrl-C end it once the requests under way are answered.
+
+Examples:
+  tandem balancer --data /var/lib/tandem --http 0.0.0.0:80
+  tandem balancer remove edge-2 --confirm edge-2"
 )]
 pub(crate) struct Args {
     /// What to do with one

@@ -95,7 +95,11 @@ pub(crate) enum Command {
     /// Create, list, show and destroy apps
     #[command(subcommand)]
     App(app::Verb),
-    /// Forget a balancer that is gone for good
+    /// Run the server alone, beside a runner and a balancer
+    Server(roles::server::Args),
+    /// Run the runner alone, beside a server and a balancer
+    Runner(roles::runner::Args),
+    /// Run a balancer alone, or forget one that is gone for good
     Balancer(balancer::Args),
     /// Create, list and revoke tokens for access over TCP
     #[command(subcommand)]
@@ -163,7 +167,11 @@ async fn dispatch(command: Command, session: &Session) -> Result<Exit, Failure> 
         Command::Store(verb) => store::run(verb, session).await,
         Command::Completions(args) => completions::run(&args, session),
         Command::Balancer(balancer::Args { verb: Some(verb), .. }) => balancer::run(verb, session).await,
-        Command::Up(_) | Command::Balancer(_) | Command::Shim(_) => unreachable!("roles start in main"),
+        Command::Up(_)
+        | Command::Server(_)
+        | Command::Runner(_)
+        | Command::Balancer(_)
+        | Command::Shim(_) => unreachable!("roles start in main"),
     }
 }
 

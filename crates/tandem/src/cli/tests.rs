@@ -44,14 +44,16 @@ fn every_visible_verb_has_one_line_and_examples() {
 }
 
 #[test]
-fn a_balancer_is_removed_by_people_and_started_by_up() {
+fn a_balancer_is_removed_by_people_and_started_by_up_or_alone() {
     let cli = parse("tandem balancer remove edge --confirm edge").expect("it parses");
     assert!(matches!(cli.command, Command::Balancer(args) if args.verb.is_some() && args.role.is_none()));
     let line = "tandem balancer --name a --server unix:/s --state /x --http 127.0.0.1:0 --http [::1]:0";
     let cli = parse(line).expect("it parses");
     assert!(matches!(cli.command, Command::Balancer(args) if args.verb.is_none() && args.role.is_some()));
+    let cli = parse("tandem balancer --data /x --http 0.0.0.0:80").expect("it parses");
+    assert!(matches!(cli.command, Command::Balancer(args) if args.role.is_some()));
     let help = parse("tandem balancer").expect_err("that says nothing").to_string();
-    assert!(help.contains("remove") && !help.contains("--state"), "{help}");
+    assert!(help.contains("remove") && help.contains("--http") && !help.contains("--state"), "{help}");
 }
 
 #[test]

@@ -4,32 +4,52 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
 use tandem_balancer::{Balancer, BuildError, Config, ListenError};
 use tandem_kit::api::Server;
-use tandem_kit::drain;
 use tandem_kit::logging::{self, LogOptions};
+use tandem_kit::{drain, files};
 use tandem_types::BalancerId;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 
+use super::up::machine;
 use crate::data_folder;
 use crate::exit::Exit;
 use crate::failure::{Failure, chain_of};
+use crate::session::Session;
 
-/// Arguments of `balancer`. The server comes by `--server`.
+/// Arguments of `balancer`. The server comes by `--server`, else by the data folder.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Name of this balancer
+    /// Name of this balancer [default: this host's name]
     #[arg(long, value_name = "NAME")]
-    name: BalancerId,
-    /// Its own folder
-    #[arg(long, value_name = "DIR")]
-    state: PathBuf,
+    name: Option<BalancerId>,
+    /// Its own folder [default: `balancer` in the data folder]
+    #[arg(long, value_name = "DIR", hide = true)]
+    state: Option<PathBuf>,
     /// Where to serve HTTP; port 0 picks a free one; may be given several times
     #[arg(long, value_name = "ADDRESS", required = true)]
     http: Vec<SocketAddr>,
     /// Serving threads [default: one per processor]
     #[arg(long, value_name = "NUMBER")]
     threads: Option<usize>,
+    /// Write the address to this file as JSON once it serves
+    #[arg(long, value_name = "PATH")]
+    ready_file: Option<PathBuf>,
+}
+
+/// Who it is, where it writes, and whom it follows.
+struct Identity {
+    name: BalancerId,
+    state: PathBuf,
+    server: Server,
+}
+
+/// What the ready file says, in the words of `tandem up`'s.
+#[derive(Debug, Serialize)]
+struct Ready {
+    http: SocketAddr,
 }
 
 /// Serves until SIGTERM or SIGINT.
@@ -37,19 +57,36 @@ pub(crate) struct Args {
 /// # Errors
 ///
 /// What keeps it from serving.
-pub(crate) fn run(args: Args, server: Server) -> Result<Exit, Failure> {
+pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
     // A session of its own: Ctrl-C and the end of the terminal are not meant for it. Refused only where this is the
     // first process of a session already, as under a service manager.
     let _ = nix::unistd::setsid();
-    // Its folder lies in a data folder, and its log there is the first thing that it would write.
-    data_folder::check(args.state.parent().unwrap_or(&args.state))?;
-    let options = LogOptions { own_file: Some(log_file(&args.state)), ..LogOptions::default() };
+    let identity = identify(&args, session)?;
+    let options = LogOptions { own_file: Some(log_file(&identity.state)), ..LogOptions::default() };
     logging::init(options).map_err(|error| Failure::usage(chain_of(&error)))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|e| Failure::chain("start the event loop", &e))?;
-    runtime.block_on(Box::pin(serve(args, server)))
+    runtime.block_on(Box::pin(serve(args, identity)))
+}
+
+/// What was not said comes from the data folder.
+fn identify(args: &Args, session: &Session) -> Result<Identity, Failure> {
+    if let (Some(name), Some(state)) = (&args.name, &args.state) {
+        // Its folder lies in a data folder, and its log there is the first thing that it would write.
+        data_folder::check(state.parent().unwrap_or(state))?;
+        return Ok(Identity { name: name.clone(), state: state.clone(), server: session.server()? });
+    }
+    let data = data_folder::open(&session.data())?;
+    let host = machine::host_name(&data)?;
+    let name = args.name.clone().map_or_else(|| host.as_str().parse(), Ok);
+    let name = name.map_err(|error| Failure::usage(error.to_string()).hint("name it with --name"))?;
+    let server = match &session.global.server {
+        Some(_) => session.server()?,
+        None => Server::Unix(data.api_socket()),
+    };
+    Ok(Identity { name, state: args.state.clone().unwrap_or_else(|| data.balancer()), server })
 }
 
 /// Its log in its folder: where whoever starts it sends its standard error, and what it rotates then.
@@ -57,16 +94,22 @@ pub(super) fn log_file(state: &Path) -> PathBuf {
     state.join("balancer.log")
 }
 
-async fn serve(args: Args, server: Server) -> Result<Exit, Failure> {
-    let config = Config { threads: args.threads, ..Config::new(args.name, server, args.state, args.http) };
+async fn serve(args: Args, identity: Identity) -> Result<Exit, Failure> {
+    let Identity { name, state, server } = identity;
+    let config = Config { threads: args.threads, ..Config::new(name, server, state, args.http) };
     let balancer = Balancer::build(config).await.map_err(explain)?;
     let listen = |kind| signal(kind).map_err(|e| Failure::chain("listen for signals", &e));
     let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
     let (trigger, drain) = drain::channel();
-    let run = balancer.run(drain, None);
+    let (tell, serving) = oneshot::channel();
+    let run = balancer.run(drain, Some(tell));
     tokio::pin!(run);
+    let ready = tell_ready(args.ready_file, serving);
+    tokio::pin!(ready);
     let ended = tokio::select! {
         ended = &mut run => ended,
+        // Only what failed ends here.
+        failure = &mut ready => return Err(failure),
         _ = terminate.recv() => { trigger.fire(); run.await }
         _ = interrupt.recv() => { trigger.fire(); run.await }
     };
@@ -74,10 +117,23 @@ async fn serve(args: Args, server: Server) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
+/// Writes the ready file once it serves, if one is wanted; returns only with a failure to.
+async fn tell_ready(file: Option<PathBuf>, serving: oneshot::Receiver<Vec<SocketAddr>>) -> Failure {
+    if let (Some(file), Ok([http, ..])) = (&file, serving.await.as_deref())
+        && let Err(error) = files::write_json(file, &Ready { http: *http }, 0o644)
+    {
+        return Failure::chain("write the ready file", &error);
+    }
+    std::future::pending().await
+}
+
 fn explain(error: BuildError) -> Failure {
     let failure = Failure::new(format!("failed to {}", chain_of(&error)));
     match error {
         BuildError::Listen(ListenError::InUse { .. }) => failure.hint("name another port with --http"),
+        BuildError::Taken { .. } => {
+            failure.hint("`tandem down` stops what runs on the data folder, --data names another one")
+        }
         _ => failure,
     }
 }

@@ -1,8 +1,14 @@
-//! What keeps running: `tandem up` and the processes that it and the runner start.
+//! What keeps running: `tandem up`, its roles one by one, and the processes that they start.
 
+mod apart;
 pub(crate) mod balancer;
 mod balancer_process;
+mod lock;
+pub(crate) mod runner;
+pub(crate) mod server;
 pub(crate) mod shim;
 pub(crate) mod stop;
 mod supervise;
 pub(crate) mod up;
+
+pub(crate) use lock::{Holder, Role};

@@ -5,13 +5,13 @@
 //! could stop them then; this does what the server would: it takes the lock, runs a runner that only stops, and ends
 //! the balancer last.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
 use tandem_kit::api::Server;
 use tandem_kit::files::{self, LockGuard};
 use tandem_kit::paths::DataDir;
+use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::supervise;
@@ -40,7 +40,8 @@ pub(crate) async fn wait_or_stop(session: &Session) -> Result<(), Failure> {
     // Anew: the server that held the lock has removed the runtime folder.
     let data = data_folder::open(&folder)?;
     let runner =
-        Runner::start(&data, Server::Unix(data.api_socket()), (BTreeSet::new(), &session.clock)).await?;
+        Runner::start(&data, Server::Unix(data.api_socket()), (watch::channel([].into()).1, &session.clock))
+            .await?;
     runner.stop_all().await;
     supervise::stop(&data).await;
     data.remove_runtime().map_err(|error| Failure::new(format!("failed to {}", chain_of(&error))))

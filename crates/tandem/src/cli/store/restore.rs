@@ -23,7 +23,7 @@ use super::{data, evidence, failed, list};
 use crate::cli::confirm::{Deed, confirm};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::roles::up::Holder;
+use crate::roles::Holder;
 use crate::session::Session;
 
 /// Arguments of `store restore`.
@@ -89,12 +89,14 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<Exit, Failure> 
 /// Somebody has the store open.
 fn runs(data: &DataDir) -> Failure {
     let folder = data.root().display();
-    let holder = files::read_json::<Holder>(&Holder::file(data.runtime())).ok().flatten();
-    let (who, how) = match holder {
-        Some(holder) => (format!(" (process {})", holder.pid), format!("`kill {}`", holder.pid)),
-        None => (String::new(), "SIGTERM".to_owned()),
+    let (names, pids): (Vec<_>, Vec<_>) = Holder::all(data.runtime()).into_iter().unzip();
+    let pids = pids.iter().map(u32::to_string).collect::<Vec<_>>().join(" ");
+    let (who, verb, how) = match names.as_slice() {
+        [] => ("`tandem up`".to_owned(), "runs", "SIGTERM".to_owned()),
+        [one] => (one.clone(), "runs", format!("`kill {pids}`")),
+        several => (several.join(" and "), "run", format!("`kill {pids}`")),
     };
-    Failure::new(format!("`tandem up`{who} runs on the data folder {folder}")).code("is_running").hint(format!(
+    Failure::new(format!("{who} {verb} on the data folder {folder}")).code("is_running").hint(format!(
         "end it with {how}, which leaves apps and balancer running, then type `tandem store restore --data {folder}` again"
     ))
 }

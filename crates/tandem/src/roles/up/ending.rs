@@ -32,7 +32,7 @@ pub(super) enum End {
 }
 
 /// The signals that mean something here.
-pub(super) struct Signals {
+pub(in crate::roles) struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hang_up: Signal,
@@ -40,13 +40,18 @@ pub(super) struct Signals {
 
 impl Signals {
     /// From now on the signals do not end the process by themselves.
-    pub(super) fn listen() -> Result<Self, Failure> {
+    pub(in crate::roles) fn listen() -> Result<Self, Failure> {
         let listen = |kind| signal(kind).map_err(|e| Failure::chain("listen for signals", &e));
         Ok(Self {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
             hang_up: listen(SignalKind::hangup())?,
         })
+    }
+
+    /// Waits for one that ends a role which runs apart, and with it nothing else.
+    pub(in crate::roles) async fn any(&mut self) {
+        let _ = self.next().await;
     }
 
     async fn next(&mut self) -> End {
@@ -69,7 +74,7 @@ pub(super) async fn wait(signals: &mut Signals, parts: &Parts) -> End {
 }
 
 /// `tandem down` leaves a mark in the store, so that it is not lost with a connection.
-async fn asked_down(client: &Client) {
+pub(in crate::roles) async fn asked_down(client: &Client) {
     let mut watch = client.watch(&[keys::INSTALLATION]);
     loop {
         let Change::Put { document } = watch.next().await else { continue };

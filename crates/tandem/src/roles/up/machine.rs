@@ -1,13 +1,15 @@
-//! What `tandem up` wants of the machine: descriptors, threads, a name.
+//! What server and runner want of the machine: log lines, descriptors, threads, a name.
 
 use std::net::{SocketAddr, TcpListener};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tandem_kit::files;
+use tandem_kit::logging::{self, LogOptions};
 use tandem_kit::paths::DataDir;
 use tandem_types::HostName;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, chain_of};
+use crate::output::Output;
 
 /// Threads of the event loop: the server waits for the disk and the network most of the time, and each thread has a
 /// cache of memory of its own.
@@ -25,8 +27,16 @@ pub(crate) fn raise_open_files() {
     }
 }
 
-/// The event loop of server and runner.
-pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+/// Log lines, descriptors and the event loop of a server or a runner.
+pub(in crate::roles) fn prepare(output: &Output) -> Result<tokio::runtime::Runtime, Failure> {
+    let filter = if output.quiet { "warn" } else { "info" };
+    logging::init(LogOptions { filter: filter.to_owned(), ..LogOptions::default() })
+        .map_err(|error| Failure::usage(format!("failed to {}", chain_of(&error))))?;
+    raise_open_files();
+    runtime()
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(THREADS)
         .thread_name("tandem")

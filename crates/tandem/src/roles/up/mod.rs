@@ -3,30 +3,27 @@
 //! The roles stay apart inside: runner and balancer get nothing but the API's socket. What each of them leaves running
 //! when this process ends is decided in [`ending`].
 
-mod ending;
-mod lock;
+pub(super) mod ending;
 pub(super) mod machine;
 mod ready;
 pub(super) mod runner;
-mod server;
+pub(super) mod server;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use tandem_kit::api::{Client, Server as Address};
 use tandem_kit::clock::Clock;
-use tandem_kit::files::LockGuard;
-use tandem_kit::logging::{self, LogOptions};
 use tandem_kit::paths::{self, DataDir};
+use tokio::sync::watch;
 
-pub(crate) use lock::Holder;
-
+use super::lock::{self, Locks, Role};
 use super::supervise::{self, Supervisor};
 use crate::cli::Global;
 use crate::cli::store::keep_before_upgrade;
 use crate::data_folder;
 use crate::exit::Exit;
-use crate::failure::{Failure, chain_of};
+use crate::failure::Failure;
 use crate::output::Output;
 use runner::Runner;
 use server::Server;
@@ -68,7 +65,7 @@ pub(crate) struct Args {
 }
 
 /// An address with its port; people who name only one of the two are told the whole.
-fn address(text: &str) -> Result<SocketAddr, String> {
+pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
         let port = text.rsplit_once(':').map_or(text, |(_, port)| port);
         let whole = match (port.parse::<u16>(), text.parse::<IpAddr>()) {
@@ -82,12 +79,14 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 
 impl Args {
     fn http(&self) -> Vec<SocketAddr> {
-        if !self.http.is_empty() {
-            return self.http.clone();
-        }
-        let addresses = DEFAULT_HTTP.iter().map(|text| text.parse().expect("a constant address"));
-        addresses.filter(machine::has_address).collect()
+        if self.http.is_empty() { default_http() } else { self.http.clone() }
     }
+}
+
+/// Where the balancer serves when nothing is said.
+fn default_http() -> Vec<SocketAddr> {
+    let addresses = DEFAULT_HTTP.iter().map(|text| text.parse().expect("a constant address"));
+    addresses.filter(machine::has_address).collect()
 }
 
 /// Everything that runs.
@@ -99,7 +98,7 @@ struct Parts {
     balancer: Supervisor,
     /// The file that says where it answers.
     ready: Option<ready::Written>,
-    _lock: LockGuard,
+    _locks: Locks,
 }
 
 /// Runs until it is told to end.
@@ -108,11 +107,7 @@ struct Parts {
 ///
 /// What keeps it from starting, or the failure of a part without which it is none.
 pub(crate) fn run(args: Args, global: Global, output: Output) -> Result<Exit, Failure> {
-    let filter = if output.quiet { "warn" } else { "info" };
-    logging::init(LogOptions { filter: filter.to_owned(), ..LogOptions::default() })
-        .map_err(|error| Failure::usage(format!("failed to {}", chain_of(&error))))?;
-    machine::raise_open_files();
-    let runtime = machine::runtime()?;
+    let runtime = machine::prepare(&output)?;
     let exit = runtime.block_on(Box::pin(up(args, global, output)));
     runtime.shutdown_background();
     exit
@@ -138,7 +133,7 @@ async fn up(args: Args, global: Global, output: Output) -> Result<Exit, Failure>
 }
 
 async fn start(args: &Args, folder: &std::path::Path, data: DataDir) -> Result<Parts, Failure> {
-    let lock = lock::take(&data, folder)?;
+    let locks = lock::take(&data, folder, Role::Up)?;
     let arrival = data_folder::arrive(&data)?;
     let clock = Clock::system();
     if let Some(previous) = arrival.other_version() {
@@ -147,9 +142,9 @@ async fn start(args: &Args, folder: &std::path::Path, data: DataDir) -> Result<P
     data_folder::settle(arrival, &data)?;
     let address = Address::Unix(data.api_socket());
     let balancer = supervise::prepare(&data, &address, args.http()).await?;
-    let server = Server::start(&data, args.api, &clock).await?;
+    let server = Server::start(&data, args.api, (&clock, "system:up")).await?;
     let client = Client::new(address.clone());
-    let closed_ports = [server.api_address().port()].into();
+    let closed_ports = watch::channel([server.api_address().port()].into()).1;
     let runner = match Runner::start(&data, address, (closed_ports, &clock)).await {
         Ok(runner) => runner,
         Err(failure) => {
@@ -157,7 +152,7 @@ async fn start(args: &Args, folder: &std::path::Path, data: DataDir) -> Result<P
             return Err(failure);
         }
     };
-    Ok(Parts { data, client, server, runner, balancer: balancer.start(), ready: None, _lock: lock })
+    Ok(Parts { data, client, server, runner, balancer: balancer.start(), ready: None, _locks: locks })
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The runner inside `tandem up`: it knows the API's socket and the data folder, nothing else of this process.
+//! The runner, inside `tandem up` or alone: it knows the API's socket and the data folder, nothing else of this process.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -32,7 +32,7 @@ impl Runner {
     pub(in crate::roles) async fn start(
         data: &DataDir,
         server: Server,
-        (closed_ports, clock): (BTreeSet<u16>, &Clock),
+        (closed_ports, clock): (watch::Receiver<BTreeSet<u16>>, &Clock),
     ) -> Result<Self, Failure> {
         // Not its path: the file may be replaced or gone by the time the next shim starts.
         let binary = std::path::PathBuf::from("/proc/self/exe");
@@ -55,14 +55,14 @@ impl Runner {
     }
 
     /// Waits until it fails, which it never does by itself.
-    pub(super) async fn failed(&self) -> Failure {
+    pub(in crate::roles) async fn failed(&self) -> Failure {
         self.tasks.drain().requested().await;
         let failure = self.tasks.failure().map(|failure| format!("{}: {}", failure.task, failure.message));
         Failure::new("the runner failed").detail(failure.unwrap_or_default())
     }
 
     /// Ends it; instances go on.
-    pub(super) async fn leave(self) {
+    pub(in crate::roles) async fn leave(self) {
         self.trigger.fire();
         tell_laggards(&self.tasks.join(LEAVE_LIMIT).await);
     }

@@ -1,4 +1,4 @@
-//! The server inside `tandem up`: store, blobs, builder, control and the API, put together.
+//! The server, inside `tandem up` or alone: store, blobs, builder, control and the API, put together.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -18,6 +18,7 @@ use tandem_types::instance::Isolation;
 use tandem_web::Site;
 use tokio::net::{TcpListener, UnixListener};
 
+use super::super::lock::ApiAddress;
 use super::machine;
 use crate::cli;
 use crate::failure::{Failure, chain_of};
@@ -25,11 +26,8 @@ use crate::port;
 
 /// Time that a step of a rollout, a request or an upload gets to come to its end.
 const END_LIMIT: Duration = Duration::from_secs(10);
-/// Who the journal says it was that started the server.
-const ACTOR: &str = "system:up";
-
 /// A server at work.
-pub(super) struct Server {
+pub(in crate::roles) struct Server {
     api: SocketAddr,
     control: Part,
     web: Part,
@@ -43,12 +41,16 @@ struct Listeners {
 }
 
 impl Server {
-    /// Opens what is there and serves.
+    /// Opens what is there and serves; the journal says that `actor` started it.
     ///
     /// # Errors
     ///
     /// An address that is in use, a folder or a database that cannot be opened.
-    pub(super) async fn start(data: &DataDir, api: SocketAddr, clock: &Clock) -> Result<Self, Failure> {
+    pub(in crate::roles) async fn start(
+        data: &DataDir,
+        api: SocketAddr,
+        (clock, actor): (&Clock, &str),
+    ) -> Result<Self, Failure> {
         let listeners = listen(data, api).await?;
         let store = sqlite::open(data.database(), clock.clone()).await;
         let store = store.map_err(|error| cli::store::failed(&error))?;
@@ -68,7 +70,7 @@ impl Server {
         };
         let control = opened("start the server", Control::build(config).await)?;
         let handle = control.handle();
-        handle.clear_down(ACTOR).await?;
+        handle.clear_down(actor).await?;
         let (control_part, web) = (Part::new(), Part::new());
         let site = Site { control: handle, store, blobs, drain: web.tasks.drain().clone() };
         tandem_web::serve(&tandem_web::router(site), listeners.unix, Some(listeners.tcp), &web.tasks);
@@ -78,12 +80,12 @@ impl Server {
     }
 
     /// Where the API serves TCP, with the real port.
-    pub(super) fn api_address(&self) -> SocketAddr {
+    pub(in crate::roles) fn api_address(&self) -> SocketAddr {
         self.api
     }
 
     /// Waits until a part fails, which none does by itself.
-    pub(super) async fn failed(&self) -> Failure {
+    pub(in crate::roles) async fn failed(&self) -> Failure {
         tokio::select! {
             failure = self.control.failed() => failure,
             failure = self.web.failed() => failure,
@@ -91,12 +93,12 @@ impl Server {
     }
 
     /// Ends the reconcilers: no rollout takes another step. The API goes on.
-    pub(super) async fn stop_control(&self) {
+    pub(in crate::roles) async fn stop_control(&self) {
         self.control.end().await;
     }
 
     /// Ends the rest.
-    pub(super) async fn end(self) {
+    pub(in crate::roles) async fn end(self) {
         self.control.end().await;
         self.web.end().await;
     }
@@ -115,6 +117,7 @@ async fn listen(data: &DataDir, api: SocketAddr) -> Result<Listeners, Failure> {
     let tcp = http::bind_tcp(api).await.map_err(|error| explain(&error, api))?;
     let api = tcp.local_addr().map_err(|e| Failure::chain("find the API's port", &e))?;
     let unix = http::bind_unix(&data.api_socket(), 0o600).await.map_err(|error| explain(&error, api))?;
+    ApiAddress { tcp: api }.write(data).map_err(|e| Failure::chain("note where the API listens", &e))?;
     files::replace_symlink(&data.api_socket(), &data.socket_link())
         .map_err(|e| Failure::chain("link the API's socket", &e))?;
     Ok(Listeners { unix, tcp, api })

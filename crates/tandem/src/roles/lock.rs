@@ -1,0 +1,242 @@
+//! Who may run on a data folder beside whom.
+//!
+//! | role | `lock` | besides |
+//! |---|---|---|
+//! | `tandem up`, and `tandem down` where nothing else runs | alone | – |
+//! | `tandem server` | shared | `server.lock` alone |
+//! | `tandem runner` | shared | `runner.lock` alone |
+//!
+//! So there is one server and one runner, be it in one process or in two, and `tandem down` knows by the first lock that
+//! nobody is left. The lock of a server is the lease on its store (decision 016). A balancer has its own, in its own folder.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use tandem_kit::files::{self, LockGuard};
+use tandem_kit::paths::{self, DataDir};
+
+use crate::failure::{Failure, chain_of};
+
+/// What has a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Server and runner in one process.
+    Up,
+    /// The server alone.
+    Server,
+    /// The runner alone.
+    Runner,
+}
+
+impl Role {
+    /// Every one.
+    const ALL: [Self; 3] = [Self::Up, Self::Server, Self::Runner];
+
+    /// Its verb.
+    fn verb(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Server => "server",
+            Self::Runner => "runner",
+        }
+    }
+
+    /// The lock that it has alone, where the one of the folder is shared.
+    fn own_lock(self, data: &DataDir) -> Option<PathBuf> {
+        (self != Self::Up).then(|| data.root().join(format!("{}.lock", self.verb())))
+    }
+}
+
+/// Who holds a lock, for the message of whoever comes second. In the runtime folder: a reboot forgets it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Holder {
+    pub(crate) pid: u32,
+    /// Its data folder, for whoever looks for it elsewhere. A server of before this was told does not say.
+    #[serde(default)]
+    pub(crate) data: Option<PathBuf>,
+}
+
+impl Holder {
+    /// Where it stands in a runtime folder.
+    pub(crate) fn file(runtime: &Path, role: Role) -> PathBuf {
+        runtime.join(format!("{}.json", role.verb()))
+    }
+
+    /// Whoever wrote it down last, if its process lives: a note outlives a crash.
+    pub(crate) fn living(runtime: &Path, role: Role) -> Option<Self> {
+        let note = files::read_json::<Self>(&Self::file(runtime, role));
+        if let Err(error) = &note {
+            tracing::debug!("{}", chain_of(error));
+        }
+        note.ok().flatten().filter(|holder| Path::new(&format!("/proc/{}", holder.pid)).exists())
+    }
+
+    /// All that live on a data folder, each as it is called and with its process.
+    pub(crate) fn all(runtime: &Path) -> Vec<(String, u32)> {
+        let named = |role: Role| {
+            let Self { pid, .. } = Self::living(runtime, role)?;
+            Some((format!("`tandem {}` (process {pid})", role.verb()), pid))
+        };
+        Role::ALL.into_iter().filter_map(named).collect()
+    }
+
+    /// Whether a process of that role lives on a data folder, which need not be one.
+    pub(crate) fn beside(data: &Path, role: Role) -> bool {
+        let link = std::fs::read_link(paths::socket_link(data));
+        let runtime = link.ok().and_then(|socket| socket.parent().map(Path::to_owned));
+        runtime.is_some_and(|runtime| Self::living(&runtime, role).is_some())
+    }
+}
+
+/// Locks until dropped.
+#[derive(Debug)]
+#[must_use = "the locks end when this is dropped"]
+pub(super) struct Locks {
+    /// First to be given back: whoever waits for the folder finds the role free then.
+    _own: Option<LockGuard>,
+    _folder: LockGuard,
+}
+
+/// Takes the locks of a role; `folder` is how people named the data folder.
+///
+/// # Errors
+///
+/// Somebody else runs there: the message names the process.
+pub(super) fn take(data: &DataDir, folder: &Path, role: Role) -> Result<Locks, Failure> {
+    let failed = |error: files::Error| Failure::chain("lock the data folder", &error);
+    let of_folder = match role {
+        Role::Up => files::lock_exclusive(&data.lock()),
+        Role::Server | Role::Runner => files::lock_shared(&data.lock()),
+    };
+    let rivals: &[Role] = if role == Role::Up { &Role::ALL } else { &[Role::Up] };
+    let Some(of_folder) = of_folder.map_err(failed)? else { return Err(held(data, folder, rivals)) };
+    let own = match role.own_lock(data) {
+        None => None,
+        Some(path) => {
+            let lock = files::lock_exclusive(&path).map_err(failed)?;
+            Some(lock.ok_or_else(|| held(data, folder, &[role]))?)
+        }
+    };
+    let holder = Holder { pid: std::process::id(), data: Some(data.root().to_owned()) };
+    files::write_json(&Holder::file(data.runtime(), role), &holder, 0o600)
+        .map_err(|e| Failure::chain("note who holds the lock", &e))?;
+    if role == Role::Up {
+        // Who shares the folder could take away what another is just writing.
+        data.remove_aside().map_err(|e| Failure::chain("clear what a killed `tandem up` left", &e))?;
+    }
+    Ok(Locks { _own: own, _folder: of_folder })
+}
+
+/// Keeps a runner from starting, where none runs; none where one does.
+pub(super) fn no_runner(data: &DataDir) -> Result<Option<LockGuard>, files::Error> {
+    let path = Role::Runner.own_lock(data).expect("it has one");
+    files::lock_shared(&path)
+}
+
+fn held(data: &DataDir, folder: &Path, rivals: &[Role]) -> Failure {
+    let named = |role: &Role| {
+        Holder::living(data.runtime(), *role)
+            .map(|holder| format!("`tandem {}` (process {})", role.verb(), holder.pid))
+    };
+    let who: Vec<_> = rivals.iter().filter_map(named).collect();
+    let folder = folder.display();
+    let title = match who.as_slice() {
+        [] => format!("another `tandem {}` runs on the data folder {folder}", rivals[0].verb()),
+        [one] => format!("another {one} runs on the data folder {folder}"),
+        several => format!("{} run on the data folder {folder}", several.join(" and ")),
+    };
+    Failure::new(title).hint(format!(
+        "`tandem status --data {folder}` shows it, `tandem down --data {folder}` stops it, --data names another folder"
+    ))
+}
+
+/// Where the API listens on TCP: a runner that runs apart keeps apps from it. Beside the socket, in the runtime folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct ApiAddress {
+    /// Where.
+    pub(super) tcp: SocketAddr,
+}
+
+impl ApiAddress {
+    fn file(data: &DataDir) -> PathBuf {
+        data.runtime().join("api.json")
+    }
+
+    /// Writes it down; before anybody is answered, so that whoever was answered reads the right one.
+    pub(super) fn write(self, data: &DataDir) -> Result<(), files::Error> {
+        files::write_json(&Self::file(data), &self, 0o600)
+    }
+
+    /// Where the server listens, or listened last; none where none was started since the machine was.
+    pub(super) fn read(data: &DataDir) -> Result<Option<Self>, files::Error> {
+        files::read_json(&Self::file(data))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(result: Result<Locks, Failure>) -> (String, String) {
+        let Err(Failure::Told(told)) = result else { panic!("two hold one lock") };
+        (told.title, told.hint)
+    }
+
+    fn data() -> (tempfile::TempDir, DataDir) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let data = DataDir::open(folder.path()).expect("a data folder");
+        (folder, data)
+    }
+
+    #[test]
+    fn the_second_one_is_told_which_process_was_first() {
+        let (folder, data) = data();
+        let first = take(&data, folder.path(), Role::Up).expect("nobody holds it");
+        let own = std::process::id().to_string();
+        for role in Role::ALL {
+            let (title, hint) = told(take(&data, folder.path(), role));
+            assert!(title.contains("`tandem up`") && title.contains(&own), "{title}");
+            assert!(hint.contains("tandem down --data"), "{hint}");
+        }
+        drop(first);
+        drop(take(&data, folder.path(), Role::Up).expect("it is free again"));
+        data.remove_runtime().expect("the runtime folder goes");
+    }
+
+    #[test]
+    fn a_server_and_a_runner_run_side_by_side_but_no_two_of_a_kind_and_no_up_beside_them() {
+        let (folder, data) = data();
+        let server = take(&data, folder.path(), Role::Server).expect("nobody is there");
+        let guard = no_runner(&data).expect("it can be asked").expect("no runner is there");
+        let (title, _) = told(take(&data, folder.path(), Role::Runner));
+        assert!(title.contains("another `tandem runner`"), "everything is being stopped: {title}");
+        drop(guard);
+        let runner = take(&data, folder.path(), Role::Runner).expect("it has a lock of its own");
+        assert!(no_runner(&data).expect("it can be asked").is_none());
+        assert!(
+            told(take(&data, folder.path(), Role::Server)).0.contains("another `tandem server` (process")
+        );
+        assert!(
+            told(take(&data, folder.path(), Role::Runner)).0.contains("another `tandem runner` (process")
+        );
+        let (title, _) = told(take(&data, folder.path(), Role::Up));
+        assert!(
+            title.contains("`tandem server` (process") && title.contains("and `tandem runner`"),
+            "{title}"
+        );
+        drop(server);
+        drop(runner);
+        drop(take(&data, folder.path(), Role::Up).expect("nobody is left"));
+        data.remove_runtime().expect("the runtime folder goes");
+    }
+
+    #[test]
+    fn a_note_of_a_process_that_is_gone_names_nobody() {
+        let (_folder, data) = data();
+        let gone = Holder { pid: u32::MAX, data: None };
+        files::write_json(&Holder::file(data.runtime(), Role::Up), &gone, 0o600).expect("it is written");
+        assert!(Holder::living(data.runtime(), Role::Up).is_none());
+        data.remove_runtime().expect("the runtime folder goes");
+    }
+}
