@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::ballast;
 use crate::points::{self, Effect};
 
 mod remove;
@@ -96,9 +97,9 @@ pub fn write_json<T: Serialize + ?Sized>(path: &Path, value: &T, mode: u32) -> R
 /// Something that is not a folder is in the way, or there are no rights.
 pub fn ensure_dir(path: &Path, mode: u32) -> Result<(), Error> {
     if let Some(parent) = path.parent() {
-        at("create", parent, std::fs::create_dir_all(parent))?;
+        at("create", parent, ballast::with_room(path, || std::fs::create_dir_all(parent)))?;
     }
-    match std::fs::DirBuilder::new().mode(mode).create(path) {
+    match ballast::with_room(path, || std::fs::DirBuilder::new().mode(mode).create(path)) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
         created => at("create", path, created)?,
     }
@@ -226,11 +227,27 @@ impl Drop for LockGuard {
 
 fn replace(path: &Path, content: &[u8], mode: u32, sync: bool) -> Result<(), Error> {
     let aside = aside(path)?;
-    let written = write_aside(&aside, content, mode, sync)
+    let write = || write_aside(&aside, content, mode, sync);
+    // Small, and what must be written most when nothing else can be.
+    let written = with_room(write, &aside)
         .inspect(|()| points::reached_blocking(Effect::FileAside))
         .and_then(|()| at("rename", path, std::fs::rename(&aside, path)));
     clean_up(&aside, written.is_err());
     written
+}
+
+/// Tries again with room of the data folder's ballast.
+fn with_room(mut write: impl FnMut() -> Result<(), Error>, aside: &Path) -> Result<(), Error> {
+    let mut last = None;
+    let result = ballast::with_room(aside, || {
+        write().map_err(|error| {
+            clean_up(aside, true);
+            let kind = error.source.kind();
+            last = Some(error);
+            io::Error::from(kind)
+        })
+    });
+    result.map_err(|_| last.expect("only a write that failed ends in an error"))
 }
 
 fn write_aside(aside: &Path, content: &[u8], mode: u32, sync: bool) -> Result<(), Error> {

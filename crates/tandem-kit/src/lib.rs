@@ -4,7 +4,9 @@
 //! store; the crates above bring the meaning.
 
 pub mod api;
+pub mod ballast;
 pub mod clock;
+pub mod disk;
 pub mod drain;
 pub mod env;
 pub mod error;

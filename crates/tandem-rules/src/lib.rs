@@ -10,6 +10,7 @@ pub mod restart;
 pub mod restore;
 pub mod retention;
 pub mod rollout;
+pub mod room;
 pub mod routing;
 mod staffing;
 pub mod table;

@@ -83,3 +83,10 @@ pub const CONFIRM_WITHIN: Span = Span::seconds(10);
 pub const STAGE_TIMEOUT: Span = Span::minutes(10);
 /// Static files of a release stay served this long after it lost the traffic: pages that are open ask for them.
 pub const STATIC_KEPT: Span = Span::minutes(24 * 60);
+/// Bytes of a file system that builds must leave free: a deploy is refused below it, builds end below a half, logs are
+/// dropped below a quarter, and the rest is for the store.
+pub const DISK_RESERVE_BYTES: u64 = 1024 * 1024 * 1024;
+/// On small file systems the reserve is this part of the whole.
+pub const DISK_RESERVE_PART: u64 = 20;
+/// Inodes that builds must leave free: some environments' worth of libraries.
+pub const DISK_RESERVE_INODES: u64 = 50_000;

@@ -13,6 +13,7 @@ pub mod assignment;
 pub mod build;
 pub mod defaults;
 pub mod destroy;
+pub mod disk;
 pub mod document;
 pub mod duration;
 pub mod environment;
