@@ -25,6 +25,8 @@ struct State {
     closed: bool,
     /// The writer has nothing in hand.
     written: bool,
+    /// The disk refuses what the writer has in hand.
+    stalled: bool,
 }
 
 /// What the writer takes.
@@ -68,10 +70,13 @@ impl Queue {
         }
     }
 
-    /// Waits until everything is written, for at most `limit`.
+    /// Waits until everything is written, for at most `limit`; not at all for a disk that refuses.
     pub(super) fn wait_until_written(&self, limit: Duration) {
         let state = self.lock();
-        let busy = |state: &mut State| !(state.written && state.lines.is_empty() && state.dropped == 0);
+        let busy = |state: &mut State| {
+            let is_done = state.written && state.lines.is_empty() && state.dropped == 0;
+            !state.stalled && !is_done
+        };
         let _ = self.changed.wait_timeout_while(state, limit, busy);
     }
 
@@ -79,6 +84,14 @@ impl Queue {
     pub(super) fn pause(&self, limit: Duration) {
         let state = self.lock();
         let _ = self.changed.wait_timeout_while(state, limit, |state| !state.closed);
+    }
+
+    /// Notes whether the disk refuses.
+    pub(super) fn stall(&self, stalled: bool) {
+        let mut state = self.lock();
+        if std::mem::replace(&mut state.stalled, stalled) != stalled {
+            self.changed.notify_all();
+        }
     }
 
     /// Nothing more will come.
@@ -104,6 +117,15 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nobody_waits_for_a_disk_that_refuses() {
+        let queue = Queue::default();
+        queue.put("a line\n");
+        queue.stall(true);
+        // Would never return otherwise.
+        queue.wait_until_written(Duration::MAX);
+    }
 
     #[test]
     fn a_writer_that_hangs_costs_lines_and_never_time() {

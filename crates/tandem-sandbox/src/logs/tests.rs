@@ -159,7 +159,15 @@ fn a_full_disk_costs_lines_which_are_counted_and_nothing_else() {
     }
     let dropped = writer.dropped();
     assert!(dropped > 900, "{dropped}");
+    let clock = Clock::system();
+    let refused = clock.monotonic();
+    writer.flush(ENOUGH);
+    assert!(clock.monotonic().elapsed_since(refused) < ENOUGH, "nobody waits for a disk that refuses");
     std::fs::remove_file(&filler).unwrap();
+    while !texts(disk.folder.path(), 1).iter().any(|text| text.ends_with("in time")) {
+        assert!(clock.monotonic().elapsed_since(refused) < ENOUGH, "it is tried again");
+        std::thread::sleep(Duration::from_millis(10));
+    }
     writer.flush(ENOUGH);
     writer.line(Stream::Stdout, "again");
     writer.flush(ENOUGH);

@@ -2,7 +2,8 @@
 //!
 //! A thread of its own writes, because a write to a slow or dead disk can hang for minutes, and the pipes of the app
 //! must be read meanwhile. Where a write fails (a full disk), it is tried again until it works; the queue drops and
-//! counts what does not fit.
+//! counts what does not fit. A disk that is nearly full counts as one that refuses: what is left is for what cannot
+//! be dropped.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tandem_kit::clock::Clock;
+use tandem_kit::disk;
 use tandem_types::event::Stream;
 
 use super::queue::{Queue, Taken};
@@ -83,9 +85,15 @@ impl Log {
             let mut rest = lines.as_str();
             while !rest.is_empty() {
                 match self.write_some(rest) {
-                    Ok(written) => rest = &rest[written..],
+                    Ok(written) => {
+                        rest = &rest[written..];
+                        queue.stall(false);
+                    }
                     Err(_) if queue.is_closed() => return,
-                    Err(_) => queue.pause(TRY_AGAIN),
+                    Err(_) => {
+                        queue.stall(true);
+                        queue.pause(TRY_AGAIN);
+                    }
                 }
             }
         }
@@ -93,6 +101,7 @@ impl Log {
 
     /// Writes as many whole lines as fit into the chunk, one at least.
     fn write_some(&mut self, lines: &str) -> io::Result<usize> {
+        self.ensure_room()?;
         let most = self.settings.chunk_bytes;
         let chunk = match self.chunk.take().filter(|chunk| chunk.bytes < most) {
             Some(chunk) => self.chunk.insert(chunk),
@@ -105,6 +114,14 @@ impl Log {
         let count = whole_lines(lines, room);
         chunk.append(&lines.as_bytes()[..count])?;
         Ok(count)
+    }
+
+    /// Leaves the last quarter of the disk's reserve to others. A disk that cannot be asked decides by itself.
+    fn ensure_room(&self) -> io::Result<()> {
+        match disk::space(&self.settings.dir) {
+            Ok(space) if space.is_below(4) => Err(io::ErrorKind::StorageFull.into()),
+            _ => Ok(()),
+        }
     }
 
     /// Goes on with the last chunk where it has room, else begins the next one and deletes the oldest.
