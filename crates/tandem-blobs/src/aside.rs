@@ -69,3 +69,24 @@ pub(crate) fn unique_name() -> String {
     let random = std::hash::RandomState::new().build_hasher().finish();
     format!("{}-{}-{random:016x}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed))
 }
+
+/// Whether [`unique_name`] makes names like this.
+pub(crate) fn is_unique_name(name: &str) -> bool {
+    let parts: Vec<&str> = name.split('-').collect();
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let is_random = |part: &str| part.len() == 16 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
+    matches!(parts[..], [process, number, random] if is_number(process) && is_number(number) && is_random(random))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_names_are_told_from_others() {
+        assert!(is_unique_name(&unique_name()));
+        for other in ["", "notes.txt", "1-2-3", "1-2-00000000000000zz", "-1-0000000000000000", "a-b-c"] {
+            assert!(!is_unique_name(other), "{other}");
+        }
+    }
+}

@@ -4,9 +4,11 @@
 //! is kept twice: `DIR/ab/cdef…` is 0444, `DIR/ab/cdef….x` 0555. The modification time is the blob's first-seen time:
 //! web frameworks make ETags of it. `DIR` is closed to others; apps see the files only through their checkouts.
 
+mod sweep;
+
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,6 +19,8 @@ use crate::aside::Aside;
 use crate::durable::Unsynced;
 use crate::store::{self, BlobStore};
 use crate::tree;
+
+pub use sweep::{Spare, Swept};
 
 /// Why the cache could not do something.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +78,12 @@ impl LinkCache {
                 .map_err(io_error("make the folder", folder))?;
         }
         Ok(Self { directory: directory.into(), unsynced: Arc::default() })
+    }
+
+    /// Where it lies.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// Where the raw content of a blob lies if it is here.
@@ -188,27 +198,6 @@ impl LinkCache {
         Ok(path)
     }
 
-    /// Removes files that no checkout links to and that nobody read or wrote since `keep_since`; returns how many. Trees
-    /// that are checked out are untouched; what is needed again is fetched again.
-    ///
-    /// # Errors
-    /// The disk refuses.
-    pub fn sweep(&self, keep_since: Timestamp) -> Result<u64, Error> {
-        let mut removed = 0;
-        for folder in entries(&self.directory)? {
-            for file in entries(&folder)? {
-                let metadata = fs::symlink_metadata(&file).map_err(io_error("look at", &file))?;
-                // The time of change also moves when a link to it is made or removed.
-                let last_use = metadata.atime().max(metadata.ctime());
-                if metadata.nlink() == 1 && last_use < keep_since.as_second() {
-                    fs::remove_file(&file).map_err(io_error("remove", &file))?;
-                    removed += 1;
-                }
-            }
-        }
-        Ok(removed)
-    }
-
     /// A new file to write a blob to.
     pub(crate) fn aside(&self) -> Result<Aside, Error> {
         let folder = self.directory.join("aside");
@@ -258,12 +247,6 @@ impl LinkCache {
 /// A file of another size is what a power cut left of it.
 fn has_size(path: &Path, size: u64) -> bool {
     fs::symlink_metadata(path).is_ok_and(|metadata| metadata.len() == size)
-}
-
-fn entries(folder: &Path) -> Result<Vec<PathBuf>, Error> {
-    fs::read_dir(folder)
-        .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect())
-        .map_err(io_error("list", folder))
 }
 
 fn io_error<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Error + 'a {

@@ -18,7 +18,9 @@ mod packed;
 pub mod receive;
 pub mod scan;
 pub mod store;
+mod strangers;
 pub mod stream;
+
 pub mod transfer;
 pub mod tree;
 
@@ -26,3 +28,4 @@ pub use cache::LinkCache;
 pub use ingest::ingest_folder;
 pub use scan::scan_source;
 pub use store::{BlobStore, TreeSummary};
+pub use strangers::Strangers;

@@ -10,7 +10,7 @@ use crate::aside::Aside;
 use crate::cache::{self, LinkCache};
 use crate::frames::{self, Decoder, Head, Item, Limits};
 use crate::packed::{self, Unpacker};
-use crate::store::{self, BlobStore};
+use crate::store::{self, BlobStore, InUse};
 
 /// Longest head of a zstd frame, which tells the raw size.
 const FRAME_HEAD_BYTES: usize = 18;
@@ -67,6 +67,8 @@ pub struct Receiver {
     decoder: Decoder,
     current: Option<(Head, Blob)>,
     received: Received,
+    /// A store keeps what came first until the last has come.
+    _in_use: Option<InUse>,
 }
 
 enum Blob {
@@ -79,7 +81,12 @@ impl Receiver {
     /// Expects a whole stream within the limits.
     #[must_use]
     pub fn new(target: Target, limits: Limits) -> Self {
-        Self { target, decoder: Decoder::new(limits), current: None, received: Received::default() }
+        let in_use = match &target {
+            Target::Store(store) | Target::Copy(store) => Some(store.begin_use()),
+            Target::Cache(_) => None,
+        };
+        let (decoder, received) = (Decoder::new(limits), Received::default());
+        Self { target, decoder, current: None, received, _in_use: in_use }
     }
 
     /// The next bytes, in pieces of any size.

@@ -11,6 +11,7 @@
 //! for, so the next transfer heals both.
 
 mod sweep;
+mod uses;
 mod walk;
 
 #[cfg(test)]
@@ -21,6 +22,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::SystemTime;
 
@@ -32,6 +34,8 @@ use tandem_types::tree::Tree;
 use tandem_types::{Digest, Timestamp};
 
 pub use sweep::Swept;
+pub use uses::InUse;
+pub(crate) use walk::children;
 pub use walk::{BlobKind, TreeSummary};
 
 use crate::aside::Aside;
@@ -115,6 +119,10 @@ struct Inner {
     removal: RwLock<()>,
     /// What was asked for since a sweep began to look.
     touched: Mutex<Option<HashSet<Digest>>>,
+    /// Who puts blobs in that nothing names yet.
+    uses: uses::Uses,
+    /// Blobs put so far.
+    changes: AtomicU64,
 }
 
 impl std::fmt::Debug for BlobStore {
@@ -145,6 +153,8 @@ impl BlobStore {
             complete: Mutex::default(),
             removal: RwLock::default(),
             touched: Mutex::default(),
+            uses: uses::Uses::default(),
+            changes: AtomicU64::new(0),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -282,6 +292,12 @@ impl BlobStore {
         self.inner.unsynced.sync(directory).map_err(io_error("sync", directory))
     }
 
+    /// A number that grows with each blob that is put in by this process.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.inner.changes.load(Ordering::Relaxed)
+    }
+
     /// The packed bytes of a blob and the time at which it was first seen; not checked against the digest.
     pub(crate) fn read_packed(&self, digest: &Digest) -> Result<(Vec<u8>, Timestamp), Error> {
         let mut file = self.open_blob(digest)?;
@@ -317,6 +333,7 @@ impl BlobStore {
         let _removal = self.inner.removal.read().unwrap_or_else(PoisonError::into_inner);
         aside.keep(&target, || self.metadata(digest).is_err()).map_err(io_error("write", &target))?;
         self.inner.unsynced.add(&target);
+        self.inner.changes.fetch_add(1, Ordering::Relaxed);
         self.remember_touch(digest);
         Ok(())
     }

@@ -11,6 +11,7 @@ use tandem_blobs::BlobStore;
 use tandem_kit::clock::Clock;
 use tandem_kit::paths::DataDir;
 use tandem_kit::tasks;
+use tandem_sandbox::Limits;
 use tandem_types::build::{Build, SourceInfo};
 use tandem_types::instance::Isolation;
 use tandem_types::{AppName, BuildNumber, Digest, Span, Timestamp};
@@ -18,13 +19,15 @@ use tandem_types::{AppName, BuildNumber, Digest, Span, Timestamp};
 use crate::error::io_error;
 use crate::python::{self, Python, Stamp, Wanted};
 use crate::workshop::{self, Workshop};
-use crate::{Error, Events, NetworkSettings, dependencies, static_files, tools, uv_cache};
+use crate::{Error, Events, NetworkSettings, dependencies, disk, static_files, tools, uv_cache};
 
 mod leftovers;
 mod part;
 mod steps;
+mod stock;
 
 use steps::Steps;
+pub use stock::{Stock, Stocked};
 
 /// What a builder works with.
 #[derive(Debug, Clone)]
@@ -41,6 +44,8 @@ pub struct BuilderConfig {
     pub network: NetworkSettings,
     /// Bytes of downloads kept for an app.
     pub uv_cache_bytes: u64,
+    /// What a command of a build may use.
+    pub limits: Limits,
 }
 
 impl BuilderConfig {
@@ -48,7 +53,8 @@ impl BuilderConfig {
     #[must_use]
     pub fn new(data: DataDir, blobs: BlobStore, clock: Clock, isolation: Isolation) -> Self {
         let network = NetworkSettings::of_process();
-        Self { data, blobs, clock, isolation, network, uv_cache_bytes: uv_cache::USUAL_BYTES }
+        let (uv_cache_bytes, limits) = (uv_cache::USUAL_BYTES, workshop::limits());
+        Self { data, blobs, clock, isolation, network, uv_cache_bytes, limits }
     }
 }
 
@@ -102,6 +108,10 @@ impl Builder {
     pub async fn build(&self, request: BuildRequest, events: Events<'_>) -> Result<Build, Error> {
         let lock = self.lock_of(&request.app);
         let _guard = lock.lock().await;
+        // It may have waited for long.
+        if let Some(left) = disk::too_little(self.inner.config.data.root()) {
+            return Err(Error::DiskFull { what: "the build", left });
+        }
         let started = self.clock().monotonic();
         let shop = Arc::new(self.open_workshop(&request).await?);
         let result = Steps::new(self, Arc::clone(&shop), events).run(&request).await;
@@ -167,9 +177,11 @@ impl Builder {
         let (config, app) = (self.inner.config.clone(), request.app.clone());
         let (uid, limit) = (request.uid, request.timeout);
         let open = move || {
-            let BuilderConfig { data, clock, isolation, network, .. } = &config;
+            let BuilderConfig { data, clock, isolation, network, limits, .. } = &config;
             let isolation = *isolation;
-            Workshop::open(&workshop::Options { data, app: &app, isolation, uid, network, clock, limit })
+            let options =
+                workshop::Options { data, app: &app, isolation, uid, network, clock, limit, limits };
+            Workshop::open(&options)
         };
         tasks::blocking("open build folder", open).await
     }

@@ -20,8 +20,10 @@ use crate::python::Python;
 use crate::recipe::{APP, VENV};
 use crate::requirements::{Declared, Requirements};
 use crate::workshop::{Call, TOOLS, Workshop, real_folder};
-use crate::{Error, Events, kept, platform};
+use crate::{Error, Events, kept, platform, survey};
 
+/// Keys and what they name, in an app's build folder.
+const KNOWN: &str = "dependencies.json";
 const VERSION: u32 = 1;
 /// Keys remembered: a few branches that are deployed in turn.
 const MOST_KEYS: usize = 8;
@@ -86,13 +88,27 @@ pub(crate) fn find(shop: &Workshop, store: &BlobStore, key: &Digest) -> Result<O
 
 /// Roots of everything that the key cache names: a sweep of blobs keeps them.
 pub(crate) fn roots(build_folder: &Path) -> Vec<Digest> {
-    let known: Known = kept::read(&build_folder.join("dependencies.json"), VERSION);
+    let known: Known = kept::read(&build_folder.join(KNOWN), VERSION);
     known.entries.into_iter().map(|(_, installed)| installed.tree).collect()
+}
+
+/// Bytes of the files of all parts but the one that was made last.
+pub(crate) fn spare_bytes(build_folder: &Path) -> u64 {
+    let known: Known = kept::read(&build_folder.join(KNOWN), VERSION);
+    known.entries.iter().skip(1).map(|(_, installed)| installed.bytes).sum()
+}
+
+/// Forgets all parts but the one that was made last, so that a sweep removes their blobs where no build needs them.
+pub(crate) fn forget_spare(build_folder: &Path) {
+    let mut known: Known = kept::read(&build_folder.join(KNOWN), VERSION);
+    known.entries.truncate(1);
+    kept::write(&build_folder.join(KNOWN), VERSION, &known);
 }
 
 /// Compiles what was installed. Files that do not compile are common (templates, code of other versions) and left alone.
 pub(crate) async fn compile(shop: &Workshop, python: &Python, events: Events<'_>) -> Result<(), Error> {
     let venv = venv(shop)?;
+    survey::check("the installation", &venv)?;
     let mut sources = Vec::new();
     list_python_files(&venv.join("lib"), "", &mut sources)?;
     sources.sort();
@@ -212,6 +228,8 @@ fn remove_old_folders(folders: &Path, newest: &Path) -> Result<(), Error> {
     let mut others: Vec<(SystemTime, PathBuf)> = entries
         .filter_map(Result::ok)
         .filter(|entry| entry.path() != newest)
+        // What bears another name is not of our making.
+        .filter(|entry| entry.file_name().to_str().is_some_and(|name| name.parse::<Digest>().is_ok()))
         .map(|entry| {
             let changed = entry.metadata().and_then(|metadata| metadata.modified());
             (changed.unwrap_or(SystemTime::UNIX_EPOCH), entry.path())
@@ -229,5 +247,5 @@ fn folders(shop: &Workshop) -> PathBuf {
 }
 
 fn known_path(shop: &Workshop) -> PathBuf {
-    shop.folder.join("dependencies.json")
+    shop.folder.join(KNOWN)
 }

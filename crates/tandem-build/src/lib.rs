@@ -23,13 +23,14 @@ mod recipe;
 mod requirements;
 mod source;
 mod static_files;
+mod survey;
 pub mod tools;
 mod uv_cache;
 mod workshop;
 
-pub use builder::{BuildRequest, Builder, BuilderConfig};
+pub use builder::{BuildRequest, Builder, BuilderConfig, Stock, Stocked};
 pub use error::Error;
-pub use look::{interpreter_path, static_trees};
+pub use look::{interpreter_path, static_parts, static_trees};
 pub use network::NetworkSettings;
 
 /// Where a build tells what it does.

@@ -23,6 +23,8 @@ use crate::workshop::{Call, Workshop};
 pub(crate) const USUAL_BYTES: u64 = 4 << 30;
 /// Bytes in a block, as `stat` counts them.
 const BLOCK: u64 = 512;
+/// Folders in folders that are measured: what a build wrote may be nested without end.
+const DEEPEST: usize = 64;
 
 /// Brings the cache below the limit.
 pub(crate) async fn ensure_small(shop: &Workshop, inputs: &Inputs<'_>, limit: u64) {
@@ -73,17 +75,19 @@ async fn prune(shop: &Workshop, inputs: &Inputs<'_>) -> Result<(), Error> {
 
 async fn empty(shop: &Workshop) -> Result<(), Error> {
     let folder = shop.folder.join("uv");
-    let emptied = move || {
-        for entry in fs::read_dir(&folder).map_err(io_error("list", &folder))? {
-            let entry = entry.map_err(io_error("list", &folder))?;
-            let path = entry.path();
-            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-            let removed = if is_folder { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-            removed.map_err(io_error("remove", &path))?;
-        }
-        Ok(())
-    };
-    tasks::blocking("empty uv's cache", emptied).await
+    tasks::blocking("empty uv's cache", move || empty_folder(&folder)).await
+}
+
+/// Removes everything in it; the folder itself is the build's user's.
+pub(crate) fn empty_folder(folder: &Path) -> Result<(), Error> {
+    for entry in fs::read_dir(folder).map_err(io_error("list", folder))? {
+        let entry = entry.map_err(io_error("list", folder))?;
+        let path = entry.path();
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        let removed = if is_folder { tandem_kit::files::remove_tree(&path) } else { fs::remove_file(&path) };
+        removed.map_err(io_error("remove", &path))?;
+    }
+    Ok(())
 }
 
 async fn measure(shop: &Workshop) -> Result<u64, Error> {
@@ -92,14 +96,18 @@ async fn measure(shop: &Workshop) -> Result<u64, Error> {
 }
 
 /// What is on the disk, links not followed.
-fn bytes_below(folder: &Path) -> Result<u64, Error> {
+pub(crate) fn bytes_below(folder: &Path) -> Result<u64, Error> {
+    bytes_within(folder, 0)
+}
+
+fn bytes_within(folder: &Path, depth: usize) -> Result<u64, Error> {
     let mut bytes = 0;
     for entry in fs::read_dir(folder).map_err(io_error("list", folder))? {
         let entry = entry.map_err(io_error("list", folder))?;
         let metadata = entry.metadata().map_err(io_error("look at", &entry.path()))?;
         bytes += metadata.blocks() * BLOCK;
-        if metadata.is_dir() {
-            bytes += bytes_below(&entry.path())?;
+        if metadata.is_dir() && depth < DEEPEST {
+            bytes += bytes_within(&entry.path(), depth + 1)?;
         }
     }
     Ok(bytes)

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! DATA/runner/
-//!   cache/  trees/<digest>/  state.json
+//!   cache/  trees/<digest>/  state.json  recent.json
 //!   instances/<id>/   instance.json, the shim's spec.json and exit.json, home/
 //!   jobs/<id>/        job.json, outcome.json, `started`, the shim's files, home/
 //!   logs/<app>.<env>/<id>/   source.json and chunks; outlives its instance, as the file <id>.log where it is small
@@ -118,6 +118,11 @@ impl Folders {
     /// Highest fences and ports.
     pub(crate) fn state(&self) -> PathBuf {
         self.root.join("state.json")
+    }
+
+    /// Builds that were here lately.
+    pub(crate) fn recent(&self) -> PathBuf {
+        self.root.join("recent.json")
     }
 
     /// Folder of all instances.

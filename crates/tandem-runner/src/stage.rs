@@ -4,6 +4,7 @@
 //! reason on the board: a full disk may be emptied, a server comes back.
 
 mod bring;
+mod recent;
 pub(crate) mod sweep;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
-use tandem_blobs::LinkCache;
+use tandem_blobs::{LinkCache, Strangers};
 use tandem_rules::restart::Backoff;
 use tandem_types::assignment::AssignedBuild;
 use tandem_types::{Digest, Span};
@@ -22,6 +23,7 @@ use tokio::time::Instant;
 use crate::board::BuildKey;
 use crate::context::Context;
 use crate::folders::Unit;
+use recent::Recent;
 use sweep::Unneeded;
 
 /// Builds brought here at the same time: one large one must not hold up a small one.
@@ -52,6 +54,8 @@ pub(crate) struct Stager {
     busy: BTreeSet<Digest>,
     failed: BTreeMap<BuildKey, Failed>,
     unneeded: Unneeded,
+    recent: Recent,
+    strangers: Arc<Strangers>,
 }
 
 /// A build that could not be brought here.
@@ -77,6 +81,7 @@ impl Stager {
     /// Nothing is looked at yet.
     pub(crate) fn new(context: Arc<Context>, cache: LinkCache, needs: watch::Receiver<Needs>) -> Self {
         let unneeded = Unneeded::new(context.keep_trees);
+        let recent = Recent::read(context.folders.recent());
         Self {
             context,
             cache,
@@ -87,6 +92,8 @@ impl Stager {
             busy: BTreeSet::new(),
             failed: BTreeMap::new(),
             unneeded,
+            recent,
+            strangers: Arc::default(),
         }
     }
 
@@ -117,6 +124,7 @@ impl Stager {
         let board = self.context.board.clone();
         board.keep_builds(|build| needs.builds.contains_key(build));
         self.failed.retain(|build, _| needs.builds.contains_key(build));
+        self.recent.note(needs.builds.keys());
         for (key, build) in &needs.builds {
             if board.look(|sheet| sheet.staged.contains(key)) {
                 continue;
@@ -141,7 +149,10 @@ impl Stager {
     /// Two builds that share a tree wait for each other, so that it comes only once.
     fn may_begin(&self, key: &BuildKey, missing: &[Digest]) -> bool {
         let due = self.failed.get(key).is_none_or(|failed| failed.again <= Instant::now());
-        due && self.bringing < AT_ONCE && missing.iter().all(|tree| !self.busy.contains(tree))
+        // What a look through the blobs would remove is what a checkout is about to link.
+        due && self.bringing < AT_ONCE
+            && !self.trimming
+            && missing.iter().all(|tree| !self.busy.contains(tree))
     }
 
     fn begin(&mut self, key: BuildKey, build: &Arc<AssignedBuild>, trees: Vec<Digest>) {
@@ -209,6 +220,9 @@ impl Stager {
             needs.builds.values().flat_map(|build| &build.subtrees).map(|subtree| subtree.tree).collect();
         let folders = &self.context.folders;
         let old = self.unneeded.look(folders, &needed, &self.busy);
+        if !old.is_empty() {
+            self.unneeded.note_removal();
+        }
         // One look for all of them, and none where there is nothing to remove.
         let may_remove = sweep::may_remove(folders.clone(), needs.units).shared();
         for tree in old {
@@ -221,11 +235,13 @@ impl Stager {
                 Done::Removed { tree }
             }));
         }
-        if !self.trimming && self.unneeded.take_blobs_turn() {
+        if !self.trimming && self.bringing == 0 && self.unneeded.take_blobs_turn() {
             self.trimming = true;
             let (cache, now) = (self.cache.clone(), self.context.clock.now());
+            let (trees, strangers) = (self.recent.trees(), Arc::clone(&self.strangers));
             self.under_way.push(Box::pin(async move {
-                sweep::trim_cache(cache, now).await;
+                let found = sweep::trim_cache(cache, (trees, now)).await;
+                strangers.tell(found);
                 Done::Trimmed
             }));
         }

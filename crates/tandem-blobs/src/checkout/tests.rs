@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use tandem_types::tree::Tree;
 
 use super::*;
+use crate::cache::Spare;
 use crate::ingest::{Rules, ingest_folder};
 use crate::store::BlobStore;
 
@@ -185,9 +186,54 @@ fn a_sweep_of_the_cache_keeps_what_checkouts_link_to() {
     let bench = bench();
     let root = bench.sample();
     let out = bench.check_out(&root).unwrap();
-    let removed = bench.cache.sweep("2200-01-01T00:00:00Z".parse().unwrap()).unwrap();
-    assert!(removed > 0, "folder listings are linked by nobody");
+    let swept = bench.cache.sweep(&nothing_but(&[], far_future())).unwrap();
+    assert!(swept.files > 0, "folder listings are linked by nobody");
     assert!(bench.cache.path(&crate::tree::digest_of(b"a"), true).exists());
     assert_eq!(fs::read(out.join("pkg/tool")).unwrap(), b"a");
     assert_eq!(bench.cache.missing(&root).unwrap(), [root]);
+}
+
+fn far_future() -> Timestamp {
+    "2200-01-01T00:00:00Z".parse().unwrap()
+}
+
+fn nothing_but(roots: &[Digest], since: Timestamp) -> Spare<'_> {
+    Spare { roots, roots_since: Timestamp::UNIX_EPOCH, since }
+}
+
+#[test]
+fn a_sweep_of_the_cache_leaves_what_is_likely_to_come_again_and_what_nobody_here_made() {
+    let bench = bench();
+    let root = bench.sample();
+    remove(&bench.check_out(&root).unwrap()).unwrap();
+    let cache = bench.folder.path().join("cache");
+    let theirs = ["notes.txt", "aside/photo.jpg"].map(|name| cache.join(name));
+    theirs.iter().for_each(|path| write(path, b"theirs", 0o600));
+    let swept = bench.cache.sweep(&nothing_but(&[root], far_future())).unwrap();
+    assert_eq!((swept.files, swept.strangers.len()), (0, 2));
+    assert_eq!(bench.cache.missing(&root).unwrap(), []);
+    let swept = bench.cache.sweep(&nothing_but(&[], far_future())).unwrap();
+    assert!(swept.files > 0);
+    assert_eq!(bench.cache.missing(&root).unwrap(), [root]);
+    assert!(theirs.iter().all(|path| path.exists()));
+}
+
+#[test]
+fn a_sweep_goes_on_where_files_vanish_under_it() {
+    let bench = bench();
+    let (root, cache) = (bench.sample(), bench.cache.clone());
+    bench.cache.fill_from(&bench.store, &root).unwrap();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        // Each blob that comes is written aside first, where it vanishes at any moment.
+        scope.spawn(|| {
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                drop(cache.aside().unwrap());
+            }
+        });
+        for _ in 0..300 {
+            bench.cache.sweep(&nothing_but(&[], Timestamp::UNIX_EPOCH)).unwrap();
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
 }

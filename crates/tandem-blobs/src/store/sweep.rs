@@ -5,25 +5,32 @@
 //! a sweep looks is kept too.
 
 use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::fs::{self, DirEntry};
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 
 use tandem_types::{Digest, Timestamp};
 
 use super::walk::{BlobKind, children};
 use super::{BlobStore, Error, io_error};
+use crate::aside::is_unique_name;
 
 /// What a sweep removed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Swept {
     /// Number of blobs.
     pub blobs: u64,
     /// Bytes on disk.
     pub bytes: u64,
+    /// Files that nobody here made, which were left alone; some of them.
+    pub strangers: Vec<PathBuf>,
 }
+
+/// Most strangers told.
+const MOST_STRANGERS: usize = 10;
 
 /// A blob as the folder shows it.
 struct Found {
@@ -33,7 +40,9 @@ struct Found {
 }
 
 impl BlobStore {
-    /// Removes what is not below one of the roots and was neither put nor asked for since `keep_since`.
+    /// Removes what is not below one of the roots and was neither put nor asked for since `keep_since`, nor since a use
+    /// began that is under way ([`BlobStore::begin_use`]). Killed at any moment it leaves a store that can be used: a
+    /// tree of which parts are gone is asked for again like one that never was here.
     ///
     /// # Errors
     /// A live tree is missing or damaged (then nothing is removed: nobody knows what was below it), or the disk refuses.
@@ -49,22 +58,23 @@ impl BlobStore {
         for root in live_roots {
             live.extend(self.walk(root)?.into_iter().map(|(digest, _)| digest));
         }
-        let found = self.list(keep_since)?;
+        let keep_since = self.kept_since(keep_since);
+        let mut swept = Swept::default();
+        let found = self.list(keep_since, &mut swept.strangers)?;
         found.iter().filter(|blob| blob.young).for_each(|blob| self.add_below(blob.digest, &mut live));
 
         let _removal = self.inner.removal.write().unwrap_or_else(PoisonError::into_inner);
         let touched = self.lock(&self.inner.touched).take().unwrap_or_default();
         touched.into_iter().for_each(|digest| self.add_below(digest, &mut live));
         self.lock(&self.inner.complete).clear();
-        let mut swept = Swept::default();
         for blob in found.into_iter().filter(|blob| !live.contains(&blob.digest)) {
             let path = self.path(&blob.digest);
-            fs::remove_file(&path).map_err(io_error("remove", &path))?;
+            remove(&path)?;
             swept.blobs += 1;
             swept.bytes += blob.bytes;
         }
         for leftovers in ["aside", "damaged"] {
-            remove_old(&self.inner.directory.join(leftovers), keep_since)?;
+            remove_old(&self.inner.directory.join(leftovers), keep_since, &mut swept.strangers)?;
         }
         Ok(swept)
     }
@@ -87,15 +97,27 @@ impl BlobStore {
         }
     }
 
-    fn list(&self, keep_since: Timestamp) -> Result<Vec<Found>, Error> {
+    fn list(&self, keep_since: Timestamp, strangers: &mut Vec<PathBuf>) -> Result<Vec<Found>, Error> {
         let mut found = Vec::new();
         for folder in entries(&self.inner.directory)? {
             let prefix = folder.file_name();
-            let Some(prefix) = prefix.to_str().filter(|name| name.len() == 2) else { continue };
+            if [OsStr::new("aside"), OsStr::new("damaged")].contains(&&*prefix) {
+                continue;
+            }
+            let prefix = prefix.to_str().filter(|name| name.len() == 2 && folder.path().is_dir());
+            let Some(prefix) = prefix else {
+                note_stranger(strangers, folder.path());
+                continue;
+            };
             for file in entries(&folder.path())? {
                 let name = file.file_name();
                 let digest = name.to_str().and_then(|rest| format!("{prefix}{rest}").parse().ok());
-                let (Some(digest), Ok(metadata)) = (digest, file.metadata()) else { continue };
+                let Some(digest) = digest else {
+                    note_stranger(strangers, file.path());
+                    continue;
+                };
+                // Gone since: it was found damaged.
+                let Ok(metadata) = file.metadata() else { continue };
                 let young = last_use(&metadata) >= keep_since.as_second();
                 found.push(Found { digest, bytes: metadata.blocks() * 512, young });
             }
@@ -104,15 +126,36 @@ impl BlobStore {
     }
 }
 
+fn note_stranger(strangers: &mut Vec<PathBuf>, path: PathBuf) {
+    if strangers.len() < MOST_STRANGERS {
+        strangers.push(path);
+    }
+}
+
+/// Somebody who found it damaged may have been quicker.
+fn remove(path: &Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
 fn last_use(metadata: &fs::Metadata) -> i64 {
     metadata.mtime().max(metadata.atime())
 }
 
-fn remove_old(folder: &Path, keep_since: Timestamp) -> Result<(), Error> {
+/// Removes what writers that died left aside, and what was found damaged.
+fn remove_old(folder: &Path, keep_since: Timestamp, strangers: &mut Vec<PathBuf>) -> Result<(), Error> {
     for file in entries(folder)? {
+        let name = file.file_name();
+        let ours = name.to_str().is_some_and(|name| is_unique_name(name) || name.parse::<Digest>().is_ok());
+        if !ours {
+            note_stranger(strangers, file.path());
+            continue;
+        }
         let old = file.metadata().is_ok_and(|metadata| metadata.ctime() < keep_since.as_second());
-        if old && let Err(error) = fs::remove_file(file.path()) {
-            tracing::warn!(%error, path = %file.path().display(), "could not remove a leftover");
+        if old && let Err(error) = remove(&file.path()) {
+            tracing::warn!(error = &error as &dyn std::error::Error, "could not remove a leftover");
         }
     }
     Ok(())

@@ -243,3 +243,58 @@ fn asking_for_a_tree_keeps_everything_below_it() {
     assert_eq!(bench.store.first_seen(&root).unwrap(), long_ago);
     assert_eq!(bench.store.sweep(&[], since).unwrap().blobs, 0);
 }
+
+#[test]
+fn what_an_upload_or_a_build_began_with_stays_until_it_ends() {
+    let bench = bench();
+    let in_use = bench.store.begin_use();
+    let root = put_folder(&bench.store, &[("a", b"early")]);
+    assert_eq!(bench.store.sweep(&[], far_future()).unwrap().blobs, 0);
+    assert!(bench.store.is_complete(&root).unwrap());
+    drop(in_use);
+    assert_eq!(bench.store.sweep(&[], far_future()).unwrap().blobs, 2);
+}
+
+#[test]
+fn a_sweep_that_was_killed_after_any_removal_leaves_a_store_that_works() {
+    let dead_files: [(&str, &[u8]); 3] = [("a", b"dead"), ("b", b"deader"), ("c", b"shared")];
+    for killed_after in 0..=3 {
+        let bench = bench();
+        let live = put_folder(&bench.store, &[("a", b"live"), ("b", b"shared")]);
+        let dead = put_folder(&bench.store, &dead_files);
+        let shared = bench.store.walk(&live).unwrap();
+        let mut only_dead = bench.store.walk(&dead).unwrap();
+        only_dead.retain(|blob| !shared.contains(blob));
+        assert_eq!(only_dead.len(), 3);
+        for (digest, _) in only_dead.into_iter().take(killed_after) {
+            fs::remove_file(bench.store.path(&digest)).unwrap();
+        }
+        let store = BlobStore::open(bench.store.inner.directory.clone()).unwrap();
+        assert!(store.is_complete(&live).unwrap());
+        let missing = store.missing(&[dead]).unwrap();
+        assert_eq!(missing.is_empty(), killed_after == 0, "what is not whole is asked for");
+        store.sweep(&[live], far_future()).unwrap();
+        assert!(store.is_complete(&live).unwrap());
+        assert_eq!(put_folder(&store, &dead_files), dead);
+        assert!(store.is_complete(&dead).unwrap(), "it can be sent anew");
+    }
+}
+
+#[test]
+fn what_nobody_here_made_is_left_alone_and_named() {
+    let bench = bench();
+    let folder = &bench.store.inner.directory;
+    let _ = put_folder(&bench.store, &[("a", b"dead")]);
+    let theirs = ["README", "aside/notes", "damaged/photo.jpg", "ab/cd"].map(|name| folder.join(name));
+    fs::create_dir_all(folder.join("ab")).unwrap();
+    for path in &theirs {
+        File::create(path).unwrap();
+    }
+    File::create(folder.join("aside").join(crate::aside::unique_name())).unwrap();
+    let swept = bench.store.sweep(&[], far_future()).unwrap();
+    assert_eq!(swept.blobs, 2);
+    let told: std::collections::BTreeSet<_> = swept.strangers.into_iter().collect();
+    assert_eq!(told, theirs.clone().into());
+    assert!(theirs.iter().all(|path| path.exists()));
+    assert_eq!(fs::read_dir(folder.join("aside")).unwrap().count(), 1, "what a dead writer left is gone");
+}

@@ -1,7 +1,8 @@
 //! What single values of the app file may be.
 
-/// Reads a size such as `512MiB`; bytes.
-pub(super) fn parse_bytes(text: &str) -> Option<u64> {
+/// Reads a size such as `512MiB`; bytes. None where it is none.
+#[must_use]
+pub fn parse_bytes(text: &str) -> Option<u64> {
     const UNITS: [(&str, u64); 8] = [
         ("B", 1),
         ("KiB", 1 << 10),

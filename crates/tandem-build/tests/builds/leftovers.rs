@@ -37,7 +37,7 @@ async fn a_build_that_fills_the_disk_is_ended_and_told() {
         return;
     }
     let bench = Bench::new().await;
-    let endless = "out.write(bytes(62 << 20)); out.flush(); time.sleep(600)";
+    let endless = "out.write(bytes(63 << 20)); out.flush(); time.sleep(600)";
     write_dependency(&bench, &format!("import time; out = open('out', 'wb'); {endless}"));
     let folder = bench.build_folder();
     std::fs::create_dir_all(&folder).unwrap();

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use tandem_kit::tasks;
+use tandem_kit::{disk, tasks};
+use tandem_rules::room;
 use tandem_sandbox::logs;
 use tandem_types::defaults;
 
@@ -17,7 +18,7 @@ const INTERVAL: Duration = Duration::from_secs(60);
 /// Logs of ended instances and jobs kept per environment, the latest: some releases' worth.
 const KEEP_ENDED: usize = 40;
 
-/// Keeps them below [`defaults::LOG_TOTAL_BYTES`], for ever.
+/// Keeps them below what [`room::logs_allowed`] says, for ever.
 pub(crate) async fn keep_small(folders: Folders, board: Board) {
     loop {
         tokio::time::sleep(INTERVAL).await;
@@ -32,7 +33,10 @@ fn trim(folders: &Folders, board: &Board) {
     for logs in all(&folders.logs()).into_values() {
         kept.extend(drop_oldest(logs, |unit| has_writer(folders, board, unit)));
     }
-    if let Err(error) = logs::trim(&kept, defaults::LOG_TOTAL_BYTES) {
+    // A disk that does not answer is not known to be small.
+    let most = disk::space(&folders.logs())
+        .map_or(defaults::LOG_TOTAL_BYTES, |space| room::logs_allowed(&space, defaults::LOG_TOTAL_BYTES));
+    if let Err(error) = logs::trim(&kept, most) {
         tracing::warn!(error = &error as &dyn std::error::Error, "could not trim the logs");
     }
 }

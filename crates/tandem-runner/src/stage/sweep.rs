@@ -9,8 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tandem_blobs::cache::Spare;
 use tandem_blobs::{LinkCache, checkout};
-use tandem_kit::tasks;
+use tandem_kit::{disk, tasks};
 use tandem_types::{Digest, Timestamp};
 use tokio::time::Instant;
 
@@ -19,10 +20,14 @@ use crate::traces;
 
 /// Time for which a tree that nobody needs stays.
 pub(crate) const KEEP_TREE: Duration = Duration::from_secs(60);
-/// Time between two looks at the blobs, of which there are thousands.
+/// Time between two looks at the blobs, of which there are thousands, where no tree was removed.
 const BLOBS_INTERVAL: Duration = Duration::from_secs(600);
-/// Time for which a blob that no tree links to stays.
+/// The same after trees were removed.
+const BLOBS_AFTER: Duration = Duration::from_secs(60);
+/// Time for which a blob of a build that was here lately stays although no tree links to it.
 const KEEP_BLOB: Duration = Duration::from_secs(24 * 3600);
+/// The same for any other: what was fetched a moment ago is linked in a moment.
+const KEEP_ANY: Duration = Duration::from_secs(60);
 
 /// Trees that are here and not needed, and since when.
 pub(super) struct Unneeded {
@@ -62,6 +67,11 @@ impl Unneeded {
             self.next_blobs = now + BLOBS_INTERVAL;
         }
         is_due
+    }
+
+    /// A tree goes, so that there will be blobs that nothing links to.
+    pub(super) fn note_removal(&mut self) {
+        self.next_blobs = self.next_blobs.min(Instant::now() + BLOBS_AFTER);
     }
 
     /// Looks, and returns what has not been needed for long enough.
@@ -119,10 +129,22 @@ pub(super) async fn remove(tree: PathBuf) {
     }
 }
 
-/// Removes blobs that no tree links to and nobody asked for lately.
-pub(super) async fn trim_cache(cache: LinkCache, now: Timestamp) {
-    let since = now - KEEP_BLOB;
-    if let Err(error) = tasks::blocking("cache-sweep", move || cache.sweep(since)).await {
-        tracing::warn!(error = &error as &dyn std::error::Error, "could not trim the blob cache");
+/// Removes blobs that no tree links to and nobody asked for lately; longer ago for those of `recent` trees, unless room is
+/// short. Returns what it found that is not of our making.
+pub(super) async fn trim_cache(cache: LinkCache, (recent, now): (Vec<Digest>, Timestamp)) -> Vec<PathBuf> {
+    let trim = move || {
+        let is_low = disk::space(cache.directory()).is_ok_and(|space| space.is_low());
+        let roots_since = now - if is_low { KEEP_ANY } else { KEEP_BLOB };
+        cache.sweep(&Spare { roots: &recent, roots_since, since: now - KEEP_ANY })
+    };
+    match tasks::blocking("cache-sweep", trim).await {
+        Ok(swept) => {
+            tracing::debug!("removed {} blobs that no tree links to", swept.files);
+            swept.strangers
+        }
+        Err(error) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "could not trim the blob cache");
+            Vec::new()
+        }
     }
 }

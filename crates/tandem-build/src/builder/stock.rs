@@ -1,0 +1,145 @@
+//! What a builder keeps only to be quicker, so that it can be measured and given back: nothing of it is needed by a
+//! build that was made.
+
+use std::path::{Path, PathBuf};
+
+use tandem_kit::tasks;
+use tandem_types::{AppName, Digest, Timestamp};
+
+use super::Builder;
+use crate::error::io_error;
+use crate::{Error, dependencies, uv_cache};
+
+/// What of an app is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stock {
+    /// Dependencies laid out beside the blobs that have them.
+    Copies,
+    /// uv's cache.
+    Downloads,
+    /// Keys of dependencies that earlier builds had, by which their blobs are kept.
+    Parts,
+}
+
+/// How much of it there is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stocked {
+    /// Whose.
+    pub app: AppName,
+    /// What.
+    pub stock: Stock,
+    /// Bytes on the disk; of parts those of their files, each counted as if nobody else had it.
+    pub bytes: u64,
+    /// When a build used it last.
+    pub last_used: Timestamp,
+}
+
+impl Builder {
+    /// What is kept only to be quicker. Measures folders: call it now and then.
+    pub async fn stock(&self) -> Vec<Stocked> {
+        let folder = self.inner.config.data.build();
+        tasks::blocking("measure what builds keep", move || list(&folder)).await
+    }
+
+    /// Removes it. Says whether it did: not while a build of the app is under way.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub async fn remove_stock(&self, app: &AppName, stock: Stock) -> Result<bool, Error> {
+        let lock = self.lock_of(app);
+        let Ok(_guard) = lock.try_lock() else { return Ok(false) };
+        let folder = self.inner.config.data.build().join(app.as_str());
+        tasks::blocking("give back what builds keep", move || remove(&folder, stock)).await?;
+        Ok(true)
+    }
+}
+
+fn list(build: &Path) -> Vec<Stocked> {
+    let apps = std::fs::read_dir(build).into_iter().flatten().flatten();
+    let apps = apps.filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path())));
+    let mut all = Vec::new();
+    for (app, folder) in apps {
+        let app: AppName = app;
+        for (stock, bytes, used) in [
+            (Stock::Copies, bytes_of(&copies(&folder)), copies(&folder)),
+            (Stock::Downloads, uv_cache::bytes_below(&folder.join("uv")).unwrap_or(0), folder.join("uv")),
+            (Stock::Parts, dependencies::spare_bytes(&folder), folder.join("dependencies.json")),
+        ] {
+            if bytes > 0 {
+                all.push(Stocked { app: app.clone(), stock, bytes, last_used: changed(&used) });
+            }
+        }
+    }
+    all
+}
+
+fn remove(folder: &Path, stock: Stock) -> Result<(), Error> {
+    match stock {
+        Stock::Copies => remove_copies(folder),
+        Stock::Downloads => {
+            let downloads = folder.join("uv");
+            uv_cache::empty_folder(&downloads)
+        }
+        Stock::Parts => {
+            dependencies::forget_spare(folder);
+            Ok(())
+        }
+    }
+}
+
+/// Those that Tandem laid out: they bear the digest of what they are a copy of.
+fn remove_copies(folder: &Path) -> Result<(), Error> {
+    for copy in laid_out(&copies(folder)) {
+        tandem_kit::files::remove_tree(&copy).map_err(io_error("remove", &copy))?;
+    }
+    Ok(())
+}
+
+fn copies(folder: &Path) -> PathBuf {
+    folder.join("dependencies")
+}
+
+fn laid_out(copies: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(copies).into_iter().flatten().flatten();
+    let is_digest = |name: &std::ffi::OsStr| name.to_str().is_some_and(|name| name.parse::<Digest>().is_ok());
+    entries.filter(|entry| is_digest(&entry.file_name())).map(|entry| entry.path()).collect()
+}
+
+fn bytes_of(copies: &Path) -> u64 {
+    laid_out(copies).iter().map(|copy| uv_cache::bytes_below(copy).unwrap_or(0)).sum()
+}
+
+fn changed(path: &Path) -> Timestamp {
+    let changed = std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+    changed.and_then(|time| Timestamp::try_from(time).ok()).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use tandem_kit::files;
+
+    use super::*;
+
+    #[test]
+    fn what_is_given_back_is_what_was_measured_and_nothing_else() {
+        let build = tempfile::tempdir().unwrap();
+        let app = build.path().join("shop");
+        let copy = app.join("dependencies").join(tandem_blobs::tree::digest_of(b"x").to_string());
+        let own = [copy.join("lib.py"), app.join("uv/wheels/a.whl")];
+        let theirs =
+            [app.join("dependencies/notes/mine"), app.join("static.json"), build.path().join("x y/z")];
+        for path in own.iter().chain(&theirs) {
+            files::ensure_dir(path.parent().unwrap(), 0o700).unwrap();
+            files::write_atomic_unsynced(path, &[7; 5000], 0o600).unwrap();
+        }
+        let stocked = list(build.path());
+        let told: Vec<_> = stocked.iter().map(|stocked| stocked.stock).collect();
+        assert_eq!(told, [Stock::Copies, Stock::Downloads]);
+        assert!(stocked.iter().all(|stocked| stocked.bytes >= 5000), "{stocked:?}");
+        for stock in told {
+            remove(&app, stock).unwrap();
+        }
+        assert_eq!(list(build.path()), []);
+        assert!(own.iter().all(|path| !path.exists()) && theirs.iter().all(|path| path.exists()));
+    }
+}
