@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use tandem_blobs::BlobStore;
+use tandem_build::Stock;
 use tandem_kit::error::chain;
+use tandem_rules::room::{Kept, Use};
 use tandem_types::build::Build;
 use tandem_types::event::Event;
 use tandem_types::problem::Problem;
@@ -13,6 +15,9 @@ use tandem_types::rollout::Source;
 use tandem_types::{AppName, BuildNumber, Digest, defaults};
 
 use crate::problem;
+
+/// What of which app a builder keeps only to be quicker.
+pub type Stocked = (AppName, Stock);
 
 /// A builder that its users share.
 pub type SharedBuilder = Arc<dyn Builder>;
@@ -46,6 +51,12 @@ pub trait Builder: Send + Sync {
 
     /// Roots of trees that the builder's caches name: a sweep that spares them spares the next builds some work.
     fn cached_roots(&self) -> Vec<Digest>;
+
+    /// What is kept only to be quicker the next time. Takes a while.
+    fn stock(&self) -> BoxFuture<'static, Vec<Kept<Stocked>>>;
+
+    /// Removes some of that, unless a build of the app is under way.
+    fn remove_stock(&self, key: Stocked) -> BoxFuture<'static, ()>;
 
     /// Removes everything that is kept for an app.
     fn forget(&self, app: AppName) -> BoxFuture<'static, ()>;
@@ -85,6 +96,34 @@ impl Builder for SourceBuilder {
 
     fn cached_roots(&self) -> Vec<Digest> {
         self.0.roots()
+    }
+
+    fn stock(&self) -> BoxFuture<'static, Vec<Kept<Stocked>>> {
+        let builder = self.0.clone();
+        Box::pin(async move {
+            let kept = |stocked: tandem_build::Stocked| Kept {
+                key: (stocked.app, stocked.stock),
+                used: match stocked.stock {
+                    Stock::Copies => Use::Copies,
+                    Stock::Downloads => Use::Downloads,
+                    Stock::Parts => Use::Parts,
+                },
+                bytes: stocked.bytes,
+                last_used: stocked.last_used,
+            };
+            builder.stock().await.into_iter().map(kept).collect()
+        })
+    }
+
+    fn remove_stock(&self, (app, stock): Stocked) -> BoxFuture<'static, ()> {
+        let builder = self.0.clone();
+        Box::pin(async move {
+            match builder.remove_stock(&app, stock).await {
+                Ok(true) => tracing::info!(app.id = %app, "gave back what builds of {app} kept: {stock:?}"),
+                Ok(false) => {}
+                Err(error) => drop(problem::internal("give back what builds keep", &error)),
+            }
+        })
     }
 
     fn forget(&self, app: AppName) -> BoxFuture<'static, ()> {

@@ -85,7 +85,8 @@ impl Control {
         let keyring = Keyring::open(&data.keys()).map_err(Error::Key)?;
         let steady = Steady::new(clock.clone());
         let logs = EventLogs::new(data.rollouts(), steady.clone());
-        let parts = Parts { store, blobs, builder, clock, steady, keyring, logs, hosts, version };
+        let root = data.root().to_owned();
+        let parts = Parts { store, blobs, builder, clock, steady, keyring, logs, hosts, version, root };
         let shared = Shared::new(parts);
         let mut feed = Feed::new(Arc::clone(&shared));
         feed.fill().await.map_err(Error::Store)?;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use futures_util::Stream;
-use tandem_kit::files;
+use tandem_kit::{ballast, files};
 use tandem_rules::rollout::{Told, untold};
 use tandem_types::event::{Event, RolloutEvent};
 use tandem_types::rollout::Rollout;
@@ -161,6 +161,8 @@ struct Shared {
 struct State {
     events: Vec<Arc<RolloutEvent>>,
     file: Option<std::fs::File>,
+    /// Lines that the disk had no room for; they come before the next.
+    unwritten: Vec<u8>,
     lines: u64,
     /// How much of the rollout's document the events tell.
     told: Told,
@@ -172,7 +174,7 @@ impl EventLog {
         let (length, _) = watch::channel(events.len());
         let mut told = Told::default();
         events.iter().for_each(|event| told.count(&event.event));
-        let state = Mutex::new(State { events, file: None, lines, told });
+        let state = Mutex::new(State { events, file: None, unwritten: Vec::new(), lines, told });
         Self { shared: Arc::new(Shared { path, clock, state, length }) }
     }
 
@@ -296,20 +298,32 @@ impl State {
         }
     }
 
+    /// Writes the event behind those that could not be written before.
     fn write(&mut self, path: &Path, event: &RolloutEvent) -> Result<(), Error> {
-        let mut line = serde_json::to_vec(event).expect("an event is plain data with text keys");
-        line.push(b'\n');
+        serde_json::to_writer(&mut self.unwritten, event).expect("an event is plain data with text keys");
+        self.unwritten.push(b'\n');
         let refuse = |cause| Error::Write { path: path.to_owned(), cause };
         if self.file.is_none() {
             if let Some(folder) = path.parent() {
                 files::ensure_dir(folder, 0o700).map_err(Error::Folder)?;
             }
-            let file = std::fs::File::options().append(true).create(true).open(path).map_err(refuse)?;
-            self.file = Some(file);
+            let open = || std::fs::File::options().append(true).create(true).open(path);
+            self.file = Some(ballast::with_room(path, open).map_err(refuse)?);
         }
         let file = self.file.as_mut().expect("it was opened above");
-        file.write_all(&line).map_err(refuse)
+        ballast::with_room(path, || append_whole(file, &self.unwritten)).map_err(refuse)?;
+        self.unwritten.clear();
+        Ok(())
     }
+}
+
+/// All or nothing: behind half a line nothing could be read.
+fn append_whole(file: &mut std::fs::File, bytes: &[u8]) -> std::io::Result<()> {
+    let before = file.metadata()?.len();
+    file.write_all(bytes).inspect_err(|_| {
+        // Cutting back needs no room; the first error is the one to tell.
+        let _ = file.set_len(before);
+    })
 }
 
 fn remove_file(path: &Path) -> Result<(), Error> {

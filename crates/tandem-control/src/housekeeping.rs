@@ -1,8 +1,8 @@
 //! Removes what nobody can want back: parts of builds that no release rolls back to and no routing table names,
 //! sources, old stories.
 //!
-//! Careful on purpose. What was put or asked for in the last hour stays, whoever needs it; and where one live tree
-//! cannot be read, nothing is removed at all.
+//! Careful on purpose. What was put or asked for just now, or since an upload or a build under way began, stays, whoever
+//! needs it; and where one live tree cannot be read, nothing is removed at all.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -26,12 +26,20 @@ use crate::place::Place;
 use crate::shared::{Shared, cause};
 
 pub(crate) mod forgetting;
+pub(crate) mod pins;
+pub(crate) mod room;
 pub(crate) mod snapshots;
 
-/// Time between two rounds.
-const EVERY: Duration = Duration::from_secs(600);
-/// Blobs stay this long after they were last put or asked for.
-const BLOBS_KEPT: Span = Span::minutes(60);
+/// Time between two looks at the disk and what was put on it.
+const EVERY: Duration = Duration::from_secs(60);
+/// Looks until a whole round, which goes through all documents and measures folders.
+const ROUND: u64 = 10;
+/// Sweeps after the last change: what was put is young for the first of them.
+const QUIET: u64 = 3;
+/// Blobs that nothing names stay this long after they were last put or asked for: from the question what is missing
+/// to the rollout that names the source. What is under way for longer, an upload or a build, says so itself. It was an
+/// hour once; then a day of work on a small app left megabytes behind it.
+const BLOBS_KEPT: Span = Span::minutes(2);
 
 /// See the module.
 pub(crate) struct Housekeeping {
@@ -43,15 +51,29 @@ impl Housekeeping {
         Self { shared }
     }
 
-    /// One round every ten minutes, for ever.
+    /// A look every minute and a round every ten, for ever.
     pub(crate) async fn run(self) {
-        let mut before = None;
-        loop {
+        let (mut before, mut swept) = (None, None);
+        self.lay_out_ballast().await;
+        for look in 1_u64.. {
             tokio::time::sleep(EVERY).await;
-            self.forget_rollouts(defaults::LISTED_ROLLOUTS).await;
-            self.forget_releases(defaults::LISTED_RELEASES).await;
-            self.sweep_blobs().await;
-            before = self.compact(before).await;
+            let is_round = look.is_multiple_of(ROUND);
+            if is_round {
+                self.forget_rollouts(defaults::LISTED_ROLLOUTS).await;
+                self.forget_releases(defaults::LISTED_RELEASES).await;
+                self.keep_within_budget().await;
+            }
+            // What was put since the last sweep is what may be garbage at the next but one.
+            let changed = self.shared.blobs.changes();
+            if is_round || swept.is_none_or(|(last, quiet)| last != changed || quiet < QUIET) {
+                let quiet = swept.map_or(0, |(last, quiet)| if last == changed { quiet + 1 } else { 0 });
+                self.sweep_blobs().await;
+                swept = Some((changed, quiet));
+            }
+            self.lay_out_ballast().await;
+            if is_round {
+                before = self.compact(before).await;
+            }
         }
     }
 
@@ -107,11 +129,11 @@ impl Housekeeping {
     }
 
     async fn sweep_blobs(&self) {
-        // Blobs bear the time of the wall clock, whichever way that has jumped since.
-        let now = self.shared.now().min(self.shared.clock.now());
-        let keep_since = now.checked_sub(BLOBS_KEPT.as_duration()).unwrap_or(Timestamp::MIN);
-        match self.sweep_blobs_unused_since(keep_since).await {
-            Ok(swept) => tracing::debug!("swept blobs: {swept:?}"),
+        match self.sweep_blobs_unused_since(self.keep_blobs_since()).await {
+            Ok(swept) => {
+                tracing::debug!("swept blobs: {swept:?}");
+                self.shared.strangers.tell(swept.strangers);
+            }
             Err(error) => drop(crate::problem::internal("sweep blobs", &error)),
         }
     }
@@ -119,7 +141,9 @@ impl Housekeeping {
     /// Removes blobs that nobody needs and nobody put or asked for since then.
     pub(crate) async fn sweep_blobs_unused_since(&self, keep_since: Timestamp) -> Result<Swept, BlobError> {
         let now = self.shared.now();
-        let (mut roots, named) = self.shared.look(|mirror| (live_roots(mirror), named_roots(mirror, now)));
+        let (mut roots, mut named) =
+            self.shared.look(|mirror| (live_roots(mirror), named_roots(mirror, now)));
+        named.extend(pins::pinned(&self.shared.root));
         let (blobs, builder) = (self.shared.blobs.clone(), Arc::clone(&self.shared.builder));
         let sweep = move || {
             let cached = builder.cached_roots();
@@ -141,7 +165,7 @@ fn whole(blobs: &BlobStore, roots: BTreeSet<Digest>) -> Result<Vec<Digest>, Blob
             whole.push(root);
         } else {
             tracing::debug!(
-                "the tree {} is named by a routing table, and parts of it are gone",
+                "the tree {} is named by a routing table or a snapshot, and parts of it are gone",
                 root.short()
             );
         }
@@ -191,8 +215,7 @@ pub(crate) fn named_roots(mirror: &Mirror, now: Timestamp) -> BTreeSet<Digest> {
         let builds = named
             .into_iter()
             .filter_map(|number| mirror.value::<Build>(&keys::build(&environment.app, number)));
-        let builds = builds.filter(|build| !build.spec.static_folders.is_empty());
-        roots.extend(builds.flat_map(|build| trees_of(&build)));
+        roots.extend(builds.flat_map(|build| tandem_build::static_parts(&build)));
     }
     if let Some(routing) = mirror.value::<RoutingDocument>(keys::ROUTING_TABLE) {
         let tables = std::iter::once(&routing.serving).chain(&routing.prepared);

@@ -4,6 +4,7 @@ mod abort;
 mod apps;
 mod builder;
 mod config;
+mod disk;
 pub mod event_log;
 mod feed;
 mod handle;

@@ -1,9 +1,11 @@
 //! What all use cases and reconcilers work with: the store and its mirror, keys, blobs, event logs.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
 
-use tandem_blobs::BlobStore;
+use tandem_blobs::{BlobStore, Strangers};
+use tandem_kit::ballast;
 use tandem_kit::clock::Clock;
 use tandem_store::{Error, SharedStore, Transaction, Write};
 use tandem_types::document::{Cause, Document};
@@ -21,6 +23,9 @@ use crate::steady::Steady;
 /// Attempts to write what others keep changing; more would be a defect.
 pub(crate) const MOST_ATTEMPTS: usize = 30;
 
+/// Pieces of ballast that one transaction may cost: its pages, and the checkpoint it may bring about.
+const PIECES_GIVEN: usize = 4;
+
 /// See the module.
 pub(crate) struct Shared {
     pub(crate) store: SharedStore,
@@ -37,6 +42,11 @@ pub(crate) struct Shared {
     pub(crate) version: String,
     /// Whether snapshots of the store can be taken.
     pub(crate) snapshots: SnapshotProblem,
+    /// The data folder, whose disk is looked at.
+    pub(crate) root: PathBuf,
+    /// Held by who gives room back.
+    pub(crate) reclaiming: tokio::sync::Mutex<()>,
+    pub(crate) strangers: Strangers,
     pub(crate) started: Timestamp,
     /// Says that the installation should go down.
     pub(crate) down: watch::Sender<bool>,
@@ -58,11 +68,12 @@ pub(crate) struct Parts {
     pub(crate) logs: EventLogs,
     pub(crate) hosts: Vec<HostName>,
     pub(crate) version: String,
+    pub(crate) root: PathBuf,
 }
 
 impl Shared {
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
-        let Parts { store, blobs, builder, clock, steady, keyring, logs, hosts, version } = parts;
+        let Parts { store, blobs, builder, clock, steady, keyring, logs, hosts, version, root } = parts;
         Arc::new(Self {
             started: steady.now(),
             store,
@@ -75,6 +86,9 @@ impl Shared {
             hosts,
             version,
             snapshots: SnapshotProblem::default(),
+            root,
+            reclaiming: tokio::sync::Mutex::default(),
+            strangers: Strangers::default(),
             down: watch::Sender::new(false),
             changed: Notify::new(),
             generation: watch::Sender::new(0),
@@ -110,7 +124,7 @@ impl Shared {
     /// that the next attempt sees it.
     pub(crate) async fn commit(&self, transaction: Transaction) -> Result<Revision, Error> {
         let writes = transaction.writes.clone();
-        match self.store.transact(transaction).await {
+        match self.transact_with_room(transaction).await {
             Ok(revision) => {
                 self.take_in(writes, revision);
                 Ok(revision)
@@ -121,6 +135,17 @@ impl Shared {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// A full disk takes what must be written all the same: that is what the ballast is for.
+    async fn transact_with_room(&self, transaction: Transaction) -> Result<Revision, Error> {
+        for _ in 0..PIECES_GIVEN {
+            match self.store.transact(transaction.clone()).await {
+                Err(Error::Full { path, .. }) if ballast::give(&path) => {}
+                result => return result,
+            }
+        }
+        self.store.transact(transaction).await
     }
 
     fn take_in(&self, writes: Vec<Write>, revision: Revision) {

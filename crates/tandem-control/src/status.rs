@@ -14,7 +14,7 @@ use tandem_types::{BalancerId, Epoch, HostName, InstanceId, Timestamp, defaults,
 use crate::handle::Handle;
 use crate::mirror::Mirror;
 use crate::place::Place;
-use crate::{apps, problem, ps, settings, world};
+use crate::{apps, disk, problem, ps, settings, world};
 
 impl Handle {
     /// How everything stands, with what a person should look at, most urgent first.
@@ -25,6 +25,7 @@ impl Handle {
         let cursor = self.shared.store.cursor().await;
         let cursor = cursor.map_err(|error| problem::store("read the store", &error))?;
         let now = self.shared.now();
+        let disks = disk::disks(&self.shared.root);
         let (hosts, balancers, apps, epoch, problems) = self.shared.look(|mirror| {
             let hosts = self.hosts(mirror, now);
             let balancers = balancers(mirror, now);
@@ -32,12 +33,13 @@ impl Handle {
             let epoch = routing.map_or(Epoch(0), |routing| routing.serving.epoch);
             let apps = apps::summaries(mirror, now);
             let mut problems = problems(mirror, (&hosts, &balancers, &apps), (epoch, now));
+            problems.extend(disk::problems(&disks));
             problems.extend(apps.iter().flat_map(|app| self.waits_of_destruction(mirror, app)));
             problems.extend(self.shared.snapshots.get());
             (hosts, balancers, apps, epoch, problems)
         });
         let (version, started) = (self.shared.version.clone(), self.shared.started);
-        Ok(Status { version, started, cursor, epoch, hosts, balancers, apps, problems })
+        Ok(Status { version, started, cursor, epoch, hosts, balancers, apps, disks, problems })
     }
 
     /// What the destruction of an app waits for.

@@ -29,10 +29,12 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use crate::build::{Build, SourceInfo};
+use crate::disk::Space;
 use crate::document::{Cursor, Kind};
 use crate::instance::{InstanceState, Isolation};
 use crate::release::Release;
@@ -317,9 +319,24 @@ pub struct Status {
     pub balancers: Vec<BalancerState>,
     /// Apps and their environments.
     pub apps: Vec<AppSummary>,
+    /// Disks that the server writes to. A server of before this was told does not say.
+    #[serde(default)]
+    pub disks: Vec<DiskStatus>,
     /// What a person should look at, most urgent first; empty when all is well.
     #[serde(default)]
     pub problems: Vec<String>,
+}
+
+/// A disk in `tandem status`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskStatus {
+    /// A folder on it.
+    pub folder: PathBuf,
+    /// How full it is.
+    #[serde(flatten)]
+    pub space: Space,
+    /// Bytes below which deploys are refused.
+    pub reserve_bytes: u64,
 }
 
 /// A host in `tandem status`.

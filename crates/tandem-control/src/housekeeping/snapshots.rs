@@ -8,6 +8,7 @@ use tandem_kit::error::chain;
 use tandem_kit::tasks;
 use tandem_store::sqlite::snapshots::Snapshots;
 
+use super::pins;
 use crate::shared::Shared;
 
 /// Time between two looks whether one is due. The first one of an installation is taken at the first look.
@@ -40,9 +41,11 @@ impl SnapshotTaker {
             (self.snapshots.clone(), self.shared.version.clone(), self.shared.now());
         let take = move || snapshots.take_hourly(cursor.revision, (&version, now));
         let problem = match tasks::blocking("snapshot of the store", take).await {
-            Ok(None) => return,
+            // What is there is as new as the store, whoever took it.
+            Ok(None) => None,
             Ok(Some(taken)) => {
                 tracing::debug!("took the snapshot {}", taken.path.display());
+                pins::note_snapshot(&self.shared);
                 None
             }
             Err(error) => {

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tandem_blobs::store::InUse;
 use tandem_kit::points::{self, Effect};
 use tandem_kit::tasks::{self, Owned};
 use tandem_types::RolloutNumber;
@@ -34,7 +35,8 @@ pub(super) struct Builds {
 #[derive(Default)]
 struct State {
     running: BTreeMap<Key, Owned<()>>,
-    finished: BTreeMap<Key, Result<Build, Problem>>,
+    /// With what keeps the parts of the build until a document names them.
+    finished: BTreeMap<Key, (Result<Build, Problem>, InUse)>,
     /// Environments with news for the reconciler.
     news: Vec<Place>,
 }
@@ -46,7 +48,7 @@ impl Builds {
 
     /// The result, once there is one.
     pub(super) fn result(&self, key: &Key) -> Option<Result<Build, Problem>> {
-        self.lock().finished.get(key).cloned()
+        self.lock().finished.get(key).map(|(result, _)| result.clone())
     }
 
     /// Starts the build unless it runs or has ended already.
@@ -82,11 +84,12 @@ impl Builds {
                     tracing::warn!("failed to {error}");
                 }
             };
+            let in_use = shared.blobs.begin_use();
             let result = shared.builder.build(order, Arc::new(events)).await;
             points::reached(Effect::BuildEnded).await;
             let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
             state.news.push(key.0.clone());
-            state.finished.insert(key, result);
+            state.finished.insert(key, (result, in_use));
             drop(state);
             shared.changed.notify_one();
         }

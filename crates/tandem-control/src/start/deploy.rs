@@ -7,12 +7,15 @@ use tandem_types::rollout::Source;
 use super::Ask;
 use crate::handle::Handle;
 use crate::place::Place;
+use crate::problem;
 
 impl Handle {
     pub(super) async fn ask_deploy(&self, place: &Place, source: Source, ask: Ask) -> Result<Ask, Problem> {
+        self.admit_source().await?;
         let (blobs, tree) = (self.shared.blobs.clone(), source.tree);
-        let here = tasks::blocking("look for source", move || blobs.has(&[tree])).await;
-        if here != [true] {
+        let here = tasks::blocking("look for source", move || blobs.missing(&[tree])).await;
+        let missing = here.map_err(|error| problem::internal("look for the source", &error))?;
+        if !missing.is_empty() {
             let title = format!("the source {} is not on this server", tree.short());
             return Err(Problem::new(422, "source_missing", title).hint("tandem deploy sends it first"));
         }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::future::BoxFuture;
 use tandem_blobs::BlobStore;
+use tandem_rules::room::Kept;
 use tandem_types::app::{AppSpec, ProcessSpec, ReleaseCommand};
 use tandem_types::build::{Build, Subtree};
 use tandem_types::event::Event;
@@ -12,13 +13,15 @@ use tandem_types::problem::Problem;
 use tandem_types::{AppName, BuildNumber, Digest, Span, Timestamp};
 use tokio::sync::watch;
 
-use crate::builder::{BuildOrder, Builder, Events};
+use crate::builder::{BuildOrder, Builder, Events, Stocked};
 
 /// See the module.
 pub(super) struct FakeBuilder {
     pub(super) spec: Mutex<AppSpec>,
     /// Parts of the next builds.
     pub(super) subtrees: Mutex<Vec<Subtree>>,
+    /// What is kept only to be quicker.
+    pub(super) stock: Mutex<Vec<Kept<Stocked>>>,
     /// The next builds fail with this.
     pub(super) problem: Mutex<Option<Problem>>,
     /// Builds whose static files were looked for, each as often as they were.
@@ -33,6 +36,7 @@ impl FakeBuilder {
         Arc::new(Self {
             spec,
             subtrees: Mutex::default(),
+            stock: Mutex::default(),
             problem: Mutex::default(),
             looked_into: Mutex::default(),
             held: watch::Sender::new(Vec::new()),
@@ -89,6 +93,16 @@ impl Builder for FakeBuilder {
 
     fn cached_roots(&self) -> Vec<Digest> {
         Vec::new()
+    }
+
+    fn stock(&self) -> BoxFuture<'static, Vec<Kept<Stocked>>> {
+        let stock = self.stock.lock().expect("lock").clone();
+        Box::pin(async { stock })
+    }
+
+    fn remove_stock(&self, key: Stocked) -> BoxFuture<'static, ()> {
+        self.stock.lock().expect("lock").retain(|kept| kept.key != key);
+        Box::pin(async {})
     }
 
     fn forget(&self, _: AppName) -> BoxFuture<'static, ()> {

@@ -12,6 +12,7 @@ mod destroys;
 mod forgetting;
 mod formats;
 mod killed_store;
+mod room;
 mod secrecy;
 mod settings;
 pub(crate) mod site;

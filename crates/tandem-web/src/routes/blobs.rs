@@ -25,6 +25,8 @@ pub(crate) async fn missing(
     State(site): State<Site>,
     Json(asked): Json<Digests>,
 ) -> Answer<axum::Json<Digests>> {
+    // Before a byte of it is sent.
+    site.control.admit_source().await?;
     let missing = tasks::blocking("find missing blobs", move || site.blobs.missing(&asked.digests)).await;
     let digests = missing.map_err(|error| Refusal::internal("look for blobs", &error))?;
     Ok(axum::Json(Digests { digests }))
@@ -32,6 +34,7 @@ pub(crate) async fn missing(
 
 /// Takes a framed stream; what arrived is on the disk when this answers.
 pub(crate) async fn receive(State(site): State<Site>, body: Body) -> Answer<StatusCode> {
+    site.control.admit_source().await?;
     let receiver = Receiver::new(Target::Store(site.blobs.clone()), Limits::default());
     let pieces = body.into_data_stream().map_err(BoxError::from);
     stream::receive(pieces, receiver).await.map_err(refuse)?;

@@ -8,7 +8,7 @@ use tandem_types::instance::Isolation;
 use super::app;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::output::{Cell, Style, Table, ago, count, visible};
+use crate::output::{Cell, Style, Table, ago, bytes, count, visible};
 use crate::session::Session;
 
 /// Arguments of `status`.
@@ -39,6 +39,10 @@ fn render(status: &Status, style: Style, now: jiff::Timestamp) -> String {
     }
     for problem in &status.problems {
         let _ = writeln!(text, "{} {}", style.yellow("attention:"), visible(problem));
+    }
+    for disk in &status.disks {
+        let (free, total) = (bytes(disk.space.free_bytes), bytes(disk.space.total_bytes));
+        let _ = writeln!(text, "{free} of {total} free on the disk of {}", disk.folder.display());
     }
     let _ = write!(text, "\n{}", hosts(status, style));
     let _ = write!(text, "\n{}", balancers(status, style));

@@ -1,0 +1,46 @@
+//! What the releases of the last snapshots need. Who puts a snapshot back must find the builds that could be rolled back to
+//! when it was taken, however many deploys came since.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use tandem_kit::files;
+use tandem_types::Digest;
+
+use super::live_roots;
+use crate::shared::Shared;
+
+/// Snapshots remembered: the last one, and the one before while that is being written.
+const REMEMBERED: usize = 2;
+
+/// Notes that a snapshot was taken just now.
+pub(crate) fn note_snapshot(shared: &Shared) {
+    let file = file(&shared.root);
+    let mut all = read(&file);
+    all.insert(0, shared.look(live_roots));
+    all.truncate(REMEMBERED);
+    if let Err(error) = files::write_json(&file, &all, 0o600) {
+        let error: &dyn std::error::Error = &error;
+        tracing::warn!(
+            error,
+            "could not note what the snapshot needs: some of its builds may go before it does"
+        );
+    }
+}
+
+/// Trees that the last snapshots need.
+pub(super) fn pinned(root: &Path) -> BTreeSet<Digest> {
+    read(&file(root)).into_iter().flatten().collect()
+}
+
+fn read(file: &Path) -> Vec<Vec<Digest>> {
+    let read = files::read_json(file).unwrap_or_else(|error| {
+        tracing::warn!(error = &error as &dyn std::error::Error, "what snapshots need is forgotten");
+        None
+    });
+    read.unwrap_or_default()
+}
+
+fn file(root: &Path) -> PathBuf {
+    root.join("snapshot-roots.json")
+}

@@ -1,0 +1,64 @@
+//! Room: what is given back, and what never is.
+
+use tandem_build::Stock;
+use tandem_rules::room::{Kept, Use};
+use tandem_types::Timestamp;
+use tandem_types::build::Subtree;
+use tandem_types::tree::{Entry, Tree};
+
+use super::site::Site;
+use crate::housekeeping::{Housekeeping, pins};
+
+fn kept(app: &str, (stock, used): (Stock, Use), bytes: u64) -> Kept<crate::builder::Stocked> {
+    let key = (app.parse().expect("a name"), stock);
+    Kept { key, used, bytes, last_used: Timestamp::UNIX_EPOCH }
+}
+
+#[tokio::test]
+async fn what_is_kept_only_to_be_quicker_goes_beyond_its_budget() {
+    let site = Site::start().await;
+    let downloads = kept("shop", (Stock::Downloads, Use::Downloads), 1 << 60);
+    let parts = kept("shop", (Stock::Parts, Use::Parts), 5);
+    *site.builder.stock.lock().expect("lock") = vec![downloads, parts.clone()];
+    Housekeeping::new(site.handle.shared.clone()).reclaim().await;
+    assert_eq!(*site.builder.stock.lock().expect("lock"), [parts], "no disk has a tenth that large");
+}
+
+#[tokio::test]
+async fn a_source_that_lacks_a_file_is_refused_and_not_built() {
+    let site = Site::start().await;
+    let entry =
+        Entry::File { digest: tandem_blobs::tree::digest_of(b"never sent"), size: 10, executable: false };
+    let listing = Tree { entries: [("a.txt".to_owned(), entry)].into() };
+    let blobs = tandem_blobs::BlobStore::open(site.data.blobs()).expect("blobs");
+    let tree = blobs.put_tree(&listing).expect("put");
+    let action =
+        tandem_types::api::RolloutAction::Deploy { tree, source: tandem_types::build::SourceInfo::default() };
+    assert_eq!(site.ask(action).await.expect_err("refused").code, "source_missing");
+}
+
+#[tokio::test]
+async fn builds_that_a_snapshot_names_outlive_their_releases() {
+    let site = Site::start().await;
+    let blobs = tandem_blobs::BlobStore::open(site.data.blobs()).expect("blobs");
+    let [of_snapshot, garbage] = [b"a" as &[u8], b"b"].map(|content| {
+        let digest = blobs.put(content).expect("put");
+        let entry = Entry::File { digest, size: 1, executable: false };
+        blobs.put_tree(&Tree { entries: [("file".to_owned(), entry)].into() }).expect("put")
+    });
+    let subtree =
+        Subtree { name: "app".to_owned(), mount: "/app".to_owned(), tree: of_snapshot, bytes: 1, files: 1 };
+    *site.builder.subtrees.lock().expect("lock") = vec![subtree];
+    site.deploy().await;
+    pins::note_snapshot(&site.handle.shared);
+    site.destroy().await;
+    let future = "2200-01-01T00:00:00Z".parse().expect("a time");
+    let sweep = || async {
+        let housekeeping = Housekeeping::new(site.handle.shared.clone());
+        housekeeping.sweep_blobs_unused_since(future).await.expect("swept");
+        [of_snapshot, garbage].map(|tree| blobs.is_complete(&tree).expect("looked"))
+    };
+    assert_eq!(sweep().await, [true, false]);
+    (0..2).for_each(|_| pins::note_snapshot(&site.handle.shared));
+    assert_eq!(sweep().await, [false, false], "newer snapshots do not name it");
+}
