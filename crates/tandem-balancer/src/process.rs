@@ -33,10 +33,19 @@ impl Process {
     /// # Errors
     /// The folder cannot be read.
     pub fn find(state_dir: &Path) -> Result<Option<Self>, files::Error> {
-        if !state_dir.join(LOCK).exists() || files::lock_exclusive(&state_dir.join(LOCK))?.is_some() {
+        if !Self::is_held(state_dir)? {
             return Ok(None);
         }
         files::read_json(&state_dir.join(PROCESS))
+    }
+
+    /// Whether a process holds a state folder: a balancer that serves, or one that does not serve yet.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn is_held(state_dir: &Path) -> Result<bool, files::Error> {
+        let lock = state_dir.join(LOCK);
+        Ok(lock.exists() && files::lock_exclusive(&lock)?.is_none())
     }
 
     /// The balancer that served here last, whether or not it still does; none where nobody ever did, or where it ended

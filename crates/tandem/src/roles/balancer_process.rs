@@ -109,6 +109,23 @@ impl Running {
         Some(Self { process, data: data.clone(), child: None })
     }
 
+    /// As [`Self::find`], and where one has begun and does not serve yet, once it does: a `tandem up` that was killed just
+    /// after it had started one leaves it so, with the port taken. None: nobody is there, or it does not come to serve.
+    pub(super) async fn find_or_wait(data: &DataDir) -> Option<Self> {
+        let deadline = Instant::now() + START_LIMIT;
+        loop {
+            // In this order: one that begins to serve in between is found in the next round.
+            let is_held = Process::is_held(&data.balancer()).unwrap_or(false);
+            if let Some(found) = Self::find(data) {
+                return Some(found);
+            }
+            if !is_held || Instant::now() >= deadline {
+                return None;
+            }
+            sleep(INTERVAL).await;
+        }
+    }
+
     /// Starts one and waits until it serves.
     pub(super) async fn start(data: &DataDir, wanted: &Wanted) -> Result<Self, StartError> {
         let mut child = spawn(data, wanted).map_err(StartError::Spawn)?;
@@ -292,5 +309,25 @@ mod tests {
     fn a_balancer_of_another_program_is_replaced() {
         let other = process(1, &["127.0.0.1:8080"]);
         assert!(!wanted(&["127.0.0.1:8080"]).is_met_by(&other), "process 1 is not this program");
+    }
+
+    #[tokio::test]
+    async fn a_balancer_that_a_killed_server_left_before_it_served_is_waited_for() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let data = DataDir::open(folder.path()).expect("a data folder");
+        assert!(Running::find_or_wait(&data).await.is_none(), "nobody is there");
+        files::ensure_dir(&data.balancer(), 0o700).expect("a folder");
+        let lock = files::lock_exclusive(&data.balancer().join("lock")).expect("a lock");
+        let _lock = lock.expect("nobody holds it");
+        assert!(Running::find(&data).is_none(), "it does not serve yet");
+        let begins = async {
+            // It comes to serve when the other one has looked.
+            tokio::task::yield_now().await;
+            let content = process(7, &["127.0.0.1:8080"]);
+            files::write_json(&data.balancer().join("process.json"), &content, 0o600).expect("written");
+        };
+        let (found, ()) = tokio::join!(Running::find_or_wait(&data), begins);
+        assert_eq!(found.map(|found| found.pid()), Some(7));
+        data.remove_runtime().expect("the runtime folder goes");
     }
 }

@@ -64,7 +64,7 @@ pub(super) async fn prepare(
     http: Vec<SocketAddr>,
 ) -> Result<Prepared, Failure> {
     let mut wanted = Wanted::new(machine::host_name(data)?, server, http)?;
-    let Some(running) = Running::find(data) else {
+    let Some(running) = Running::find_or_wait(data).await else {
         let last = Process::last(&data.balancer()).map_or_else(Vec::new, |process| process.http);
         wanted.http = with_known_ports(wanted.http, &last);
         wanted.http.iter().try_for_each(|address| ensure_free(*address))?;
@@ -138,7 +138,7 @@ impl Supervisor {
 
 /// Stops the balancer of a data folder, if one runs.
 pub(super) async fn stop(data: &DataDir) {
-    if let Some(running) = Running::find(data) {
+    if let Some(running) = Running::find_or_wait(data).await {
         running.stop().await;
     }
 }
