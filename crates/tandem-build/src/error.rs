@@ -94,6 +94,14 @@ pub enum Error {
         /// Its last lines.
         lines: Vec<String>,
     },
+    /// What a command left is more than a build can hold.
+    #[error("keep what {what} left: {reason}")]
+    TooMuch {
+        /// Which part.
+        what: &'static str,
+        /// What there is too much of.
+        reason: String,
+    },
     /// A command wrote so much that the disk is nearly full, or it was before.
     #[error("finish {what}: the disk is nearly full")]
     DiskFull {
@@ -206,6 +214,10 @@ impl Error {
                 refused("build_timeout", format!("{what} did not end within the build's {limit}"))
                     .detail(tail(lines))
                     .hint("the lines above say where it hangs; what was downloaded is kept for the next try")
+            }
+            Self::TooMuch { what, reason } => {
+                refused("build_too_large", format!("{what} left more than a build can hold: {reason}"))
+                    .hint("keep large data in a volume or elsewhere, not in the app; then deploy again")
             }
             Self::DiskFull { what, left } => {
                 let title = format!("{what} was ended: the server's disk has only {} MiB left", left >> 20);

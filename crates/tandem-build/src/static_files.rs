@@ -15,7 +15,7 @@ use tandem_types::Digest;
 use crate::recipe::{APP, VENV};
 use crate::source::Source;
 use crate::workshop::{Call, Workshop, real_folder};
-use crate::{Error, Events, kept};
+use crate::{Error, Events, kept, survey};
 
 mod trace;
 
@@ -183,6 +183,7 @@ fn collect(shop: &Workshop, inputs: &Inputs<'_>, report: &Trace) -> Result<Colle
     let Some(path) = real_folder(&shop.work("app"), folder) else {
         return Ok(none(Some("there are no static files")));
     };
+    survey::check(WHAT, &path)?;
     let TreeSummary { digest: tree, files, bytes, .. } =
         ingest_folder(&path, inputs.store, &ingest::Rules::default())?;
     let prefix = report.static_url.as_deref().and_then(url_prefix);

@@ -56,6 +56,12 @@ pub(crate) struct Workshop {
     clock: Clock,
     deadline: Moment,
     limit: Span,
+    limits: Limits,
+}
+
+/// What commands may use as a rule.
+pub(crate) fn limits() -> Limits {
+    Limits { memory_bytes: Some(MEMORY_BYTES), cpus: None, pids: Some(PIDS), weight: Weight::Normal }
 }
 
 /// How to open a workshop.
@@ -68,6 +74,7 @@ pub(crate) struct Options<'a> {
     pub(crate) network: &'a NetworkSettings,
     pub(crate) clock: &'a Clock,
     pub(crate) limit: Span,
+    pub(crate) limits: &'a Limits,
 }
 
 /// One command.
@@ -99,6 +106,7 @@ impl Workshop {
             clock: options.clock.clone(),
             deadline: options.clock.monotonic() + options.limit.as_duration(),
             limit: options.limit,
+            limits: options.limits.clone(),
             folder,
         };
         files::ensure_dir(&options.data.build(), 0o700)?;
@@ -156,8 +164,13 @@ impl Workshop {
         if metadata.uid() == owner {
             return Ok(());
         }
-        // The app was built as another user before: the cache follows it.
-        give_away(path, owner).map_err(io_error("give away", path))
+        // The app was built as another user before: the cache follows it, or begins anew where it is too deep.
+        if give_away(path, owner).is_err() {
+            files::remove_tree(path).map_err(io_error("remove", path))?;
+            files::ensure_dir(path, 0o755)?;
+            lchown(path, Some(owner), Some(owner)).map_err(io_error("give away", path))?;
+        }
+        Ok(())
     }
 
     /// User and group of what commands may change; none where they run as Tandem's own user.
@@ -221,12 +234,7 @@ impl Workshop {
             hostname: "build".to_owned(),
             home: self.folder.join("home"),
             mounts: call.mounts,
-            limits: Limits {
-                memory_bytes: Some(MEMORY_BYTES),
-                cpus: None,
-                pids: Some(PIDS),
-                weight: Weight::Normal,
-            },
+            limits: self.limits.clone(),
             network: call.network,
         }
     }
