@@ -19,6 +19,8 @@ need python3 python3
 # Debian's Python comes without the module that makes virtual environments. The system's own interpreter is asked:
 # the first `python3` on the path may be a version manager's, in a home that apps cannot read.
 /usr/bin/python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || packages+=(python3-venv)
+# Some tests set the clock for Tandem alone.
+if [ "$for_what" = test ]; then need faketime faketime; fi
 # One test deploys on a real PostgreSQL, which it starts itself. Any version that is there will do.
 if [ "$for_what" = test ] && ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; then
     packages+=(postgresql-15)

@@ -3,7 +3,7 @@
 //! A scenario ends with [`Installation::finish`], which types `tandem down` and fails when anything is left. Where a
 //! scenario panics before, everything is ended by its id and the log of `tandem up` is printed.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -51,6 +51,8 @@ pub struct Installation {
     claim: Option<String>,
     /// Where the balancer is told to serve besides.
     more_http: Vec<SocketAddr>,
+    /// What `tandem up` finds in its environment, besides what the tests have in theirs.
+    environment: Vec<(String, OsString)>,
     /// Ends everything when this process is killed and cannot do it itself.
     heir: Option<Running>,
     finished: bool,
@@ -108,8 +110,14 @@ impl Installation {
         };
         let folder = folder.expect("the folder takes files");
         let data = DataDir::open(&folder.path().join("data")).expect("a new data folder opens");
-        let (claim, more_http) = (None, Vec::new());
-        Self { setting, folder, data, up: None, ready: None, claim, more_http, heir: None, finished: false }
+        let (claim, more_http, environment) = (None, Vec::new(), Vec::new());
+        let (up, ready, heir) = (None, None, None);
+        Self { setting, folder, data, up, ready, claim, more_http, environment, heir, finished: false }
+    }
+
+    /// Sets a variable for every `tandem up` that is started from now on.
+    pub fn set(&mut self, name: &str, value: impl Into<OsString>) {
+        self.environment.push((name.to_owned(), value.into()));
     }
 
     /// Starts `tandem up` where none runs: at the addresses it had before, if it had any.
@@ -122,9 +130,7 @@ impl Installation {
         let file = self.folder.path().join("ready.json");
         // It is not there at the first start.
         let _ = fs::remove_file(&file);
-        if self.heir.is_none() {
-            self.heir = Some(self.heir_program().start());
-        }
+        self.name_heir();
         let mut up = self.up_program(&file).start();
         let ready = eventually("tandem up gets ready", || {
             if let Some(status) = up.ended() {
@@ -159,6 +165,14 @@ impl Installation {
         copy
     }
 
+    /// From now on everything ends with this process, also where it is killed; for who starts other things than
+    /// `tandem up`.
+    pub fn name_heir(&mut self) {
+        if self.heir.is_none() {
+            self.heir = Some(self.heir_program().start());
+        }
+    }
+
     /// Waits for the end of this process, whichever way it comes, and ends what it started.
     fn heir_program(&self) -> Program {
         let script = "cat; \"$1\" down --data \"$2\"; rm -rf \"$3\"";
@@ -188,7 +202,8 @@ impl Installation {
             }
             None => self.program(arguments),
         };
-        program.output(&self.log_path())
+        let set = |program: Program, (name, value): &(String, OsString)| program.set(name, value);
+        self.environment.iter().fold(program, set).output(&self.log_path())
     }
 
     /// A verb of the binary for this installation, not started yet.

@@ -3,11 +3,14 @@
 //! Each has an installation of its own and must leave nothing behind (see `tandem_testkit::installation`). Most
 //! deploy the fixture `plain`, which needs no packages; what is about Django deploys the guestbook.
 
+mod apart;
 mod balancer;
+mod clock;
 mod command_line;
 mod config;
 mod crash;
 mod crash_midway;
+mod cut_off;
 mod data_folder;
 mod demo;
 mod deploy;

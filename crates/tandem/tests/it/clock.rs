@@ -1,0 +1,184 @@
+//! The wall clock is set while Tandem runs: by libfaketime, for the server, the runner and the balancer, which all read one
+//! file. What is started with an empty environment keeps the machine's clock (shims, apps, tools), and so do the times of
+//! files. So what these write after a jump looks an hour older, or younger, than it is, which is more than happens on a
+//! machine whose clock is really set. Monotonic time stays true, as it does there.
+//!
+//! What each limit makes of a jump is tried one by one where it is (decision 016); this tries that none was forgotten.
+
+use std::path::PathBuf;
+
+use nix::sys::signal::Signal;
+use tandem_testkit::app_folder::AppFolder;
+use tandem_testkit::installation::{Installation, Setting};
+use tandem_testkit::load::{Load, Mix, Target};
+use tandem_testkit::wait::eventually;
+use tandem_types::Timestamp;
+
+use crate::TANDEM;
+use crate::screen::{PLAIN, current, ids, instances, say};
+
+const HOUR: i64 = 3_600;
+
+/// The hands of the clock that an installation sees.
+struct Hands {
+    file: PathBuf,
+}
+
+impl Hands {
+    /// A clock that is right, on a new installation that does not run yet.
+    fn on(installation: &mut Installation) -> Self {
+        let hands = Self { file: installation.data().root().join("../faketime") };
+        hands.set(0);
+        installation.set("LD_PRELOAD", library());
+        installation.set("FAKETIME_TIMESTAMP_FILE", &hands.file);
+        installation.set("FAKETIME_NO_CACHE", "1");
+        installation.set("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        hands
+    }
+
+    /// Sets the clock to so many seconds ahead of the machine's.
+    fn set(&self, ahead: i64) {
+        let text = format!("{ahead:+}\n");
+        tandem_kit::files::write_atomic_unsynced(&self.file, text.as_bytes(), 0o644)
+            .expect("the folder takes files");
+    }
+}
+
+/// Debian has it in a folder that bears the machine's architecture.
+fn library() -> PathBuf {
+    let folders = std::fs::read_dir("/usr/lib").expect("every machine has it");
+    let libraries = folders.flatten().map(|folder| folder.path().join("faketime/libfaketime.so.1"));
+    let mut there =
+        libraries.chain([PathBuf::from("/usr/lib/faketime/libfaketime.so.1")]).filter(|l| l.exists());
+    there.next().expect("scripts/install-needs.sh test installs faketime")
+}
+
+/// An installation by a clock of its own, the app `plain` on it, and that clock.
+fn with_plain() -> (Installation, AppFolder, Hands) {
+    let setting = Setting { binary: TANDEM.into(), parent: None, group: None, user: None };
+    let mut installation = Installation::prepare(setting);
+    let hands = Hands::on(&mut installation);
+    installation.start_again();
+    let folder = AppFolder::fixture("plain");
+    folder.edit("server.py", "    timeout = 2\n", "    timeout = 2\n    wbufsize = -1\n");
+    installation.deploy(folder.path());
+    (installation, folder, hands)
+}
+
+fn load_on(installation: &Installation) -> Load {
+    let target = Target { address: installation.ready().http, host: PLAIN.to_owned() };
+    // Only GETs of quick pages.
+    Load::start(target, Mix { writes: 0.0, slow: 0.0, kept_clients: 4, ..Mix::default() })
+}
+
+fn expect_nothing_lost(load: Load) {
+    let report = load.stop();
+    let (failures, all) = (report.failures(), report.samples.len());
+    assert!(failures.is_empty(), "{} of {all} requests failed, such as {:?}", failures.len(), failures[0]);
+    assert!(all > 0, "there was load");
+}
+
+/// Every entry of the journal, in its order, is as late as the one before.
+fn expect_a_journal_in_order(installation: &Installation) {
+    let lines = installation.tandem(["journal", "--json", "-n", "1000"]).expect_success().stdout;
+    let entry = |line: &str| -> (u64, Timestamp) {
+        let entry: serde_json::Value = serde_json::from_str(line).expect("an entry a line");
+        let time = entry["time"].as_str().expect("a time").parse().expect("a time");
+        (entry["revision"].as_u64().expect("a revision"), time)
+    };
+    let mut entries: Vec<_> = lines.lines().map(entry).collect();
+    entries.sort_unstable();
+    assert!(entries.len() > 10, "{lines}");
+    assert!(entries.is_sorted_by_key(|(_, time)| *time), "{lines}");
+}
+
+/// The clock is set in the middle of a release phase, and again while new instances start.
+fn nothing_ends_or_is_forgotten(first: i64, second: i64) {
+    let (mut installation, folder, hands) = with_plain();
+    let site = installation.site(PLAIN);
+    let web = ids(&installation, "plain", "serving");
+    let load = load_on(&installation);
+
+    say(&folder, "one", "two");
+    folder.edit("server.py", "def main():\n", "def main():\n    time.sleep(2)\n");
+    folder.edit("tandem.toml", "released >> /data/releases\"", "released >> /data/releases; sleep 2\"");
+    let path = folder.path().to_str().expect("a plain path").to_owned();
+    let log = installation.data().root().join("../client.log");
+    let mut client = installation.program(["deploy", &path, "--app", "plain"]).output(&log).start();
+    let releases = installation.data().volumes().join("plain.production/data/releases");
+    let phases = || std::fs::read_to_string(&releases).unwrap_or_default().lines().count();
+    eventually("the release phase has begun", || (phases() == 2).then_some(()));
+    hands.set(first);
+    eventually("new instances start", || {
+        (!instances(&installation, "plain", "starting").is_empty()).then_some(())
+    });
+    hands.set(second);
+    let said = || std::fs::read_to_string(&log).unwrap_or_default();
+    let ended = eventually("the deploy ends", || client.ended());
+    assert!(ended.success(), "{}\n{}", said(), installation.log());
+    assert_eq!((site.text("/").as_str(), phases()), ("two\n", 2));
+
+    // Warm for half an hour, by a clock that says it is over.
+    let _ = installation.tandem(["rollback", "--app", "plain"]).expect_success();
+    assert_eq!(ids(&installation, "plain", "serving"), web, "the same instances, which were warm");
+    expect_nothing_lost(load);
+    expect_a_journal_in_order(&installation);
+
+    installation.end(Signal::SIGKILL);
+    installation.start_again();
+    eventually("the same instances are seen again", || {
+        (ids(&installation, "plain", "serving") == web).then_some(())
+    });
+    say(&folder, "two", "three");
+    installation.deploy(folder.path());
+    assert_eq!(site.text("/"), "three\n");
+    expect_a_journal_in_order(&installation);
+    for line in instances(&installation, "plain", "warm") {
+        assert_eq!(line["restarts"], 0, "{line}");
+    }
+    installation.finish();
+}
+
+#[test]
+fn a_clock_that_is_set_forward_by_an_hour_ends_nothing() {
+    nothing_ends_or_is_forgotten(HOUR, HOUR);
+}
+
+#[test]
+fn a_clock_that_is_set_back_by_an_hour_ends_nothing() {
+    nothing_ends_or_is_forgotten(-HOUR, -HOUR);
+}
+
+#[test]
+fn a_clock_that_is_set_forward_and_at_once_back_beyond_ends_nothing() {
+    nothing_ends_or_is_forgotten(HOUR, -HOUR);
+}
+
+#[test]
+fn a_machine_that_starts_in_1970_goes_on_from_where_it_was_and_hears_of_the_time_later() {
+    let (mut installation, folder, hands) = with_plain();
+    let site = installation.site(PLAIN);
+    say(&folder, "one", "two");
+    installation.deploy(folder.path());
+    let web = ids(&installation, "plain", "serving");
+    installation.end(Signal::SIGTERM);
+    hands.set(hour_of_1970());
+    installation.start_again();
+    eventually("the same instances are seen again", || {
+        (ids(&installation, "plain", "serving") == web).then_some(())
+    });
+    say(&folder, "two", "three");
+    installation.deploy(folder.path());
+    hands.set(0);
+    assert_eq!(site.text("/"), "three\n");
+    let _ = installation.tandem(["rollback", "--app", "plain"]).expect_success();
+    assert_eq!((site.text("/").as_str(), current(&installation, "plain").as_str()), ("two\n", "r2"));
+    expect_a_journal_in_order(&installation);
+    installation.finish();
+}
+
+/// So far ahead of the machine's clock is the first hour that computers know.
+fn hour_of_1970() -> i64 {
+    let now = tandem_kit::clock::Clock::system().now();
+    HOUR - now.as_second()
+}
