@@ -26,7 +26,7 @@ STATICFILES_DIRS = [BASE_DIR / "assets"]
 STORAGES = {"staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"}}
 "#;
 
-fn write_project(bench: &Bench) {
+pub(crate) fn write_project(bench: &Bench) {
     let manage = "import os, sys\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', 'shop.settings')\n\
         from django.core.management import execute_from_command_line\nexecute_from_command_line(sys.argv)\n";
     let style = format!("body {{ color: green }}\n{}", "/* a line that packs well */\n".repeat(100));

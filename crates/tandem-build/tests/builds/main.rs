@@ -4,6 +4,7 @@
 
 mod bench;
 mod django;
+mod hostile;
 mod index;
 mod leftovers;
 mod locked;

@@ -1,0 +1,151 @@
+//! Code of packages and of the app that means harm while it is built: the tries of the testkit's hostile app, and bombs.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::TcpListener;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixListener};
+use std::path::Path;
+
+use serde_json::{Value, json};
+use tandem_kit::files;
+use tandem_sandbox::Limits;
+use tandem_types::instance::Isolation;
+
+use crate::bench::Bench;
+use crate::index::has_packet_rules;
+use crate::refusals::write_dependency;
+
+/// Fewer would mean that tries were lost on the way.
+const AT_LEAST: usize = 120;
+/// Runs all tries and tells what came of them in lines that are short enough to be shown whole.
+const TRY_ALL: &str = "import sys, json; sys.path.insert(0, '/app'); import tries\n\
+    context = json.load(open('/app/context.json'))\n\
+    for name in tries.TRIES: print('TRY', name, tries.run(name, context)[:200], flush=True)\n";
+
+/// Things of others, as they lie beside a build.
+struct Others {
+    context: Value,
+    _listeners: (TcpListener, UnixListener, UnixListener),
+    _folder: tempfile::TempDir,
+}
+
+impl Others {
+    /// Puts the tries and what they look for into the source; `code` is what the build must not change.
+    fn beside(bench: &Bench, code: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let write =
+            |name: &str, text: &str| files::write_atomic_unsynced(&path(name), text.as_bytes(), 0o644);
+        for (name, text) in
+            [("store", "SQLite"), ("secrets", "hunter-zwei"), ("spec.json", "sandbox"), ("file", "x")]
+        {
+            write(name, text).unwrap();
+        }
+        let port = TcpListener::bind("127.0.0.1:0").unwrap();
+        let socket = UnixListener::bind(path("socket")).unwrap();
+        let name = format!("tandem-build-{}", std::process::id());
+        let hidden = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+        let number = port.local_addr().unwrap().port();
+        let context = json!({
+            "data": bench.build_folder().parent(), "store": path("store"), "keys": folder.path(),
+            "blobs": folder.path(), "builds": bench.build_folder(), "runtime": folder.path(),
+            "api_socket": path("socket"), "runner_socket": path("socket"), "unix_socket": path("socket"),
+            "api_port": number, "server_pid": std::process::id(), "host_address": "127.0.0.2",
+            "abstract": name, "own_unit": folder.path(), "own_shim": path("socket"), "keeper": 1,
+            "cgroup": "/sys/fs/cgroup/cgroup.procs", "code": code, "writable": "/app",
+            "neighbor": {
+                "pid": std::process::id(), "port": number, "uid": 70_001, "unit": folder.path(),
+                "shim": path("socket"), "secrets": path("secrets"), "logs": folder.path(), "file": path("file"),
+            },
+        });
+        bench.write("context.json", &context.to_string());
+        let tries = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tandem-testkit/fixtures/hostile/tries");
+        for entry in fs::read_dir(tries).unwrap().flatten().filter(|entry| entry.path().is_file()) {
+            let text = fs::read_to_string(entry.path()).unwrap();
+            bench.write(&format!("tries/{}", entry.file_name().display()), &text);
+        }
+        Self { context, _listeners: (port, socket, hidden), _folder: folder }
+    }
+}
+
+/// Every try was made and refused.
+#[track_caller]
+fn expect_all_refused(lines: &[String], others: &Others) {
+    let tries = lines.iter().filter_map(|line| line.trim_start().strip_prefix("TRY ")?.split_once(' '));
+    let outcomes: BTreeMap<&str, &str> = tries.collect();
+    let got_in: Vec<_> = outcomes.iter().filter(|(_, outcome)| !outcome.starts_with("refused: ")).collect();
+    assert!(got_in.is_empty(), "{got_in:?} with {}", others.context);
+    assert!(outcomes.len() >= AT_LEAST, "{} tries in {lines:?}", outcomes.len());
+}
+
+fn is_sandboxed() -> bool {
+    has_packet_rules() && tandem_sandbox::isolation().0 == Isolation::Sandbox
+}
+
+#[tokio::test]
+async fn nothing_that_the_build_of_a_package_tries_gets_it_anywhere() {
+    if !is_sandboxed() {
+        return;
+    }
+    let bench = Bench::new().await;
+    let others = Others::beside(&bench, "/uv");
+    write_dependency(&bench, "");
+    bench.write("broken/backend.py", &format!("{TRY_ALL}raise SystemExit('it breaks')\n"));
+    bench.build().await.unwrap_err();
+    expect_all_refused(&bench.lines(), &others);
+}
+
+#[tokio::test]
+async fn settings_that_mean_harm_while_static_files_are_collected_get_nowhere() {
+    if !is_sandboxed() {
+        return;
+    }
+    let bench = Bench::new().await;
+    let others = Others::beside(&bench, "/app/.venv/pyvenv.cfg");
+    crate::django::write_project(&bench);
+    let honest = fs::read_to_string(bench.source().join("shop/settings.py")).unwrap();
+    bench.write("shop/settings.py", &format!("{TRY_ALL}raise SystemExit('it breaks')\n"));
+    bench.build().await.unwrap_err();
+    // There is a network of its own, in which every port is free.
+    let alone = "take_the_port_of_another";
+    let lines: Vec<_> = bench.lines().into_iter().filter(|line| !line.contains(alone)).collect();
+    expect_all_refused(&lines, &others);
+
+    let hole = "import os\nos.makedirs('/app/collected', exist_ok=True)\n\
+        with open('/app/collected/hole', 'w') as file: file.truncate(8 << 40)\n";
+    bench.write("shop/settings.py", &format!("{honest}\n{hole}"));
+    let problem = bench.build().await.unwrap_err().to_problem();
+    assert_eq!(problem.code, "build_too_large", "{problem:?}");
+    assert!(problem.title.contains("hole of 8388608 MiB"), "{problem:?}");
+}
+
+/// Builds a package whose build runs this, with little to use; what it printed.
+async fn bomb(python: &str) -> Vec<String> {
+    let limits = Limits { memory_bytes: Some(256 << 20), pids: Some(128), ..Limits::default() };
+    let bench = Bench::with(|config| config.limits = limits).await;
+    write_dependency(&bench, "");
+    bench.write("broken/backend.py", &format!("{python}raise SystemExit('it breaks')\n"));
+    let problem = bench.build().await.unwrap_err().to_problem();
+    assert_eq!(problem.code, "dependency_failed", "{problem:?}");
+    bench.lines()
+}
+
+#[tokio::test]
+async fn processes_and_memory_of_a_build_end_at_their_limits() {
+    if !is_sandboxed() {
+        return;
+    }
+    let forks = "import os, signal\nmade = []\n\
+        try:\n    while len(made) < 1000:\n        child = os.fork()\n        if child == 0: signal.pause()\n        made.append(child)\n\
+        except BlockingIOError: print('FORKS', len(made), flush=True)\n\
+        for child in made: os.kill(child, 9)\n";
+    let lines = bomb(forks).await;
+    let made = lines.iter().find_map(|line| line.trim().strip_prefix("FORKS ")?.parse::<u32>().ok());
+    assert!(made.is_some_and(|made| made < 128), "{lines:?}");
+    let memory = "import os, signal\nchild = os.fork()\n\
+        if child == 0:\n    bytearray(os.urandom(1 << 20) * 600); print('GOT IT', flush=True); os._exit(0)\n\
+        print('CHILD', os.waitpid(child, 0)[1] & 0x7f, flush=True)\n";
+    let lines = bomb(memory).await;
+    assert!(!lines.iter().any(|line| line.contains("GOT IT")), "{lines:?}");
+}
