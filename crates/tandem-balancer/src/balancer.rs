@@ -19,7 +19,9 @@ use tokio::net::UnixStream;
 use tokio::sync::{Mutex, Notify, oneshot, watch};
 
 use crate::control::Identity;
-use crate::handover::{Elders, Given, Giver, Offer, Refusal, Sockets, Sought, TakeError, Taker, Voice, seek};
+use crate::handover::{
+    Elders, Given, Giver, Offer, Refusal, Silence, Sockets, Sought, TakeError, Taker, Voice, has_elders, seek,
+};
 use crate::open_files;
 use crate::serve::{Limits, ListenError, Listeners, Serving, start_threads};
 use crate::shared::Shared;
@@ -28,6 +30,8 @@ use crate::static_files::Library;
 
 /// Longest wait for a first table before requests are answered without one.
 const FIRST_TABLE: Duration = Duration::from_secs(3);
+/// Time in which a process that finishes what it has finds the one that serves now: it looks every 20 ms.
+const ELDERS_COME: Duration = Duration::from_millis(300);
 /// Time after the drain's limit for the threads to end.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -184,8 +188,11 @@ impl Balancer {
         let ends = start_threads(&serving_threads, shares).map_err(RunError::Thread)?;
         tasks.spawn("serving-threads", Kind::Component, until_ended(ends));
         let (voice, elders) = (Voice::default(), Elders::default());
-        // Until the old one is silent this one is.
-        let silence = if before.is_some() { Some(voice.silence().await) } else { None };
+        // Until the old one is silent this one is; and until those that finish what they have were heard.
+        let silence = match before.is_some() || has_elders(&config.state_dir) {
+            true => Some(voice.silence().await),
+            false => None,
+        };
         let offer = before.as_ref().map(|(_, offer)| offer);
         let start = Start { tasks: &tasks, config: &config, identity: &identity, offer };
         let outlook = start.control((Arc::clone(&shared), library), (voice.clone(), elders.clone())).await;
@@ -204,15 +211,14 @@ impl Balancer {
             replaced: Notify::new(),
             last_words: Mutex::default(),
         });
-        let taker = before.zip(silence).map(|((stream, _), silence)| Taker {
-            stream,
-            own: outlook.own,
-            known: outlook.known.subscribe(),
-            open: open.clone(),
-            silence,
-            elders,
-        });
-        let opening = Opening { giver: Arc::clone(&giver), open, known: outlook.known, serving };
+        let (taker, silence) = match (before, silence) {
+            (Some((stream, _)), Some(silence)) => {
+                let (known, open) = (outlook.known.subscribe(), open.clone());
+                (Some(Taker { stream, own: outlook.own, known, open, silence, elders }), None)
+            }
+            (_, silence) => (None, silence),
+        };
+        let opening = Opening { giver: Arc::clone(&giver), open, known: outlook.known, serving, silence };
         tasks.spawn("announce", Kind::Component, opening.run(taker, tasks.clone()));
         ending.requested().await;
         // Nobody is to be queued where nobody accepts. The lock stays until the end.
@@ -236,6 +242,8 @@ struct Opening {
     open: watch::Sender<bool>,
     known: watch::Sender<bool>,
     serving: Option<oneshot::Sender<Vec<SocketAddr>>>,
+    /// Kept until processes that have handed over to one that died were heard.
+    silence: Option<Silence>,
 }
 
 impl Opening {
@@ -259,6 +267,9 @@ impl Opening {
         if let Some(serving) = self.serving {
             // Whoever asked may have stopped waiting.
             let _ = serving.send(self.giver.identity.http.clone());
+        }
+        if self.silence.is_some() {
+            tokio::time::sleep(ELDERS_COME).await;
         }
         Ok(())
     }

@@ -11,6 +11,9 @@ use tokio::time::Instant;
 
 use crate::table::Live;
 
+/// Time for what came in just before the drain's time was over.
+const LAST: Duration = Duration::from_secs(1);
+
 /// Shared by all threads; read without locks.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -90,7 +93,7 @@ impl Shared {
     /// What is left of the drain's time when the process ends: who finishes after a hand-over has had some already.
     pub(crate) fn drain_rest(&self) -> Duration {
         let left = self.leaving.borrow().as_ref().map(|leave| leave.since);
-        left.map_or(self.drain_limit, |since| self.drain_limit.saturating_sub(since.elapsed()))
+        left.map_or(self.drain_limit, |since| self.drain_limit.saturating_sub(since.elapsed()).max(LAST))
     }
 
     /// Time over which tunnels of un-routed instances are ended, and which open requests get when the process ends.

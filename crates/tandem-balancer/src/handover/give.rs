@@ -3,12 +3,12 @@
 
 use std::io;
 use std::os::fd::AsFd as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tandem_kit::drain::{Drain, Trigger};
-use tandem_kit::files::LockGuard;
+use tandem_kit::files::{self, LockGuard};
 use tandem_kit::tasks::{Kind, Tasks};
 use tandem_types::Epoch;
 use tandem_types::routing::BalancerStatus;
@@ -28,6 +28,10 @@ use crate::table::Saved;
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Time between two looks at whether the last request has ended.
 const INTERVAL: Duration = Duration::from_millis(20);
+
+/// Locked, together with others, by each process that has handed over: one that starts anew knows by it that it will
+/// hear of requests that are open elsewhere.
+const MARK: &str = "elders.lock";
 
 /// What a balancer gives away.
 #[derive(Debug)]
@@ -65,7 +69,20 @@ pub(crate) struct Giver {
     pub replaced: Notify,
     /// The conversation with who serves now. It ends with the process and not before: so that one knows when all
     /// requests here have ended.
-    pub last_words: Mutex<Option<UnixStream>>,
+    pub last_words: Mutex<Option<Parting>>,
+}
+
+/// What a process that has given everything away holds until it ends.
+#[derive(Debug)]
+pub(crate) struct Parting {
+    _stream: UnixStream,
+    _mark: Option<LockGuard>,
+}
+
+/// Whether processes that have handed over still finish what they have.
+pub(crate) fn has_elders(state_dir: &Path) -> bool {
+    let mark = state_dir.join(MARK);
+    mark.exists() && files::lock_exclusive(&mark).is_ok_and(|free| free.is_none())
 }
 
 /// Why a conversation came to nothing.
@@ -171,12 +188,12 @@ impl Giver {
             }
         };
         match given {
-            Ok(()) => {
+            Ok(mark) => {
                 let held: Vec<_> = kept.listening.iter().map(|listening| listening.address).collect();
                 self.shared.leave(taken_by(&take.http, &held));
                 drop(kept);
                 tracing::info!("process {} serves; finishing what is open", take.pid);
-                self.finish(stream, drain).await;
+                self.finish(stream, (mark, drain)).await;
             }
             Err(error) => {
                 let _ = link::send(&mut stream, &Message::Refused(error.to_string())).await;
@@ -187,12 +204,12 @@ impl Giver {
         }
     }
 
-    /// Until the new one serves. Where that fails everything is as before.
+    /// Until the new one serves. Where that fails everything is as before. Returns the mark of an elder.
     async fn offer_and_wait(
         &self,
         stream: &mut UnixStream,
         (take, kept): (&Take, &Sockets),
-    ) -> Result<(), GiveError> {
+    ) -> Result<Option<LockGuard>, GiveError> {
         let offered = async {
             link::send(stream, &Message::Offer(Box::new(self.offer(take, kept)))).await?;
             link::send_descriptor(stream, kept.lock.as_fd()).await?;
@@ -220,12 +237,15 @@ impl Giver {
                 }
             }
         };
+        // Before another can serve: should that one die, the next must not think that there is nobody else. Without it,
+        // on a disk that takes nothing, all that is lost is this second line of defense.
+        let mark = files::lock_shared(&self.state_dir.join(MARK)).unwrap_or_default();
         let status = self.merged.borrow().clone();
         link::send(stream, &Message::Go(Box::new(status))).await?;
         match receive(stream).await {
             Ok(Message::Serving) => {
                 silence.for_good();
-                Ok(())
+                Ok(mark)
             }
             ended => {
                 // It may have written that it serves.
@@ -263,13 +283,13 @@ impl Giver {
     }
 
     /// Tells the new one how it stands until the last request has ended, or had its time; then ends the process.
-    async fn finish(&self, mut stream: UnixStream, drain: &Drain) {
+    async fn finish(&self, mut stream: UnixStream, (mark, drain): (Option<LockGuard>, &Drain)) {
         tokio::select! {
             () = self.until_finished() => {}
             () = self.tell(&mut stream) => {}
             () = drain.requested() => {}
         }
-        *self.last_words.lock().await = Some(stream);
+        *self.last_words.lock().await = Some(Parting { _stream: stream, _mark: mark });
         self.end.fire();
     }
 

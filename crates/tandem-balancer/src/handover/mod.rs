@@ -24,7 +24,7 @@ mod take;
 mod voice;
 
 pub(crate) use elders::{Elders, merge};
-pub(crate) use give::{Giver, Sockets};
+pub(crate) use give::{Giver, Sockets, has_elders};
 pub(crate) use message::Offer;
 pub use take::TakeError;
 pub(crate) use take::{Given, Refusal, Sought, Taker, offers, seek};

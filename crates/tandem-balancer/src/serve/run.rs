@@ -87,7 +87,8 @@ async fn serve_until_drained(
     thread.pool.clear();
     let cut_off = tasks.join(limit).await;
     if !cut_off.is_empty() {
-        tracing::warn!("requests were still open after {:?} and are cut off", limit);
+        let limit = serving.shared.drain_limit();
+        tracing::warn!("requests were still open after {limit:?} and are cut off");
     }
     Ok(())
 }

@@ -80,21 +80,10 @@ pub(super) async fn prepare(
     wanted.http = with_ports_of(wanted.http, &held);
     let foreign = wanted.http.iter().filter(|address| !held.contains(address));
     foreign.copied().try_for_each(ensure_free)?;
-    let before = if Process::hands_over(&data.balancer()) {
-        tracing::info!(
-            "balancer: process {pid} serves other addresses or is another program; a new one takes over"
-        );
-        Some(running)
-    } else {
-        tracing::warn!(
-            "balancer: replacing process {pid}, which serves other addresses or is another program and knows of no \
-             hand-over: until the new one serves, connections are refused"
-        );
-        running.stop().await;
-        wanted.http.iter().try_for_each(|address| ensure_free(*address))?;
-        None
-    };
-    Ok(Prepared { data: data.clone(), wanted, running: None, before })
+    tracing::info!(
+        "balancer: process {pid} serves other addresses or is another program; a new one takes over"
+    );
+    Ok(Prepared { data: data.clone(), wanted, running: None, before: Some(running) })
 }
 
 impl Prepared {
@@ -215,8 +204,16 @@ async fn keep_running(prepared: Prepared, tell: watch::Sender<First>) {
     }
 }
 
-/// Starts a balancer. Where that fails and the one before serves at the same addresses, that one is as good as there is.
-async fn start(data: &DataDir, wanted: &Wanted, before: Option<Running>) -> Result<Running, StartError> {
+/// Starts a balancer, to take over from the one before. Where that fails and the one before serves at the same addresses,
+/// that one is as good as there is.
+async fn start(data: &DataDir, wanted: &Wanted, mut before: Option<Running>) -> Result<Running, StartError> {
+    if let Some(running) = before.take_if(|_| !Process::hands_over(&data.balancer())) {
+        tracing::warn!(
+            "balancer: process {} is of a version that cannot hand over: until the new one serves, connections are refused",
+            running.pid()
+        );
+        running.stop().await;
+    }
     let started = Running::start(data, wanted).await;
     match (started, before.filter(Running::lives)) {
         (Err(error), Some(before)) if before.addresses() == wanted.http => {
