@@ -14,6 +14,7 @@ mod cut_off;
 mod data_folder;
 mod demo;
 mod deploy;
+mod disk;
 mod failing;
 mod guestbook;
 mod harness;
