@@ -292,12 +292,6 @@ impl BlobStore {
         self.inner.unsynced.sync(directory).map_err(io_error("sync", directory))
     }
 
-    /// A number that grows with each blob that is put in by this process.
-    #[must_use]
-    pub fn changes(&self) -> u64 {
-        self.inner.changes.load(Ordering::Relaxed)
-    }
-
     /// The packed bytes of a blob and the time at which it was first seen; not checked against the digest.
     pub(crate) fn read_packed(&self, digest: &Digest) -> Result<(Vec<u8>, Timestamp), Error> {
         let mut file = self.open_blob(digest)?;

@@ -2,6 +2,7 @@
 //! or asked for since it began.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -35,6 +36,12 @@ impl BlobStore {
     /// Says that blobs will be put in, or relied on, before anything names them.
     pub fn begin_use(&self) -> InUse {
         self.inner.uses.begin(Clock::system().now())
+    }
+
+    /// A number that grows with each blob that is put in by this process.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.inner.changes.load(Ordering::Relaxed)
     }
 
     /// The time since which blobs must stay for those who use them, where that is before `since`.
