@@ -3,9 +3,11 @@
 
 use std::path::Path;
 
+use tandem_kit::clock::Clock;
 use tandem_kit::paths::{self, DataDir};
 use tandem_kit::stamp::{self, Arrival};
 
+use crate::cli::store::keep_before_upgrade;
 use crate::failure::{Failure, chain_of};
 
 /// Code of the refusal of a newer version's data folder.
@@ -33,21 +35,16 @@ pub(crate) fn check(folder: &Path) -> Result<(), Failure> {
     stamp::check(folder).map(drop).map_err(|error| refused(&error))
 }
 
-/// Under the lock of the folder: who wrote before. Nothing is written yet.
+/// Makes the folder this version's, under its lock. Where another version wrote before, the store is copied first.
 ///
 /// # Errors
 ///
-/// A newer version was quicker.
-pub(crate) fn arrive(data: &DataDir) -> Result<Arrival, Failure> {
-    Arrival::at(data).map_err(|error| refused(&error))
-}
-
-/// Makes the folder this version's.
-///
-/// # Errors
-///
-/// The disk refuses.
-pub(crate) fn settle(arrival: Arrival, data: &DataDir) -> Result<(), Failure> {
+/// A newer version was quicker, or the disk refuses.
+pub(crate) async fn take_over(data: &DataDir, clock: &Clock) -> Result<(), Failure> {
+    let arrival = Arrival::at(data).map_err(|error| refused(&error))?;
+    if let Some(previous) = arrival.other_version() {
+        keep_before_upgrade(data, previous, clock).await;
+    }
     arrival.settle(data).map_err(|error| refused(&error))
 }
 

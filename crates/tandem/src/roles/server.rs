@@ -70,8 +70,9 @@ pub(crate) fn run(args: Args, global: Global, output: Output) -> Result<Exit, Fa
 async fn serve(args: Args, global: Global, output: Output) -> Result<Exit, Failure> {
     let mut signals = Signals::listen()?;
     let post = Post::take(&global, Role::Server)?;
-    data_folder::settle(data_folder::arrive(&post.data)?, &post.data)?;
-    let server = Server::start(&post.data, args.api, (&Clock::system(), "system:server")).await?;
+    let clock = Clock::system();
+    data_folder::take_over(&post.data, &clock).await?;
+    let server = Server::start(&post.data, args.api, (&clock, "system:server")).await?;
     let ready = Ready { api: server.api_address(), socket: post.data.api_socket().display().to_string() };
     let line = format!("API: {} (token), {} (this machine)", ready.api, ready.socket);
     let told = apart::tell_ready(&ready, &line, (args.ready_file.as_ref(), &output));

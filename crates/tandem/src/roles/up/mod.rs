@@ -20,7 +20,6 @@ use tokio::sync::watch;
 use super::lock::{self, Locks, Role};
 use super::supervise::{self, Supervisor};
 use crate::cli::Global;
-use crate::cli::store::keep_before_upgrade;
 use crate::data_folder;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -134,12 +133,8 @@ async fn up(args: Args, global: Global, output: Output) -> Result<Exit, Failure>
 
 async fn start(args: &Args, folder: &std::path::Path, data: DataDir) -> Result<Parts, Failure> {
     let locks = lock::take(&data, folder, Role::Up)?;
-    let arrival = data_folder::arrive(&data)?;
     let clock = Clock::system();
-    if let Some(previous) = arrival.other_version() {
-        keep_before_upgrade(&data, previous, &clock).await;
-    }
-    data_folder::settle(arrival, &data)?;
+    data_folder::take_over(&data, &clock).await?;
     let address = Address::Unix(data.api_socket());
     let balancer = supervise::prepare(&data, &address, args.http()).await?;
     let server = Server::start(&data, args.api, (&clock, "system:up")).await?;
