@@ -87,6 +87,7 @@ type Lengths = BTreeMap<(Operation, &'static str), Duration>;
 
 /// How long each operation takes when nothing is killed.
 fn lengths(site: &Site) -> anyhow::Result<Lengths> {
+    say("each operation once without a fault, for its length");
     let mut lengths = Lengths::new();
     let two = [GUESTBOOK, PLAIN];
     for (number, operation) in Operation::ALL.into_iter().enumerate() {

@@ -15,6 +15,9 @@ use crate::operation::{Operation, text};
 /// Time in which everything has come to rest after a rollout's end.
 const REST: Duration = Duration::from_secs(60);
 
+/// Time in which an app answers, whatever else this machine does.
+const ANSWER: Duration = Duration::from_secs(180);
+
 /// What is known of the apps, to compare with.
 #[derive(Debug, Default)]
 pub(crate) struct Promises {
@@ -69,14 +72,18 @@ impl Promises {
     /// The page is that of the release which the server calls the current one.
     fn wrong_page(&mut self, site: &Site, deed: Deed<'_>) -> anyhow::Result<Option<String>> {
         let (app, release) = (deed.app.to_owned(), current(site, deed.app)?);
-        let key = (app, release);
-        let before = self.shown.values().cloned().collect::<BTreeSet<_>>();
         let page = page(site, deed.app)?;
-        let known = self.shown.entry(key.clone()).or_insert_with(|| page.clone());
-        let is_deploy = deed.operation == Operation::Deploy;
-        let is_new = known == &page && is_deploy && page == text(deed.number);
-        let right = *known == page && (is_new || before.contains(&page));
-        Ok((!right).then(|| format!("{} {} says {page:?} instead of {known:?}", key.0, key.1)))
+        let other = || self.shown.iter().any(|((app, _), shown)| app == deed.app && *shown == page);
+        let right = match (self.shown.get(&(app.clone(), release.clone())), deed.operation) {
+            (Some(known), _) => *known == page,
+            (None, Operation::Deploy) => page == text(deed.number),
+            // One that served before anybody looked.
+            (None, Operation::Rollback) => true,
+            (None, _) => other(),
+        };
+        let told = format!("{app} {release} says {page:?}");
+        self.shown.entry((app, release)).or_insert(page);
+        Ok((!right).then_some(told))
     }
 
     /// The release phase ran once for a deploy that finished, and at most once for one that did not.
@@ -103,8 +110,8 @@ impl Instances {
     pub(crate) fn of(site: &Site, app: &str) -> Self {
         let lines = site.told(&["ps", "--json", "--app", app]);
         let lines = lines.as_array().cloned().unwrap_or_default().into_iter();
-        // Warm ones end by themselves when their time is up.
-        let lines = lines.filter(|line| line["role"] != "warm");
+        // Warm ones end by themselves when their time is up, and draining ones when they are done.
+        let lines = lines.filter(|line| ["serving", "running"].iter().any(|role| line["role"] == *role));
         let one = |line: Value| Some((line["id"].as_str()?.to_owned(), line["restarts"].as_u64()?));
         Self(lines.filter_map(one).collect())
     }
@@ -143,13 +150,15 @@ fn current(site: &Site, app: &str) -> anyhow::Result<String> {
 /// What the page of an app says, once it answers.
 fn page(site: &Site, app: &str) -> anyhow::Result<String> {
     let browser = site.installation().site(&format!("{app}.localhost"));
-    let heading = within(REST, || {
-        let answer = browser.ask(Question::get("/")).ok().filter(|answer| answer.status == 200)?;
+    let mut last = String::new();
+    let heading = within(ANSWER, || {
+        let answer = browser.ask(Question::get("/")).map_err(|error| last = format!("{error:#}")).ok()?;
         let text = answer.text();
-        let (_, rest) = text.split_once("<h1>")?;
+        last = format!("{} {text}", answer.status);
+        let (_, rest) = text.split_once("<h1>").filter(|_| answer.status == 200)?;
         rest.split_once("</h1>").map(|(heading, _)| heading.to_owned())
     });
-    heading.with_context(|| format!("{app} answers no page within {REST:?}"))
+    heading.with_context(|| format!("{app} answers no page within {ANSWER:?}, but {last}"))
 }
 
 /// How often the release phase of the small app has run: each run writes a line.
