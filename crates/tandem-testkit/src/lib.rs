@@ -9,6 +9,7 @@ pub mod app_folder;
 pub mod bench;
 pub mod connection;
 pub mod disk;
+pub mod filled_store;
 pub mod installation;
 pub mod leftovers;
 pub mod load;
