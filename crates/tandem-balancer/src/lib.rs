@@ -8,6 +8,8 @@
 mod balancer;
 mod control;
 mod forward;
+#[doc(hidden)]
+pub mod fuzzing;
 mod handover;
 mod open_files;
 mod pages;

@@ -16,5 +16,6 @@ mod sweep;
 pub(crate) use answer::answer;
 pub(crate) use body::FileBody;
 pub(crate) use library::{Library, LoadError, load};
+pub(crate) use path::file_name;
 pub(crate) use shelf::Shelf;
 pub(crate) use site::{Folder, Site};

@@ -5,7 +5,7 @@
 
 /// The name of a file below a static folder: percent-escapes decoded, `/` between the parts. None where it could not
 /// name a file: empty parts, `.` and `..`, an escaped slash, NUL, or what is no UTF-8.
-pub(super) fn file_name(path: &str) -> Option<String> {
+pub(crate) fn file_name(path: &str) -> Option<String> {
     if !path.contains('%') {
         return is_plain(path).then(|| path.to_owned());
     }
