@@ -14,12 +14,20 @@ pub(super) fn explain(path: &Path, doing: &'static str, source: rusqlite::Error)
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
             Error::Corrupt { path, source: source.into() }
         }
+        // Shared memory that cannot grow: its file is on the same disk.
+        _ if extended(&source) == Some(rusqlite::ffi::SQLITE_IOERR_SHMSIZE) => {
+            Error::Full { path, source: source.into() }
+        }
         _ if is_unreadable(&source) => Error::Corrupt { path, source: source.into() },
         _ => Error::Unavailable {
             doing: format!("{doing} the store {}", path.display()),
             source: source.into(),
         },
     }
+}
+
+fn extended(error: &rusqlite::Error) -> Option<i32> {
+    error.sqlite_error().map(|error| error.extended_code)
 }
 
 /// A row that is there but makes no sense: nobody but damage writes such.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::OpenFlags;
 use serde::{Deserialize, Serialize};
-use tandem_kit::files;
+use tandem_kit::files::{self, LockGuard};
 use tandem_types::{Revision, Timestamp};
 
 use super::failure::explain;
@@ -151,6 +151,7 @@ impl Snapshots {
     /// The store cannot be read or is damaged, or there is no room. Nothing is left aside then.
     pub fn take(&self, reason: Reason, version: &str, now: Timestamp) -> Result<Snapshot, Error> {
         files::ensure_dir(&self.folder, 0o700).map_err(|error| self.failed("make room for", error))?;
+        let _lock = self.lock()?;
         self.remove_partial()?;
         let partial = self.folder.join(format!("{}{PARTIAL}", now.strftime("%Y%m%dT%H%M%SZ")));
         let taken = self.copy(&partial).and_then(|revision| {
@@ -200,6 +201,13 @@ impl Snapshots {
         let synced = File::open(partial).and_then(|file| file.sync_all());
         synced.map_err(|error| self.failed("sync", error))?;
         Ok(revision)
+    }
+
+    /// One at a time: each clears away what others were cut off from.
+    fn lock(&self) -> Result<LockGuard, Error> {
+        let lock = files::lock_exclusive(&self.folder.join("lock"));
+        let busy = || self.failed("take", io::Error::other("another one is being taken"));
+        lock.map_err(|error| self.failed("lock", error))?.ok_or_else(busy)
     }
 
     /// A full disk is the snapshot's, damage is the store's.
