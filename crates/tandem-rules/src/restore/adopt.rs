@@ -25,12 +25,14 @@ impl Work<'_> {
     pub(super) fn ensure_environment(&mut self, running: &Assignment, serving: &Table) {
         let place = (running.app.clone(), running.environment.clone());
         let found = self.evidence.found.environments.get(&place);
+        let newer = self.newer_config(running, serving);
         match (self.documents.environments.get_mut(&place), found) {
             (Some(environment), Some(found)) => {
                 environment.config.clone_from(&found.config);
                 environment.scale.clone_from(&found.scale);
             }
-            (Some(_), None) => {}
+            // A release has the config that its environment had when it was made.
+            (Some(environment), None) => environment.config = newer.unwrap_or(environment.config.clone()),
             (None, found) => {
                 let made = || Environment {
                     app: running.app.clone(),
@@ -47,7 +49,7 @@ impl Work<'_> {
                 };
                 let mut environment = found.cloned().unwrap_or_else(made);
                 if found.is_none() {
-                    environment.config = self.newest_config(running, serving);
+                    environment.config = newer.unwrap_or_default();
                 }
                 self.documents.environments.insert(place, environment);
             }
@@ -62,14 +64,15 @@ impl Work<'_> {
         self.documents.apps.entry(running.app.clone()).or_insert_with(|| app.unwrap_or_else(made));
     }
 
-    /// Config of the release that serves, else of the newest.
-    fn newest_config(&self, running: &Assignment, serving: &Table) -> Config {
+    /// Config of the release that serves, else of the newest, where the snapshot does not know it.
+    fn newer_config(&self, running: &Assignment, serving: &Table) -> Option<Config> {
         let own =
             |route: &&tandem_types::routing::Route| table::belongs(route, &running.app, &running.environment);
         let current = serving.routes.iter().find(own).map(|route| route.pool.release);
         let newest = running.instances.iter().map(|instance| instance.release).max();
-        let key = current.or(newest).map(|r| (running.app.clone(), running.environment.clone(), r));
-        key.and_then(|key| self.evidence.configs.get(&key)).cloned().unwrap_or_default()
+        let key = (running.app.clone(), running.environment.clone(), current.or(newest)?);
+        let config = self.evidence.configs.get(&key).cloned();
+        config.filter(|_| !self.documents.releases.contains_key(&key))
     }
 
     /// Every release that runs, with its build, and what has become of those that do not serve any more.

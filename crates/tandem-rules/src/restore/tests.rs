@@ -234,6 +234,18 @@ fn an_app_that_is_younger_than_the_snapshot_is_not_stopped() {
 }
 
 #[test]
+fn config_of_a_release_that_is_younger_than_the_snapshot_is_that_of_the_next_one_too() {
+    for (release, expected) in [(7, 1), (5, 0)] {
+        let mut evidence = gone_on();
+        let sealed = json!({"values": {"KEY": {"ciphertext": "c", "digest": "d"}}});
+        let key = (place("shop").0, place("shop").1, ReleaseNumber(release));
+        evidence.configs.insert(key, serde_json::from_value(sealed).unwrap());
+        let (after, _) = carried_out(&snapshot(), &evidence);
+        assert_eq!(after.environments[&place("shop")].config.values.len(), expected, "given to r{release}");
+    }
+}
+
+#[test]
 fn an_app_that_was_destroyed_since_is_not_brought_back_to_life() {
     let evidence = Evidence { table: Some(table(12, &[])), ..Evidence::default() };
     let (after, notes) = carried_out(&snapshot(), &evidence);
