@@ -233,3 +233,52 @@ fn a_new_version_whose_balancer_does_not_start_leaves_the_old_one_serving() {
     expect_nothing_lost(&load.stop());
     installation.finish();
 }
+
+/// Slow, because it is about requests that are longer than an app's stop time.
+mod long {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpStream;
+
+    use nix::sys::signal::kill;
+    use nix::unistd::Pid;
+
+    use super::*;
+
+    #[test]
+    fn an_open_request_is_not_forgotten_when_the_balancer_that_took_over_dies() {
+        let (mut installation, _folder) = with_plain();
+        let versions = Versions::of(&installation);
+        let mut client = TcpStream::connect(installation.ready().http).expect("it listens");
+        let request = format!("GET /slow?25 HTTP/1.1\r\nHost: {PLAIN}\r\nConnection: close\r\n\r\n");
+        client.write_all(request.as_bytes()).expect("it takes a request");
+        let (old, port) = (serving(&installation).0, client.local_addr().expect("it is connected").port());
+        eventually("the old one has accepted it", || has_client(old, port).then_some(()));
+        change_to(&mut installation, &versions.new);
+        let killed = serving(&installation).0;
+        kill(Pid::from_raw(killed.cast_signed()), Signal::SIGKILL).expect("it runs");
+        eventually("another one serves", || {
+            let state = installation.data().balancer();
+            let process = tandem_balancer::Process::find(&state).ok()??;
+            (process.pid != killed).then_some(())
+        });
+        // The old instances are stopped once nobody has a request with them; their own stop time is 10 s.
+        let _ = installation.tandem(["restart"]).expect_success();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).expect("the connection stays whole");
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("one\n"), "{answer}");
+        installation.finish();
+    }
+    /// Whether a process has accepted the connection of a client that has this port.
+    fn has_client(pid: u32, port: u16) -> bool {
+        let end = format!(":{port:04X}");
+        let connections = fs::read_to_string("/proc/net/tcp").expect("the kernel tells");
+        let fields = connections.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let mut accepted = fields.filter(|fields| fields.get(2).is_some_and(|remote| remote.ends_with(&end)));
+        accepted.any(|fields| {
+            let socket = format!("socket:[{}]", fields[9]);
+            let open = fs::read_dir(format!("/proc/{pid}/fd")).expect("it runs").flatten();
+            open.filter_map(|file| fs::read_link(file.path()).ok())
+                .any(|link| link.as_os_str() == socket.as_str())
+        })
+    }
+}
