@@ -72,6 +72,12 @@ impl Holder {
         note.ok().flatten().filter(|holder| Path::new(&format!("/proc/{}", holder.pid)).exists())
     }
 
+    /// The process of a runner that lives where no server does.
+    pub(super) fn lonely_runner(runtime: &Path) -> Option<u32> {
+        let served = [Role::Up, Role::Server].iter().any(|role| Self::living(runtime, *role).is_some());
+        Self::living(runtime, Role::Runner).filter(|_| !served).map(|holder| holder.pid)
+    }
+
     /// All that live on a data folder, each as it is called and with its process.
     pub(crate) fn all(runtime: &Path) -> Vec<(String, u32)> {
         let named = |role: Role| {

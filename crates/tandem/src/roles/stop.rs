@@ -14,11 +14,12 @@ use tandem_kit::paths::DataDir;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
+use super::lock::Holder;
 use super::supervise;
 use super::up::runner::Runner;
 use crate::data_folder;
 use crate::failure::{Failure, chain_of};
-use crate::output::Spinner;
+use crate::output::{Output, Spinner};
 use crate::session::Session;
 
 /// Time between two looks at the lock.
@@ -36,7 +37,7 @@ pub(crate) async fn wait_or_stop(session: &Session) -> Result<(), Failure> {
     }
     let spinner = Spinner::new(&session.output);
     spinner.show("waiting for apps to stop");
-    let _lock = wait_for_lock(&data_folder::open(&folder)?).await?;
+    let _lock = wait_for_lock(&data_folder::open(&folder)?, &session.output).await?;
     // Anew: the server that held the lock has removed the runtime folder.
     let data = data_folder::open(&folder)?;
     let runner =
@@ -53,13 +54,22 @@ fn nothing(folder: &Path) -> Failure {
 }
 
 /// The server holds the lock until everything it could stop is stopped. How long that takes is up to the apps' stop
-/// times, so there is no limit here; Ctrl-C ends the waiting.
-async fn wait_for_lock(data: &DataDir) -> Result<LockGuard, Failure> {
+/// times, so there is no limit here; Ctrl-C ends the waiting. A runner whose server is dead hears of nothing, and is
+/// not killed by a number that was written down: people are told which one it is.
+async fn wait_for_lock(data: &DataDir, output: &Output) -> Result<LockGuard, Failure> {
+    let mut told = false;
     loop {
         let lock =
             files::lock_exclusive(&data.lock()).map_err(|e| Failure::chain("lock the data folder", &e))?;
         if let Some(lock) = lock {
             return Ok(lock);
+        }
+        if let (false, Some(pid)) = (told, Holder::lonely_runner(data.runtime())) {
+            told = true;
+            output.note(format!(
+                "a runner goes on without a server, which would tell it to stop: end it with `kill {pid}`, \
+                 and the apps that it leaves are stopped here"
+            ));
         }
         sleep(INTERVAL).await;
     }

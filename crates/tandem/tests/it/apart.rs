@@ -210,8 +210,25 @@ fn down_ends_what_a_dead_server_and_a_dead_runner_left() {
     let mut apart = Apart::start();
     apart.installation.deploy(AppFolder::fixture("plain").path());
     apart.end(Role::Server, Signal::SIGKILL);
-    // Nobody is left who would tell the runner, so who types `down` is told what to do.
     apart.end(Role::Runner, Signal::SIGKILL);
     assert_eq!(apart.site().text("/"), "one\n", "served by the balancer alone");
+    apart.finish();
+}
+
+#[test]
+fn down_says_what_to_do_with_a_runner_that_no_server_tells_to_stop() {
+    let mut apart = Apart::start();
+    apart.installation.deploy(AppFolder::fixture("plain").path());
+    apart.end(Role::Server, Signal::SIGKILL);
+    let runner = apart.find(Role::Runner).expect("it runs").id();
+    let log = apart.installation.data().root().join("../down.log");
+    let mut down = apart.installation.program(["down"]).output(&log).start();
+    eventually("it says how", || {
+        let said = std::fs::read_to_string(&log).unwrap_or_default();
+        said.contains(&format!("`kill {runner}`")).then_some(())
+    });
+    assert!(apart.end(Role::Runner, Signal::SIGTERM).success());
+    let ended = eventually("everything is stopped", || down.ended());
+    assert!(ended.success(), "{}", std::fs::read_to_string(&log).unwrap_or_default());
     apart.finish();
 }
