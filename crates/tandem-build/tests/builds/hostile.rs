@@ -149,3 +149,25 @@ async fn processes_and_memory_of_a_build_end_at_their_limits() {
     let lines = bomb(memory).await;
     assert!(!lines.iter().any(|line| line.contains("GOT IT")), "{lines:?}");
 }
+
+#[tokio::test]
+async fn a_cache_that_a_build_made_deeper_than_a_path_is_long_begins_anew() {
+    let wheel = "import os, zipfile\n\
+        def build_wheel(folder, *arguments):\n\
+        \x20   with zipfile.ZipFile(f'{folder}/broken-1-py3-none-any.whl', 'w') as z:\n\
+        \x20       z.writestr('broken-1.dist-info/METADATA', 'Metadata-Version: 2.1\\nName: broken\\nVersion: 1\\n')\n\
+        \x20       z.writestr('broken-1.dist-info/WHEEL', 'Wheel-Version: 1.0\\nGenerator: x\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n')\n\
+        \x20       z.writestr('broken-1.dist-info/RECORD', '')\n\
+        \x20   os.chdir(os.environ['UV_CACHE_DIR'])\n\
+        \x20   for _ in range(40): os.mkdir('d' * 200); os.chdir('d' * 200)\n\
+        \x20   return 'broken-1-py3-none-any.whl'\n";
+    let bench = Bench::new().await;
+    write_dependency(&bench, "");
+    bench.write("broken/backend.py", wheel);
+    bench.build().await.unwrap();
+    assert!(bench.build_folder().join("uv").is_dir(), "there is a cache");
+    assert!(
+        !bench.build_folder().join("uv").join("d".repeat(200)).exists(),
+        "what nobody could measure is gone"
+    );
+}
