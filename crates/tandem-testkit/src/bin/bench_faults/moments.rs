@@ -146,7 +146,7 @@ fn tell(all: &[Brought]) -> Part {
          a random time of it, under load: {}. A visitor asks the small app each 10 ms. *Lost*: requests with a status from 400 \
          on, a broken connection or no answer within 10 s, of all that were sent during the operation. *Gap*: the longest time \
          from one good answer of the small app to the next. After each moment it was asked: did the rollout end, does every \
-         shim have a ready instance that the server knows and the other way round, is every instance of the other app the \
+         shim have an instance that the server knows and every ready instance a shim, is every instance of the other app the \
          same, does the page say what the current release said before, did the release phase run once for a deploy that \
          finished and at most once for one that did not.",
         all.len(),

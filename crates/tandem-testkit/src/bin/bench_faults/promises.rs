@@ -122,19 +122,20 @@ pub(crate) fn other_than(app: &str) -> &'static str {
     if app == GUESTBOOK { PLAIN } else { GUESTBOOK }
 }
 
-/// Waits until every shim has an instance that the server knows, and the other way round.
+/// Waits until every shim has an instance that the server knows, and every ready instance its shim.
 fn nothing_is_left(site: &Site) -> Option<String> {
     let mut told = String::new();
     let rest = within(REST, || {
         let shims: BTreeSet<_> = site.shims().into_iter().map(|(name, _)| name).collect();
         let lines = [GUESTBOOK, PLAIN].map(|app| site.told(&["ps", "--json", "--app", app]));
-        let lines = lines.iter().filter_map(Value::as_array).flatten();
-        let ready: BTreeSet<_> = lines
-            .filter(|line| line["state"] == "ready")
-            .filter_map(|line| Some(line["id"].as_str()?.to_owned()))
-            .collect();
-        told = format!("shims {shims:?} and ready instances {ready:?} are not the same");
-        (shims == ready).then_some(())
+        let lines = || lines.iter().filter_map(Value::as_array).flatten();
+        let id = |line: &Value| line["id"].as_str().map(str::to_owned);
+        let known: BTreeSet<_> = lines().filter_map(id).collect();
+        let ready: BTreeSet<_> = lines().filter(|line| line["state"] == "ready").filter_map(id).collect();
+        let (orphans, ghosts): (Vec<_>, Vec<_>) =
+            (shims.difference(&known).collect(), ready.difference(&shims).collect());
+        told = format!("shims {orphans:?} have no instance, ready instances {ghosts:?} have no shim");
+        (orphans.is_empty() && ghosts.is_empty()).then_some(())
     });
     rest.is_none().then_some(told)
 }

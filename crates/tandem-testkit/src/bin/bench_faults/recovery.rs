@@ -1,6 +1,7 @@
 //! A start with a long history beside one with a short history: the server killed, and the time until everything answers.
 
 use anyhow::Context as _;
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tandem_kit::clock::Clock;
@@ -22,6 +23,9 @@ const LISTED: u64 = if defaults::LISTED_ROLLOUTS > defaults::LISTED_RELEASES {
 } else {
     defaults::LISTED_RELEASES as u64
 };
+
+/// Transactions that wait for one sync together, so that the history is written in minutes.
+const TOGETHER: usize = 64;
 
 /// Runs the part and tells.
 pub(crate) fn measure(plan: &Plan, ground: &Ground) -> anyhow::Result<Part> {
@@ -120,11 +124,9 @@ impl History {
     }
 
     async fn written(self, store: &SharedStore, history: u64) -> anyhow::Result<()> {
-        for number in 2..=history {
-            for step in 0..self.steps {
-                store.transact(self.step(number, step)).await?;
-            }
-        }
+        let steps = (2..=history).flat_map(|number| (0..self.steps).map(move |step| (number, step)));
+        let all = stream::iter(steps).map(|(number, step)| store.transact(self.step(number, step)));
+        all.buffered(TOGETHER).try_for_each(|_| async { Ok(()) }).await?;
         let [app, environment, ..] = &self.documents;
         let next = |document: &Value, changes: &[(&str, String)]| {
             let mut document = document.clone();

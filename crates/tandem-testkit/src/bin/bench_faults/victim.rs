@@ -1,5 +1,7 @@
 //! Who is killed, how it is found, and what brings it back.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -62,7 +64,7 @@ impl Victim {
             }
             Self::Builder => {
                 // It runs for some tenths of a second of a deploy that takes two.
-                let limit = std::time::Duration::from_secs(3);
+                let limit = std::time::Duration::from_secs(10);
                 within(limit, || kill_all(site, &site.builders()))
             }
             Self::Client => {
@@ -107,12 +109,17 @@ impl Site {
         own.map(|process| (name(&process), process.id)).collect()
     }
 
-    /// What runs for a build, and is not Tandem's own program.
+    /// What the server has started, and what that has, but for shims, balancers and what they have.
     fn builders(&self) -> Vec<Pid> {
-        let folder = format!("{}/", self.installation().data().build().display());
-        let all = self.installation().traces().processes().into_iter();
-        let builds = all.filter(|process| process.words.contains(&folder) && !self.is_own(process));
-        builds.map(|process| process.id).collect()
+        let others: BTreeSet<_> = [self.role("shim"), self.role("balancer")].concat().into_iter().collect();
+        let (children, mut found, mut next) = (children(), Vec::new(), self.role("up"));
+        while let Some(parent) = next.pop() {
+            let below = children.get(&parent).into_iter().flatten().filter(|child| !others.contains(child));
+            let below: Vec<_> = below.copied().collect();
+            found.extend(&below);
+            next.extend(below);
+        }
+        found
     }
 
     fn own_processes(&self) -> Vec<Process> {
@@ -125,6 +132,21 @@ impl Site {
         let file = std::fs::read_link(format!("/proc/{}/exe", process.id)).ok();
         file.as_ref() == Some(&self.binary)
     }
+}
+
+/// Every process by its parent.
+fn children() -> BTreeMap<Pid, Vec<Pid>> {
+    let mut children = BTreeMap::<Pid, Vec<Pid>>::new();
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+        // Behind the name, which is in brackets and may hold anything: state is field 3, the parent 4.
+        let parent = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)?.parse().ok());
+        let id = entry.file_name().to_str().and_then(|name| name.parse().ok());
+        if let (Some(parent), Some(id)) = (parent, id) {
+            children.entry(Pid::from_raw(parent)).or_default().push(Pid::from_raw(id));
+        }
+    }
+    children
 }
 
 fn kill_all(site: &Site, processes: &[Pid]) -> Option<Moment> {
