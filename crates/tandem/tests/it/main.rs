@@ -19,6 +19,7 @@ mod failing;
 mod guestbook;
 mod harness;
 mod hints;
+mod hostile;
 mod json;
 mod logs;
 mod loopback;
