@@ -11,12 +11,19 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tandem_kit::files::{self, LockGuard};
 use tandem_kit::paths::{self, DataDir};
+use tokio::time::{Instant, sleep};
 
 use crate::failure::{Failure, chain_of};
+
+/// Longest wait for what a dead holder had just started; on a machine that is overloaded it was seen to take a second.
+const LEFT_WITHIN: Duration = Duration::from_secs(10);
+/// Time between two tries.
+const INTERVAL: Duration = Duration::from_millis(20);
 
 /// What has a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,6 +141,26 @@ pub(super) fn take(data: &DataDir, folder: &Path, role: Role) -> Result<Locks, F
     Ok(Locks { _own: own, _folder: of_folder })
 }
 
+/// As [`take`], but waits where only dead processes are known to hold it. The kernel gives a lock back when the last process
+/// that has it open is gone, and a child that was started a moment before its parent was killed has it until it executes its
+/// program.
+///
+/// # Errors
+///
+/// As [`take`].
+pub(super) async fn take_soon(data: &DataDir, folder: &Path, role: Role) -> Result<Locks, Failure> {
+    let deadline = Instant::now() + LEFT_WITHIN;
+    let rivals: &[Role] = if role == Role::Up { &Role::ALL } else { &[Role::Up, role] };
+    loop {
+        let taken = take(data, folder, role);
+        let is_held = rivals.iter().any(|rival| Holder::living(data.runtime(), *rival).is_some());
+        if taken.is_ok() || is_held || Instant::now() >= deadline {
+            return taken;
+        }
+        sleep(INTERVAL).await;
+    }
+}
+
 /// Keeps a runner from starting, where none runs; none where one does.
 pub(super) fn no_runner(data: &DataDir) -> Result<Option<LockGuard>, files::Error> {
     let path = Role::Runner.own_lock(data).expect("it has one");
@@ -234,6 +261,25 @@ mod tests {
         drop(server);
         drop(runner);
         drop(take(&data, folder.path(), Role::Up).expect("nobody is left"));
+        data.remove_runtime().expect("the runtime folder goes");
+    }
+
+    #[tokio::test]
+    async fn what_a_dead_holder_had_just_started_is_waited_for() {
+        let (folder, data) = data();
+        let dead = Holder { pid: u32::MAX, data: None };
+        files::write_json(&Holder::file(data.runtime(), Role::Up), &dead, 0o600).expect("it is written");
+        let child = files::lock_exclusive(&data.lock()).expect("it can be asked").expect("nobody holds it");
+        let gone = async {
+            // Only now: the first try is over.
+            tokio::task::yield_now().await;
+            drop(child);
+        };
+        let (taken, ()) = tokio::join!(take_soon(&data, folder.path(), Role::Up), gone);
+        let first = taken.expect("its holder was dead");
+        let (title, _) = told(take_soon(&data, folder.path(), Role::Up).await);
+        assert!(title.contains("`tandem up`"), "who lives is told at once: {title}");
+        drop(first);
         data.remove_runtime().expect("the runtime folder goes");
     }
 

@@ -132,7 +132,7 @@ async fn up(args: Args, global: Global, output: Output) -> Result<Exit, Failure>
 }
 
 async fn start(args: &Args, folder: &std::path::Path, data: DataDir) -> Result<Parts, Failure> {
-    let locks = lock::take(&data, folder, Role::Up)?;
+    let locks = lock::take_soon(&data, folder, Role::Up).await?;
     let clock = Clock::system();
     data_folder::take_over(&data, &clock).await?;
     let address = Address::Unix(data.api_socket());
