@@ -14,10 +14,12 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use tandem_kit::env;
 use tandem_kit::paths::DataDir;
+use tandem_kit::points;
 use tandem_types::api::Ready;
 use tempfile::TempDir;
 
 use crate::app_folder::repository;
+use crate::hold;
 use crate::leftovers::Traces;
 use crate::program::{Outcome, Program, Running};
 use crate::site::Site;
@@ -231,6 +233,8 @@ impl Installation {
             Some(claim) => program.set(env::TANDEM_CLAIM_VERSION, claim),
             None => program,
         };
+        // Read by debug builds only, and heeded once somebody asked for the holds.
+        let program = program.set(points::VARIABLE, hold::folder(&self.data));
         program.set(env::NO_COLOR, "1").folder(self.folder.path())
     }
 

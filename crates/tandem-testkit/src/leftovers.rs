@@ -3,6 +3,7 @@
 //! Everything is found by what only this installation can bear: the path of its data folder, its runtime folder
 //! and its control group. So nothing of anybody else's is ever named or ended.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -75,9 +76,7 @@ impl Traces {
     pub fn present(&self) -> Vec<String> {
         let processes = self.processes().into_iter().map(|process| process.to_string());
         let groups = self.groups().into_iter().map(|group| format!("control group {}", group.display()));
-        let root = self.data.to_string_lossy().into_owned();
-        let mounts =
-            lines_with("/proc/self/mountinfo", &root).into_iter().map(|line| format!("mount {line}"));
+        let mounts = self.mounts().into_iter().map(|line| format!("mount {line}"));
         let runtime = self.runtime.to_string_lossy().into_owned();
         let sockets = lines_with("/proc/net/unix", &runtime).into_iter().map(|line| format!("socket {line}"));
         let tables = self.tables().into_iter().map(|table| format!("packet rules {table}"));
@@ -91,7 +90,30 @@ impl Traces {
         let groups = String::from_utf8_lossy(&read("cgroup")?).into_owned();
         // A process without a command line has ended and waits for its parent to notice.
         let ours = self.is_named_in(&words) || groups.lines().any(|line| self.is_group(line));
-        (ours && !words.is_empty()).then_some(Process { id, words })
+        let unit = groups.lines().find_map(|line| self.unit_of(line));
+        let started = started(&String::from_utf8_lossy(&read("stat")?));
+        (ours && !words.is_empty()).then_some(Process { id, words, unit, started })
+    }
+
+    /// The name below this installation's group in a line of `/proc/PID/cgroup`.
+    fn unit_of(&self, line: &str) -> Option<String> {
+        let (_, below) = line.split_once(&format!("/{}/", self.cgroup))?;
+        below.split('/').next().map(str::to_owned)
+    }
+
+    /// Names of the groups right below this installation's, in any hierarchy.
+    #[must_use]
+    pub fn units(&self) -> BTreeSet<String> {
+        let entries =
+            self.groups().into_iter().filter_map(|group| fs::read_dir(group).ok()).flatten().flatten();
+        let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        folders.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+    }
+
+    /// Mounts of this installation that the whole machine sees.
+    #[must_use]
+    pub fn mounts(&self) -> Vec<String> {
+        lines_with("/proc/self/mountinfo", &self.data.to_string_lossy())
     }
 
     fn is_named_in(&self, words: &str) -> bool {
@@ -128,12 +150,22 @@ pub struct Process {
     pub id: Pid,
     /// Its command line.
     pub words: String,
+    /// The control group right below the installation's that it is in: an instance, a job, a build, or that of all shims.
+    pub unit: Option<String>,
+    /// When it started, in clock ticks since boot: with its id, no other process ever has the same.
+    pub started: u64,
 }
 
 impl std::fmt::Display for Process {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "process {}: {}", self.id, self.words)
     }
+}
+
+/// The 22nd field of `/proc/PID/stat`; the second one, in parentheses, may hold blanks.
+fn started(stat: &str) -> u64 {
+    let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    fields.split_whitespace().nth(19).and_then(|field| field.parse().ok()).unwrap_or_default()
 }
 
 /// What nft says; nothing where it is missing or may not.

@@ -21,6 +21,7 @@ mod harness;
 mod hints;
 mod hostile;
 mod json;
+mod kill_matrix;
 mod logs;
 mod loopback;
 mod plain;

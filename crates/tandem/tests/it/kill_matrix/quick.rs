@@ -1,0 +1,103 @@
+//! The part of the matrix that runs each time: every point of a deploy with the server as victim, each other victim
+//! somewhere, and the proof that every point is on some operation's way.
+
+use std::collections::BTreeSet;
+
+use tandem_kit::points::{Effect, Point};
+use tandem_testkit::promises::{self, Before};
+use tandem_types::rollout::RolloutState;
+
+use super::case::{Case, Moment};
+use super::operation::Operation;
+use super::table;
+use super::victim::Victim;
+use super::world::World;
+
+/// The points that an operation passes, in the order of the list, from a run in which nothing is killed.
+pub(super) fn survey(world: &mut World, operation: Operation) -> Vec<Point> {
+    let _ = world.holds.take_passed();
+    let before = Before::look(&world.installation);
+    Case::undisturbed(world, operation);
+    let broken = promises::broken(&world.installation, (&before, &BTreeSet::new()), super::case::SETTLED);
+    assert!(broken.is_empty(), "{operation:?}\n  {}", broken.join("\n  "));
+    let passed = world.holds.take_passed();
+    Point::all().into_iter().filter(|point| passed.contains(&point.to_string())).collect()
+}
+
+/// Without witnesses nobody asks for a soak, and one of no length ends in the transaction that begins it.
+const SOAK: [Point; 2] = [Point::Entering(RolloutState::Soaking), Point::Entered(RolloutState::Soaking)];
+
+/// Every point in the list is on the way of some operation, or of a start: one that is not tests nothing.
+#[test]
+fn every_point_is_passed_by_some_operation() {
+    let mut world = World::start();
+    let mut passed: BTreeSet<String> = world.holds.take_passed();
+    for operation in Operation::ALL {
+        passed.extend(survey(&mut world, operation).iter().map(Point::to_string));
+    }
+    world.installation.end(nix::sys::signal::Signal::SIGKILL);
+    world.installation.start_again();
+    tandem_testkit::wait::eventually("a start passes its points", || {
+        passed.extend(world.holds.take_passed());
+        passed.contains(Effect::InstanceFound.name()).then_some(())
+    });
+    let all = Point::all().into_iter().filter(|point| !SOAK.contains(point)).map(|point| point.to_string());
+    let dead: Vec<_> = all.filter(|point| !passed.contains(point)).collect();
+    world.installation.finish();
+    assert_eq!(dead, Vec::<String>::new(), "points that no operation passes");
+}
+
+/// Of two tests side by side each takes every other point.
+fn the_server_dies_at_each_point_of_a_deploy(half: usize) {
+    let mut world = World::start();
+    let points = survey(&mut world, Operation::Deploy);
+    let mine = points.iter().skip(half).step_by(2);
+    let cases = mine.map(|point| Case {
+        operation: Operation::Deploy,
+        moment: Moment::At(*point),
+        victim: Victim::Server,
+    });
+    let lines: Vec<_> = cases.map(|case| case.run(&mut world)).collect();
+    table::tell(&lines);
+    world.installation.finish();
+    assert!(
+        lines.iter().filter(|line| line.has_killed()).count() * 10 >= lines.len() * 9,
+        "too few were killed"
+    );
+}
+
+#[test]
+fn a_server_may_die_at_every_even_point_of_a_deploy() {
+    the_server_dies_at_each_point_of_a_deploy(0);
+}
+
+#[test]
+fn a_server_may_die_at_every_odd_point_of_a_deploy() {
+    the_server_dies_at_each_point_of_a_deploy(1);
+}
+
+#[test]
+fn every_other_part_may_die_in_a_deploy() {
+    let mut world = World::start();
+    let at = |victim, point: Point| (victim, Moment::At(point));
+    let cases = [
+        at(Victim::Everything, Point::Entered(RolloutState::Releasing)),
+        at(Victim::Everything, Point::Entered(RolloutState::Committing)),
+        at(Victim::Balancer, Effect::BalancerHeard.into()),
+        at(Victim::Balancer, Effect::BalancerReady.into()),
+        at(Victim::Balancer, Point::Entering(RolloutState::Committing)),
+        at(Victim::ServingShim, Point::Entered(RolloutState::Preparing)),
+        at(Victim::IncomingShim, Effect::GatePassed.into()),
+        at(Victim::IncomingShim, Point::Entered(RolloutState::Committing)),
+        at(Victim::JobShim, Effect::JobLaunched.into()),
+        at(Victim::Client, Effect::ClientTold.into()),
+        (Victim::Builder, Moment::Sight),
+    ];
+    let case = |(victim, moment)| Case { operation: Operation::Deploy, moment, victim };
+    let lines: Vec<_> = cases.into_iter().map(|each| case(each).run(&mut world)).collect();
+    table::tell(&lines);
+    world.installation.finish();
+    // What a build of this size runs may be over before it is seen.
+    let killed = lines.iter().filter(|line| line.has_killed()).count();
+    assert!(killed + 1 >= lines.len(), "only {killed} of {} victims were there", lines.len());
+}

@@ -1,0 +1,138 @@
+//! Who is killed, and how it is found without asking anybody who may be held.
+
+use std::collections::BTreeSet;
+
+use nix::sys::signal::{Signal, kill};
+use serde::Serialize;
+use tandem_testkit::leftovers::Process;
+use tandem_testkit::program::Running;
+use tandem_testkit::wait::eventually;
+
+use super::world::World;
+
+/// A part of Tandem.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Victim {
+    /// Server and runner: one process in `tandem up`.
+    Server,
+    /// The balancer.
+    Balancer,
+    /// The shim of an instance that served before.
+    ServingShim,
+    /// The shim of an instance that was not there before.
+    IncomingShim,
+    /// The shim of a release phase or smoke check.
+    JobShim,
+    /// A program that a build runs.
+    Builder,
+    /// The command line.
+    Client,
+    /// All of it at once, apps too, as when the power fails.
+    Everything,
+}
+
+/// What was there before the case began.
+pub(super) struct Known {
+    /// Ids of all instances that had a process.
+    pub(super) instances: BTreeSet<String>,
+    /// Ids of those that served.
+    pub(super) serving: BTreeSet<String>,
+}
+
+impl Known {
+    pub(super) fn look(world: &World) -> Self {
+        let units = world.installation.traces().units();
+        Self {
+            instances: units.into_iter().filter(|unit| unit.starts_with('i')).collect(),
+            serving: world.serving(),
+        }
+    }
+}
+
+impl Victim {
+    /// All of them.
+    pub(super) const ALL: [Self; 8] = [
+        Self::Server,
+        Self::Everything,
+        Self::Balancer,
+        Self::ServingShim,
+        Self::IncomingShim,
+        Self::JobShim,
+        Self::Builder,
+        Self::Client,
+    ];
+
+    /// Kills it. Returns the instances that die with it; none where there is no such victim now.
+    pub(super) fn kill(
+        self,
+        world: &mut World,
+        client: &mut Running,
+        known: &Known,
+    ) -> Option<BTreeSet<String>> {
+        match self {
+            Self::Server => {
+                world.installation.end(Signal::SIGKILL);
+                return Some(BTreeSet::new());
+            }
+            Self::Everything => return Some(everything(world)),
+            Self::Client if client.ended().is_some() => return None,
+            Self::Client => {
+                client.signal(Signal::SIGKILL);
+                return Some(BTreeSet::new());
+            }
+            _ => {}
+        }
+        let processes = world.installation.traces().processes();
+        let found = processes.iter().find(|process| self.is(process, known))?;
+        let _ = kill(found.id, Signal::SIGKILL);
+        Some(shim_of(found).into_iter().collect())
+    }
+
+    /// Whether there is one.
+    pub(super) fn is_there(self, world: &World, known: &Known) -> bool {
+        world.installation.traces().processes().iter().any(|process| self.is(process, known))
+    }
+
+    /// Whether nobody but the test starts it again.
+    pub(super) fn takes_the_server(self) -> bool {
+        matches!(self, Self::Server | Self::Everything)
+    }
+
+    fn is(self, process: &Process, known: &Known) -> bool {
+        let unit = shim_of(process);
+        match self {
+            Self::Balancer => process.words.contains(" balancer "),
+            Self::ServingShim => unit.is_some_and(|unit| known.serving.contains(&unit)),
+            Self::IncomingShim => {
+                unit.is_some_and(|unit| unit.starts_with('i') && !known.instances.contains(&unit))
+            }
+            Self::JobShim => unit.is_some_and(|unit| unit.starts_with('j')),
+            Self::Builder => process.unit.as_ref().is_some_and(|unit| unit.starts_with("build-")),
+            Self::Server | Self::Everything | Self::Client => false,
+        }
+    }
+}
+
+/// The instance or job that a process is the shim of.
+fn shim_of(process: &Process) -> Option<String> {
+    let (_, folder) = process.words.split_once(" shim ")?;
+    folder.rsplit('/').next().map(str::to_owned)
+}
+
+/// All but the harness' own, which waits to clean up behind this test.
+fn everything(world: &mut World) -> BTreeSet<String> {
+    world.installation.end(Signal::SIGKILL);
+    let mut instances = BTreeSet::new();
+    eventually("everything is dead", || {
+        let processes = world.installation.traces().processes();
+        let lives: Vec<_> = processes.iter().filter(|process| !process.words.contains(" heir ")).collect();
+        for process in &lives {
+            instances.extend(process.unit.clone());
+            instances.extend(shim_of(process));
+            let _ = kill(process.id, Signal::SIGKILL);
+        }
+        lives.is_empty().then_some(())
+    });
+    instances
+}
