@@ -32,6 +32,7 @@ mod scale;
 mod screen;
 mod signals;
 mod sources;
+mod store;
 mod upgrade;
 
 /// The binary under test.
