@@ -16,7 +16,7 @@ use tandem_kit::files;
 use tandem_kit::http::{self as bodies, Body};
 use tandem_kit::paths::DataDir;
 use tandem_kit::tasks::{self, Tasks};
-use tandem_store::sqlite;
+use tandem_store::{SharedStore, sqlite};
 use tandem_types::instance::Isolation;
 use tandem_types::problem::Problem;
 use tempfile::TempDir;
@@ -31,6 +31,7 @@ pub(super) const LIMIT: Duration = Duration::from_secs(20);
 pub(super) struct Api {
     pub(super) client: Client,
     pub(super) tcp: SocketAddr,
+    pub(super) store: SharedStore,
     data: DataDir,
     tasks: Tasks,
     trigger: Trigger,
@@ -67,9 +68,9 @@ impl Api {
         let unix = bodies::bind_unix(&data.api_socket(), 0o600).await.expect("a socket");
         let tcp = bodies::bind_tcp("127.0.0.1:0".parse().expect("an address")).await.expect("a port");
         let address = tcp.local_addr().expect("an address");
-        serve(&router(Site { control, store, blobs, drain }), unix, Some(tcp), &tasks);
+        serve(&router(Site { control, store: store.clone(), blobs, drain }), unix, Some(tcp), &tasks);
         let client = Client::new(Server::Unix(data.api_socket()));
-        Self { client, tcp: address, data, tasks, trigger, _folder: folder }
+        Self { client, tcp: address, store, data, tasks, trigger, _folder: folder }
     }
 
     /// A client over TCP with a token.

@@ -42,6 +42,34 @@ async fn a_watch_lists_tells_what_comes_and_resumes_behind_its_cursor() {
 }
 
 #[tokio::test]
+async fn who_was_away_for_longer_than_deletions_are_remembered_lists_anew() {
+    let api = Api::start().await;
+    create(&api, "shop").await;
+    let mut watch = api.client.watch(&["apps/"]);
+    let until_live = async |watch: &mut tandem_kit::api::Watch| {
+        let mut told = Vec::new();
+        loop {
+            match timeout(LIMIT, watch.next()).await.expect("a change") {
+                Change::Live { .. } => return told,
+                change => told.push(change),
+            }
+        }
+    };
+    until_live(&mut watch).await;
+    let cursor = watch.cursor().cloned();
+    drop(watch);
+    create(&api, "blog").await;
+    api.store.compact(tandem_types::Revision(u64::MAX)).await.expect("compacted");
+    let told = until_live(&mut api.client.watch(&["apps/"]).resume(cursor)).await;
+    assert!(matches!(told[0], Change::Reset), "{told:?}");
+    let is_put = |name: &str| {
+        told.iter().any(|change| matches!(change, Change::Put { document } if document.key == name))
+    };
+    assert!(is_put("apps/shop") && is_put("apps/blog"), "{told:?}");
+    api.finish().await;
+}
+
+#[tokio::test]
 async fn the_journal_is_oldest_first_limited_to_the_latest_and_filtered_by_subject() {
     let api = Api::start().await;
     for name in ["one", "two", "three"] {
