@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
-.PHONY: help demo demo-stop check test test-long bench-deploy bench-faults needs needs-test
+.PHONY: help demo demo-stop check test test-long fuzz bench-deploy bench-faults needs needs-test
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -25,6 +25,10 @@ test: check ## Everything: `check`, the guestbook's own tests, system tests with
 
 test-long: test ## Everything, and what takes an hour: whole kill matrix, hundreds of deploys
 	cargo nextest run --workspace --locked --profile long
+	scripts/fuzz.sh short
+
+fuzz: needs-test ## Fuzz everything that reads bytes from elsewhere, ten minutes for each target
+	scripts/fuzz.sh long
 
 bench-deploy: needs-test ## Measure deploys and rollbacks; writes docs/benchmarks/deploy.md
 	scripts/bench-deploy.sh

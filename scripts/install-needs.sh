@@ -11,6 +11,8 @@ need() { have "$1" || packages+=("$2"); }
 need git git
 need make make
 need cc build-essential
+# The fuzzer is C++; a machine may have a C compiler alone.
+[ "$for_what" != test ] || need c++ build-essential
 need bwrap bubblewrap
 need setpriv util-linux
 # In /usr/sbin, which is not on everybody's path.

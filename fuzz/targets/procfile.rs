@@ -1,0 +1,32 @@
+//! The Procfile: read or refused at a line of its own; what was read can be written down and read again.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use tandem_build::app_file::{Procfile, parse_procfile};
+
+fuzz_target!(|text: &str| {
+    match parse_procfile(text) {
+        Ok(procfile) => {
+            for command in procfile.processes.values().chain(&procfile.release) {
+                assert!(!command.is_empty() && !command.contains(['\n', '\0']), "{command:?}");
+            }
+            assert!(procfile.processes.keys().all(|name| !matches!(name.as_str(), "release" | "smoke")));
+            assert_eq!(
+                parse_procfile(&print(&procfile)).expect("what was read can be written down"),
+                procfile
+            );
+        }
+        Err(error) => {
+            let line = text.split('\n').nth(error.line - 1).expect("the line is there");
+            assert!(error.column >= 1 && error.column <= line.chars().count() + 1, "{error:?}");
+            assert_eq!(error.to_problem().status, 422);
+        }
+    }
+});
+
+fn print(procfile: &Procfile) -> String {
+    let release = procfile.release.iter().map(|command| format!("release: {command}\n"));
+    let processes = procfile.processes.iter().map(|(name, command)| format!("{name}: {command}\n"));
+    release.chain(processes).collect()
+}
