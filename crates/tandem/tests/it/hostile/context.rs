@@ -136,8 +136,8 @@ fn uid_of(pid: i32) -> u32 {
 
 fn secrets(runtime: &Path, id: &str) -> PathBuf {
     let folders = fs::read_dir(runtime).expect("it is ours").flatten();
-    let files = folders.map(|folder| folder.path().join(format!("{id}.json")));
-    files.into_iter().find(|file| file.exists()).expect("its config is in memory")
+    let mut files = folders.map(|folder| folder.path().join(format!("{id}.json")));
+    files.find(|file| file.exists()).expect("its config is in memory")
 }
 
 /// An address that is not the loopback's, or the loopback's where the host has no other.
