@@ -136,8 +136,8 @@ fn remove(path: &Path) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use crate::bench::record::Record;
     use super::*;
+    use crate::bench::record::Record;
 
     fn bench() -> (tempfile::TempDir, BenchFolder) {
         let folder = tempfile::tempdir().unwrap();
