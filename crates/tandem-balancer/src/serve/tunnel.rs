@@ -19,8 +19,9 @@ use crate::upstream::Answer;
 
 /// Buffer of each direction: websocket messages are small, and there may be thousands of tunnels.
 const BUFFER: usize = 8 * 1024;
-/// Part of the drain's time over which tunnels are ended: the last part is for those who close late by themselves.
-const SPREAD_PER_MILLE: u64 = 900;
+/// Part of the drain's time over which tunnels are ended: in the first part a rollback may still save them all, the last one
+/// is for those who close late by themselves.
+const SPREAD_PER_MILLE: std::ops::Range<u64> = 100..900;
 
 /// Answers `101` and carries bytes both ways from then on.
 pub(super) fn switch(
@@ -60,7 +61,7 @@ async fn carry(thread: &Thread, client: Upgraded, instance: Upgraded, lease: &Le
 /// its sockets over.
 async fn until_cut(thread: &Thread, lease: &Lease) {
     let instance = lease.instance();
-    let share = thread.random() % SPREAD_PER_MILLE;
+    let share = SPREAD_PER_MILLE.start + thread.random() % (SPREAD_PER_MILLE.end - SPREAD_PER_MILLE.start);
     let wait = thread.shared.drain_limit().mul_f64(share as f64 / 1000.0);
     let mut leaving = thread.shared.leaving();
     loop {
