@@ -37,7 +37,7 @@ Examples:
   tandem store check
   tandem store check --json | jq .problems")]
     Check,
-    /// Put a snapshot in the place of a damaged store; apps and balancer go on meanwhile
+    /// Put a snapshot in the place of a damaged store; apps and balancer go on
     Restore(restore::Args),
     /// Take a snapshot now
     #[command(after_help = "\
