@@ -74,7 +74,13 @@ const TABLE: &[(&str, i32, Form)] = &[
     ("status", 0, Object(&["version", "hosts", "balancers", "apps", "problems"])),
     ("deploy /nonexistent", 1, PROBLEM),
     ("completions bash", 0, Object(&["shell", "script"])),
+    ("store check", 0, Object(&["problems", "documents", "journal_entries", "snapshots"])),
+    ("store snapshot", 0, Object(&["path", "time", "revision", "bytes"])),
+    ("store restore --list", 0, List),
+    ("store restore", 1, PROBLEM),
     ("up --http 127.0.0.1:0 --api 127.0.0.1:0", 1, PROBLEM),
+    ("server", 1, PROBLEM),
+    ("runner", 1, PROBLEM),
     ("nosuch", 2, PROBLEM),
     ("down", 0, Object(&["state"])),
 ];
