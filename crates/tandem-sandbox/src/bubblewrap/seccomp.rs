@@ -80,6 +80,10 @@ const PERSONALITIES: [u64; 5] = [0, 0x8, 0x2_0000, 0x2_0008, 0xffff_ffff];
 const PROTOCOLS: [libc::c_int; 5] =
     [0, libc::IPPROTO_ICMP, libc::IPPROTO_TCP, libc::IPPROTO_UDP, libc::IPPROTO_ICMPV6];
 
+/// Types of sockets over IP that apps may open, which are those of TCP and UDP. Each other belongs to a protocol of its
+/// own, and type 10 to another family.
+const TYPES: [u64; 2] = [libc::SOCK_STREAM as u64, libc::SOCK_DGRAM as u64];
+
 /// Families of sockets that apps may open; packet, vsock, netlink's cousins and the rest are refused.
 const FAMILIES: [libc::c_int; 4] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
 
@@ -133,6 +137,12 @@ fn rules() -> Result<Rules, seccompiler::BackendError> {
             other_protocol.push(differs(2, protocol as u64)?);
         }
         sockets.push(SeccompRule::new(other_protocol)?);
+        // With protocol 0 the kernel takes the first that has the type, and loads its module.
+        let other_types = (0..=SOCKET_TYPE).filter(|kind| !TYPES.contains(kind));
+        for kind in other_types {
+            let of_type = compare(1, SeccompCmpOp::MaskedEq(SOCKET_TYPE), kind)?;
+            sockets.push(SeccompRule::new(vec![is(0, family as u64)?, of_type])?);
+        }
     }
     rules.insert(libc::SYS_socket, sockets);
     let not_unix = vec![differs(0, libc::AF_UNIX as u64)?];

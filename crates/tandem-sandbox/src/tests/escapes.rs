@@ -101,6 +101,10 @@ async fn only_ordinary_sockets_can_be_opened() {
         attempt('firewall', socket.AF_NETLINK, socket.SOCK_RAW, 12)\n\
         attempt('multipath', socket.AF_INET, socket.SOCK_STREAM, 262)\n\
         attempt('sctp', socket.AF_INET6, socket.SOCK_STREAM, 132)\n\
+        attempt('sctp by its type', socket.AF_INET, socket.SOCK_SEQPACKET)\n\
+        attempt('dccp by its type', socket.AF_INET6, 6 | socket.SOCK_NONBLOCK)\n\
+        attempt('packet by its old type', socket.AF_INET, 10)\n\
+        attempt('unix packets', socket.AF_UNIX, socket.SOCK_SEQPACKET)\n\
         attempt('named tcp', socket.AF_INET6, socket.SOCK_STREAM, 6)\n\
         try: socket.socketpair(30); print('pair opened')\n\
         except OSError as e: print('pair', e.errno)\n\
@@ -117,6 +121,10 @@ async fn only_ordinary_sockets_can_be_opened() {
         "firewall 1",
         "multipath 1",
         "sctp 1",
+        "sctp by its type 1",
+        "dccp by its type 1",
+        "packet by its old type 1",
+        "unix packets opened",
         "named tcp opened",
         "pair 1",
         "True",
