@@ -139,10 +139,10 @@ impl Error {
 /// How people get a damaged store back, with the age of what they get.
 fn restore_hint(database: &Path) -> String {
     let folder = database.parent().unwrap_or(Path::new(".")).display();
-    let latest = Snapshots::of(database).list().ok().and_then(|all| all.into_iter().next());
+    let latest = Snapshots::of(database).latest().ok().flatten();
     let Some(latest) = latest else {
         return format!(
-            "there is no snapshot in {folder}: put the file back from a backup, or name another folder with --data"
+            "there is no snapshot of this version or an older one in {folder}: put the file back from a backup, or name another folder with --data"
         );
     };
     let time = latest.time.strftime("%Y-%m-%d %H:%M:%S UTC");

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 use tandem_kit::clock::Clock;
-use tandem_kit::{files, tasks};
+use tandem_kit::{ballast, files, tasks};
 use tandem_types::Timestamp;
 
 use super::engine::Engine;
@@ -34,6 +34,9 @@ const BUSY: Duration = Duration::from_secs(5);
 /// With more keys of volatile documents from earlier processes than this, watchers list anew instead.
 const VOLATILE_KEYS: usize = 1_000;
 
+/// Pieces of ballast that an opening is given: the log, its index and what is written at once take less.
+const PIECES_GIVEN: usize = 3;
+
 /// What the engine starts with.
 pub(super) struct Opened {
     pub(super) path: PathBuf,
@@ -54,8 +57,19 @@ pub async fn open(path: impl Into<PathBuf>, clock: Clock) -> Result<SharedStore,
 }
 
 pub(super) async fn open_engine(path: PathBuf, clock: Clock) -> Result<Engine, Error> {
-    let opened = tasks::blocking("store-open", move || open_file(path)).await?;
+    let opened = tasks::blocking("store-open", move || open_with_room(&path)).await?;
     Engine::start(opened, clock)
+}
+
+/// A server has to start on a full disk too: it is who can tell of it, and who stops what fills it.
+fn open_with_room(path: &Path) -> Result<Opened, Error> {
+    for _ in 0..PIECES_GIVEN {
+        match open_file(path.to_owned()) {
+            Err(Error::Full { .. }) if ballast::give(path) => {}
+            result => return result,
+        }
+    }
+    open_file(path.to_owned())
 }
 
 fn open_file(path: PathBuf) -> Result<Opened, Error> {
@@ -99,13 +113,20 @@ fn refuse_to_begin_anew(path: &Path) -> Result<(), Error> {
 
 /// Made by us, so that its mode is right from the first byte (SQLite gives its log the same) and its name is on the disk.
 fn create_file(path: &Path) -> Result<(), Error> {
-    let unavailable =
-        |source| Error::Unavailable { doing: format!("create the store {}", path.display()), source };
+    let failed = |source: std::io::Error| match source {
+        source if ballast::is_want_of_room(&source) => {
+            Error::Full { path: path.to_owned(), source: source.into() }
+        }
+        source => {
+            let doing = format!("create the store {}", path.display());
+            Error::Unavailable { doing, source: source.into() }
+        }
+    };
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(unavailable(error.into())),
+        Err(error) => Err(failed(error)),
         Ok(_) => match path.parent() {
-            Some(folder) => files::sync_dir(folder).map_err(|error| unavailable(error.into())),
+            Some(folder) => files::sync_dir(folder).map_err(|error| failed(error.into())),
             None => Ok(()),
         },
     }

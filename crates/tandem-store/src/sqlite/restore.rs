@@ -12,6 +12,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
+use tandem_kit::ballast::is_want_of_room;
 use tandem_kit::files;
 use tandem_types::Revision;
 use tandem_types::document::Document;
@@ -104,12 +105,22 @@ impl Prepared {
     }
 }
 
-/// Takes up a restore that was cut off after it had happened. Does nothing where there is none.
-pub(super) fn finish(database: &Path) -> Result<(), Error> {
-    let restored = beside(database, ".restored");
-    if !restored.exists() {
+/// Whether a restore was cut off after it had happened.
+#[must_use]
+pub fn is_cut_off(database: &Path) -> bool {
+    beside(database, ".restored").exists()
+}
+
+/// Takes up a restore that was cut off after it had happened. Does nothing where there is none. Opening does it too; for
+/// whoever looks at the file without opening the store.
+///
+/// # Errors
+/// The disk refuses; whoever comes next takes it up.
+pub fn finish(database: &Path) -> Result<(), Error> {
+    if !is_cut_off(database) {
         return Ok(());
     }
+    let restored = beside(database, ".restored");
     let step = |done: io::Result<()>| done.map_err(|error| failed("finish the restore of", database, error));
     for suffix in ["-wal", "-shm", "-journal"] {
         step(remove(&beside(database, suffix)))?;
@@ -185,7 +196,7 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 }
 
 fn failed(doing: &'static str, path: &Path, source: io::Error) -> Error {
-    if source.kind() == io::ErrorKind::StorageFull {
+    if is_want_of_room(&source) {
         return Error::Full { path: path.to_owned(), source: source.into() };
     }
     Error::Unavailable { doing: format!("{doing} the store {}", path.display()), source: source.into() }

@@ -4,39 +4,48 @@
 //! what it writes is compact. It lies aside until it is checked and synced, then gets its name in one step; so what bears a
 //! snapshot's name is one. The names say all that lists need to know; decision 014 says how many are kept.
 
-use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rusqlite::OpenFlags;
 use serde::{Deserialize, Serialize};
+use tandem_kit::ballast::is_want_of_room;
+use tandem_kit::disk;
 use tandem_kit::files::{self, LockGuard};
+use tandem_kit::stamp::Stamp;
+use tandem_kit::version::Version;
 use tandem_types::{Revision, Timestamp};
 
+use self::kept::{MOST_BYTES, surplus};
 use super::failure::explain;
 use super::open::connect;
 use super::read;
 use super::schema::{self, Head};
 use crate::Error;
 
-/// The newest ones of every hour that are kept.
-const HOURLY: usize = 24;
-/// Days of which the newest one of every hour is kept.
-const DAILY: usize = 7;
-/// Those from before upgrades that are kept.
-const UPGRADES: usize = 5;
-/// Those taken by hand that are kept.
-const MANUAL: usize = 10;
-/// Bytes over all snapshots, unless the newest ones alone are larger.
-const MOST_BYTES: u64 = 2 * 1024 * 1024 * 1024;
-/// The newest ones, which are kept however large they are.
-const ALWAYS: usize = 3;
+/// On small disks they take at most this part: as much as the reserve.
+const PART: u64 = 20;
+/// Free room that one is begun with, in sizes of the store: half of it is there for what is written meanwhile.
+const ROOM: u64 = 2;
+/// Part of the disk's reserve below which none is begun: what is left is the store's own, as it is kept from logs.
+const SMALL: u64 = 4;
+/// Tries for the lock before an upgrade, which comes once: five seconds, in which a small store is copied many times.
+const TRIES: u32 = 50;
+/// Time between two of them.
+const INTERVAL: Duration = Duration::from_millis(100);
 /// End of a snapshot's name.
 const SUFFIX: &str = ".sqlite3";
 /// End of the name of one that is being made.
 const PARTIAL: &str = ".partial";
+/// What SQLite may lay beside that.
+const BESIDE_PARTIAL: [&str; 4] = ["", "-journal", "-wal", "-shm"];
+/// Time in a name.
+const TIME: &str = "%Y%m%dT%H%M%SZ";
+/// Stands in a name before the generation. Names of generation 1 are of before generations were in them.
+const GENERATION: &str = "_g";
 
 /// Why a snapshot was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -83,25 +92,50 @@ pub struct Snapshot {
     pub reason: Reason,
     /// The version of Tandem that wrote the store.
     pub version: String,
+    /// Generation of the data folder that it was taken in.
+    pub generation: u32,
     /// Its size.
     pub bytes: u64,
 }
 
 impl Snapshot {
+    /// Reads the name of any file; none for whatever is not called as a snapshot is.
+    #[must_use]
+    pub fn at(path: &Path) -> Option<Self> {
+        Self::parse(path.to_owned(), path.metadata().ok()?.len())
+    }
+
+    /// Whether this program understands what is in it: a newer generation's would be served half, under a stamp that says
+    /// otherwise.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.generation <= Version::current().generation
+    }
+
     /// Reads a file's name; none for whatever is no snapshot.
     fn parse(path: PathBuf, bytes: u64) -> Option<Self> {
         let mut fields = path.file_name()?.to_str()?.strip_suffix(SUFFIX)?.splitn(4, '_');
         let time = fields.next()?.parse().ok()?;
         let revision = Revision(fields.next()?.parse().ok()?);
         let reason = Reason::parse(fields.next()?)?;
-        let version = fields.next()?.to_owned();
-        Some(Self { path, time, revision, reason, version, bytes })
+        let version = fields.next()?;
+        let (version, generation) = match version.rsplit_once(GENERATION) {
+            Some((version, generation)) => (version, generation.parse().ok()?),
+            None => (version, 1),
+        };
+        let version = version.to_owned();
+        Some(Self { path, time, revision, reason, version, generation, bytes })
     }
 
-    fn file_name(time: Timestamp, revision: Revision, (reason, version): (Reason, &str)) -> String {
+    fn file_name(
+        time: Timestamp,
+        revision: Revision,
+        (reason, version, generation): (Reason, &str, u32),
+    ) -> String {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+');
         let version: String = version.chars().map(|c| if is_plain(c) { c } else { '-' }).collect();
-        format!("{}_{}_{reason}_{version}{SUFFIX}", time.strftime("%Y%m%dT%H%M%SZ"), revision.0)
+        let generation = if generation > 1 { format!("{GENERATION}{generation}") } else { String::new() };
+        format!("{}_{}_{reason}_{version}{generation}{SUFFIX}", time.strftime(TIME), revision.0)
     }
 }
 
@@ -144,18 +178,30 @@ impl Snapshots {
         Ok(all)
     }
 
-    /// Takes one, then removes those that need not be kept. Blocks for as long as it takes to copy the store, which
-    /// goes on meanwhile; works beside a server that has the store open.
+    /// The latest that this program understands, which is the one to put back where none is named.
     ///
     /// # Errors
-    /// The store cannot be read or is damaged, or there is no room. Nothing is left aside then.
+    /// As [`Snapshots::list`].
+    pub fn latest(&self) -> Result<Option<Snapshot>, Error> {
+        Ok(self.list()?.into_iter().find(Snapshot::is_known))
+    }
+
+    /// Takes one, then removes those that need not be kept. Blocks for as long as it takes to copy the store, which
+    /// goes on meanwhile; works beside a server that has the store open. Before an upgrade it waits some seconds for
+    /// another one that is being taken.
+    ///
+    /// # Errors
+    /// The store cannot be read or is damaged, or there is no room: [`Error::Full`] before anything is written where less
+    /// than twice the store's size is free. Nothing is left aside then.
     pub fn take(&self, reason: Reason, version: &str, now: Timestamp) -> Result<Snapshot, Error> {
         files::ensure_dir(&self.folder, 0o700).map_err(|error| self.failed("make room for", error))?;
-        let _lock = self.lock()?;
+        let _lock = self.lock(if reason == Reason::Upgrade { TRIES } else { 1 })?;
         self.remove_partial()?;
-        let partial = self.folder.join(format!("{}{PARTIAL}", now.strftime("%Y%m%dT%H%M%SZ")));
+        self.check_room()?;
+        let partial = self.folder.join(format!("{}{PARTIAL}", now.strftime(TIME)));
+        let of = (reason, version, self.generation());
         let taken = self.copy(&partial).and_then(|revision| {
-            let path = self.folder.join(Snapshot::file_name(now, revision, (reason, version)));
+            let path = self.folder.join(Snapshot::file_name(now, revision, of));
             std::fs::rename(&partial, &path).map_err(|error| self.failed("name", error))?;
             files::sync_dir(&self.folder).map_err(|error| self.failed("sync", error))?;
             let bytes = std::fs::metadata(&path).map_err(|error| self.failed("look at", error))?.len();
@@ -204,10 +250,38 @@ impl Snapshots {
     }
 
     /// One at a time: each clears away what others were cut off from.
-    fn lock(&self) -> Result<LockGuard, Error> {
-        let lock = files::lock_exclusive(&self.folder.join("lock"));
-        let busy = || self.failed("take", io::Error::other("another one is being taken"));
-        lock.map_err(|error| self.failed("lock", error))?.ok_or_else(busy)
+    fn lock(&self, tries: u32) -> Result<LockGuard, Error> {
+        for left in (0..tries).rev() {
+            let lock = files::lock_exclusive(&self.folder.join("lock"));
+            if let Some(lock) = lock.map_err(|error| self.failed("lock", error))? {
+                return Ok(lock);
+            }
+            if left > 0 {
+                std::thread::sleep(INTERVAL);
+            }
+        }
+        Err(self.failed("take", io::Error::other("another one is being taken")))
+    }
+
+    /// The generation of the folder as its stamp tells. Where that cannot be read, whoever started here has taken it for its
+    /// own.
+    fn generation(&self) -> u32 {
+        let root = self.database.parent().unwrap_or(Path::new(""));
+        let stamp = Stamp::read(root).ok().flatten();
+        stamp.map_or_else(|| Version::current().generation, |stamp| stamp.generation)
+    }
+
+    /// Refuses to begin what would fill the disk: the room is the store's own and the ballast's before it is a copy's. A
+    /// file system that does not answer refuses nothing.
+    fn check_room(&self) -> Result<(), Error> {
+        let Ok(space) = disk::space(&self.folder) else { return Ok(()) };
+        let needed = needed(&self.database);
+        if space.free_bytes >= needed && !space.is_below(SMALL) {
+            return Ok(());
+        }
+        let free = space.free_bytes / 1024;
+        let source = format!("{free} KiB are free; a snapshot is begun with {} KiB", needed / 1024);
+        Err(Error::Full { path: self.folder.clone(), source: source.into() })
     }
 
     /// A full disk is the snapshot's, damage is the store's.
@@ -220,16 +294,18 @@ impl Snapshots {
 
     fn remove_partial(&self) -> Result<(), Error> {
         let entries = std::fs::read_dir(&self.folder).map_err(|error| self.failed("list", error))?;
-        let names = entries.flatten().map(|entry| entry.path());
-        let is_partial = |path: &PathBuf| path.to_string_lossy().contains(PARTIAL);
-        for path in names.filter(is_partial) {
-            std::fs::remove_file(&path).map_err(|error| self.failed("clear away", error))?;
+        for entry in entries.flatten() {
+            let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+            if is_file && entry.file_name().to_str().is_some_and(is_partial) {
+                std::fs::remove_file(entry.path()).map_err(|error| self.failed("clear away", error))?;
+            }
         }
         Ok(())
     }
 
     fn prune(&self) -> Result<(), Error> {
-        for one in surplus(&self.list()?) {
+        let part = disk::space(&self.folder).map_or(MOST_BYTES, |space| space.total_bytes / PART);
+        for one in surplus(&self.list()?, MOST_BYTES.min(part)) {
             std::fs::remove_file(&one.path).map_err(|error| self.failed("remove old", error))?;
         }
         Ok(())
@@ -237,7 +313,7 @@ impl Snapshots {
 
     fn failed(&self, doing: &'static str, source: impl Into<io::Error>) -> Error {
         let source = source.into();
-        if source.kind() == io::ErrorKind::StorageFull {
+        if is_want_of_room(&source) {
             return Error::Full { path: self.folder.clone(), source: source.into() };
         }
         let doing = format!("{doing} snapshots in {}", self.folder.display());
@@ -268,31 +344,21 @@ pub(super) fn inspect(path: &Path) -> Result<Revision, Error> {
     Ok(read::meta(&connection).map_err(failed)?.revision)
 }
 
-/// Those that need not be kept, of a list with the latest first.
-fn surplus(all: &[Snapshot]) -> Vec<&Snapshot> {
-    let of = |reason: Reason| all.iter().filter(move |one| one.reason == reason);
-    let mut days = BTreeSet::new();
-    let first_of_its_day = |one: &&Snapshot| days.insert(one.time.strftime("%Y%m%d").to_string());
-    let daily = of(Reason::Hourly).filter(first_of_its_day).take(DAILY).collect::<Vec<_>>();
-    let hourly = of(Reason::Hourly).take(HOURLY);
-    let upgrades = of(Reason::Upgrade).take(UPGRADES);
-    let kept: BTreeSet<_> = hourly
-        .chain(daily)
-        .chain(upgrades)
-        .chain(of(Reason::Manual).take(MANUAL))
-        .map(|one| one.path.clone())
-        .collect();
-    let (mut bytes, mut number) = (0_u64, 0);
-    let too_much = |one: &&Snapshot| {
-        if !kept.contains(&one.path) {
-            return true;
-        }
-        bytes = bytes.saturating_add(one.bytes);
-        number += 1;
-        number > ALWAYS && bytes > MOST_BYTES
-    };
-    all.iter().filter(too_much).collect()
+/// Free bytes that a snapshot of this store is begun with.
+fn needed(database: &Path) -> u64 {
+    let mut log = database.as_os_str().to_owned();
+    log.push("-wal");
+    let length = |path: &Path| path.metadata().map_or(0, |metadata| metadata.len());
+    ROOM.saturating_mul(length(database).saturating_add(length(Path::new(&log))))
 }
 
+/// Whether a file is called as [`Snapshots::take`] calls what it makes aside, or as SQLite calls what lies beside that.
+fn is_partial(name: &str) -> bool {
+    let Some((time, rest)) = name.split_once(PARTIAL) else { return false };
+    let is_time = |read: Timestamp| read.strftime(TIME).to_string() == time;
+    BESIDE_PARTIAL.contains(&rest) && time.parse().is_ok_and(is_time)
+}
+
+mod kept;
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,11 @@
 //! Which snapshots are kept, and that each is a whole store.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
 
 use jiff::SignedDuration;
 
+use super::kept::ALWAYS;
 use super::*;
 use crate::contract::{Engine as _, put};
 use crate::sqlite::tests::Sqlite;
@@ -15,16 +17,21 @@ fn at(hour: i64) -> Timestamp {
 
 fn snapshot(reason: Reason, hour: i64, bytes: u64) -> Snapshot {
     let revision = Revision(u64::try_from(hour).unwrap());
-    let path = PathBuf::from(Snapshot::file_name(at(hour), revision, (reason, "0.1.0")));
+    let path = PathBuf::from(Snapshot::file_name(at(hour), revision, (reason, "0.1.0", 1)));
     Snapshot::parse(path, bytes).unwrap()
 }
 
 #[test]
 fn a_name_tells_everything_and_other_files_are_none() {
-    let name = Snapshot::file_name(at(1), Revision(7), (Reason::Upgrade, "0.2.0-rc_1"));
+    let name = Snapshot::file_name(at(1), Revision(7), (Reason::Upgrade, "0.2.0-rc_1", 1));
     assert_eq!(name, "20261121T013000Z_7_upgrade_0.2.0-rc-1.sqlite3");
     let read = Snapshot::parse(PathBuf::from(&name), 5).unwrap();
     assert_eq!((read.time, read.revision, read.reason), (at(1), Revision(7), Reason::Upgrade));
+    assert!(read.generation == 1 && read.is_known());
+    let name = Snapshot::file_name(at(1), Revision(7), (Reason::Hourly, "9.0.0", 9));
+    assert_eq!(name, "20261121T013000Z_7_hourly_9.0.0_g9.sqlite3");
+    let read = Snapshot::parse(PathBuf::from(&name), 5).unwrap();
+    assert_eq!((read.version.as_str(), read.generation, read.is_known()), ("9.0.0", 9, false));
     for other in ["20261121T013000Z.partial", "notes.sqlite3", "20261121T013000Z_7_other_1.sqlite3"] {
         assert_eq!(Snapshot::parse(PathBuf::from(other), 5), None, "{other}");
     }
@@ -35,7 +42,7 @@ fn a_day_of_hours_a_week_of_days_and_the_last_upgrades_are_kept() {
     let mut all: Vec<_> = (0..24 * 30).map(|hour| snapshot(Reason::Hourly, hour, 1)).collect();
     all.extend((0..9).map(|number| snapshot(Reason::Upgrade, number * 50, 1)));
     all.sort_by_key(|one| std::cmp::Reverse(one.revision));
-    let gone: BTreeSet<_> = surplus(&all).into_iter().map(|one| one.path.clone()).collect();
+    let gone: BTreeSet<_> = surplus(&all, MOST_BYTES).into_iter().map(|one| one.path.clone()).collect();
     let kept: Vec<_> = all.iter().filter(|one| !gone.contains(&one.path)).collect();
     let hourly: Vec<_> = kept.iter().filter(|one| one.reason == Reason::Hourly).collect();
     assert_eq!(hourly.len(), 24 + 6, "the newest of today is one of both");
@@ -48,7 +55,77 @@ fn a_day_of_hours_a_week_of_days_and_the_last_upgrades_are_kept() {
 fn large_ones_are_bounded_and_the_newest_always_stay() {
     let large = MOST_BYTES / 2;
     let all: Vec<_> = (0..10).rev().map(|hour| snapshot(Reason::Hourly, hour, large)).collect();
-    assert_eq!(surplus(&all).len(), 10 - ALWAYS);
+    assert_eq!(surplus(&all, MOST_BYTES).len(), 10 - ALWAYS);
+}
+
+#[test]
+fn one_from_before_an_upgrade_does_not_go_for_the_hours_after_it() {
+    let mut all: Vec<_> = (1..20).rev().map(|hour| snapshot(Reason::Hourly, hour, 10)).collect();
+    all.push(snapshot(Reason::Upgrade, 0, 10));
+    let gone = surplus(&all, 50);
+    assert_eq!(gone.len(), 20 - 5);
+    assert!(gone.iter().all(|one| one.reason == Reason::Hourly), "{gone:?}");
+}
+
+#[test]
+fn only_what_is_called_as_one_aside_is_taken_for_one() {
+    for ours in ["", "-journal", "-wal", "-shm"] {
+        assert!(is_partial(&format!("20261121T013000Z.partial{ours}")), "{ours}");
+    }
+    let others =
+        ["20261121T013000Z_7_manual_1.partial.sqlite3", "mine.partial", "20261121T013000Z.partial.old"];
+    assert!(!others.into_iter().any(is_partial));
+}
+
+#[tokio::test]
+async fn a_folder_with_a_strange_name_loses_no_snapshot() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("a.partial");
+    std::fs::create_dir(&root).unwrap();
+    let database = root.join("tandem.sqlite3");
+    drop(crate::sqlite::open(&database, tandem_kit::clock::Clock::system()).await.unwrap());
+    let snapshots = Snapshots::of(&database);
+    for hour in 0..3 {
+        snapshots.take(Reason::Manual, "0.1.0", at(hour)).unwrap();
+    }
+    std::fs::create_dir(snapshots.folder().join("20261121T013000Z.partial")).unwrap();
+    std::fs::File::create(snapshots.folder().join("20261121T023000Z.partial")).unwrap();
+    snapshots.take(Reason::Manual, "0.1.0", at(3)).unwrap();
+    assert_eq!(snapshots.list().unwrap().len(), 4);
+    assert!(snapshots.folder().join("20261121T013000Z.partial").exists(), "no file, so none of ours");
+    assert!(!snapshots.folder().join("20261121T023000Z.partial").exists());
+}
+
+#[tokio::test]
+async fn the_latest_is_one_of_a_generation_that_is_known() {
+    let sqlite = Sqlite::new();
+    let store = sqlite.open().await;
+    let snapshots = Snapshots::of(sqlite.path());
+    put(&store, "a", 1).await;
+    let before = snapshots.take(Reason::Upgrade, "0.1.0", at(0)).unwrap();
+    let stamp = Stamp { generation: 9, version: "9.0.0".to_owned(), from: None };
+    stamp.write(sqlite.folder.path()).unwrap();
+    put(&store, "a", 2).await;
+    let after = snapshots.take(Reason::Hourly, "9.0.0", at(1)).unwrap();
+    assert_eq!(snapshots.list().unwrap(), [after, before.clone()]);
+    assert_eq!(snapshots.latest().unwrap(), Some(before));
+}
+
+#[tokio::test]
+async fn the_one_before_an_upgrade_waits_for_another_that_is_being_taken() {
+    let sqlite = Sqlite::new();
+    drop(sqlite.open().await);
+    let snapshots = Snapshots::of(sqlite.path());
+    files::ensure_dir(snapshots.folder(), 0o700).unwrap();
+    let held = snapshots.lock(1).unwrap();
+    let manual = snapshots.take(Reason::Manual, "0.1.0", at(0)).unwrap_err();
+    assert!(matches!(manual, Error::Unavailable { .. }), "{manual:?}");
+    let upgrade = std::thread::scope(|scope| {
+        let taking = scope.spawn(|| snapshots.take(Reason::Upgrade, "0.1.0", at(1)));
+        drop(held);
+        taking.join().unwrap()
+    });
+    assert_eq!(upgrade.unwrap().reason, Reason::Upgrade);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

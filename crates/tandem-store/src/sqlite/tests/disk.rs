@@ -8,19 +8,20 @@ use tandem_kit::clock::Clock;
 
 use super::open;
 use crate::contract::{put, transaction};
+use crate::sqlite::snapshots::{Reason, Snapshots};
 use crate::{Error, Expect, JournalQuery, SharedStore};
 
-/// A file system of two MiB; gone when dropped.
+/// A small file system; gone when dropped.
 struct SmallDisk {
     folder: tempfile::TempDir,
 }
 
 impl SmallDisk {
     /// None where we may not mount.
-    fn mount() -> Option<Self> {
+    fn mount(mib: usize) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
-        let options = Some("size=2m");
-        mount(Some("tmpfs"), folder.path(), Some("tmpfs"), MsFlags::empty(), options).ok()?;
+        let options = format!("size={mib}m");
+        mount(Some("tmpfs"), folder.path(), Some("tmpfs"), MsFlags::empty(), Some(options.as_str())).ok()?;
         Some(Self { folder })
     }
 
@@ -33,6 +34,12 @@ impl SmallDisk {
         let path = self.path().join("filler");
         tandem_kit::files::write_atomic(&path, &vec![0; 1024 * 1024], 0o600).unwrap();
         path
+    }
+
+    /// Writes until nothing fits any more.
+    fn fill(&self) {
+        let mut rest = std::fs::File::create(self.path().join("rest")).unwrap();
+        while std::io::Write::write(&mut rest, &[0; 4096]).is_ok_and(|written| written > 0) {}
     }
 }
 
@@ -60,7 +67,7 @@ async fn count(store: &SharedStore) -> usize {
 
 #[tokio::test]
 async fn a_full_disk_is_told_and_the_store_goes_on_once_there_is_room() {
-    let Some(disk) = SmallDisk::mount() else { return };
+    let Some(disk) = SmallDisk::mount(2) else { return };
     let path = disk.path().join("tandem.sqlite3");
     let store = open(path.clone(), Clock::system()).await.unwrap();
     let filler = disk.filler();
@@ -91,10 +98,51 @@ async fn a_full_disk_is_told_and_the_store_goes_on_once_there_is_room() {
 
 #[tokio::test]
 async fn a_disk_without_any_room_is_told_at_opening() {
-    let Some(disk) = SmallDisk::mount() else { return };
-    let (_first, _second) = (disk.filler(), std::fs::File::create(disk.path().join("rest")).unwrap());
-    let mut rest = _second;
-    while std::io::Write::write(&mut rest, &[0; 4096]).is_ok_and(|written| written > 0) {}
+    let Some(disk) = SmallDisk::mount(2) else { return };
+    disk.fill();
     let error = open(disk.path().join("tandem.sqlite3"), Clock::system()).await.err().unwrap();
     assert!(matches!(error, Error::Full { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_store_opens_on_a_full_disk_with_ballast() {
+    let Some(disk) = SmallDisk::mount(32) else { return };
+    let path = disk.path().join("tandem.sqlite3");
+    let store = open(path.clone(), Clock::system()).await.unwrap();
+    let newest = put(&store, "a", 1).await;
+    drop(store);
+    let laid_out = tandem_kit::ballast::lay_out(disk.path()).unwrap();
+    assert!(laid_out > 3, "{laid_out}");
+    disk.fill();
+    let store = open(path, Clock::system()).await.unwrap();
+    assert_eq!(store.cursor().await.unwrap().revision, newest);
+    let left = std::fs::read_dir(disk.path().join("ballast")).unwrap().count() as u64;
+    assert!((1..laid_out).contains(&left), "{left} of {laid_out}");
+}
+
+#[tokio::test]
+async fn no_snapshot_is_begun_that_would_fill_the_disk() {
+    let Some(disk) = SmallDisk::mount(16) else { return };
+    let path = disk.path().join("tandem.sqlite3");
+    let store = open(path.clone(), Clock::system()).await.unwrap();
+    for number in 0..5 {
+        put_large(&store, number).await.unwrap();
+    }
+    drop(store);
+    let length = std::fs::metadata(&path).unwrap().len();
+    let snapshots = Snapshots::of(&path);
+    let take = |hour: i64| {
+        let time: tandem_types::Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
+        snapshots.take(Reason::Hourly, "0.1.0", time + jiff::SignedDuration::from_hours(hour))
+    };
+    take(0).unwrap();
+    let free = tandem_kit::disk::space(disk.path()).unwrap().free_bytes;
+    let filler = disk.path().join("filler");
+    let taken = usize::try_from(free - length - length / 2).unwrap();
+    tandem_kit::files::write_atomic(&filler, &vec![0; taken], 0o600).unwrap();
+    let error = take(1).expect_err("it would fit, but leave little");
+    assert!(matches!(error, Error::Full { .. }), "{error:?}");
+    assert_eq!(snapshots.list().unwrap().len(), 1);
+    std::fs::remove_file(filler).unwrap();
+    take(2).unwrap();
 }
