@@ -4,6 +4,7 @@
 //! by, and the requests of all. So nothing is stopped that an old process may still send requests to.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -67,8 +68,16 @@ impl Drop for Place {
 pub(super) async fn follow(place: Place, mut stream: UnixStream, drain: Drain) {
     let (mut reader, mut writer) = stream.split();
     let listening = async {
-        while let Ok(Message::Status(status)) = link::receive(&mut reader).await {
-            place.update(*status);
+        loop {
+            match link::receive(&mut reader).await {
+                Ok(Message::Status(status)) => place.update(*status),
+                Ok(other) => tracing::warn!("a process that has handed over says {other:?}"),
+                // What it said last counts: its requests are open as long as it is there.
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    tracing::warn!("a process that has handed over is not understood: {error}");
+                }
+                Err(_) => return,
+            }
         }
     };
     let mut listening = std::pin::pin!(listening);
@@ -117,6 +126,7 @@ fn with_elders<'a>(
 #[cfg(test)]
 mod tests {
     use tandem_types::{Epoch, InstanceId, Timestamp};
+    use tokio::io::AsyncWriteExt as _;
 
     use super::*;
 
@@ -159,5 +169,23 @@ mod tests {
         assert!(elders.are_gone());
         drop(own);
         merging.await;
+    }
+
+    #[tokio::test]
+    async fn an_elder_that_is_not_understood_counts_until_it_is_gone() {
+        let elders = Elders::default();
+        let place = elders.add(status(7, &[(1, 1)]));
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let (_trigger, drain) = tandem_kit::drain::channel();
+        let following = tandem_kit::tasks::owned("follow", follow(place, ours, drain));
+        theirs.write_u32(2).await.unwrap();
+        theirs.write_all(b"{}").await.unwrap();
+        link::send(&mut theirs, &Message::Status(Box::new(status(9, &[(1, 1)])))).await.unwrap();
+        let mut statuses = elders.statuses.subscribe();
+        let heard = statuses.wait_for(|all| all.values().eq([&status(9, &[(1, 1)])]));
+        tokio::time::timeout(std::time::Duration::from_secs(20), heard).await.expect("it counts").unwrap();
+        drop(theirs);
+        following.await;
+        assert!(elders.are_gone());
     }
 }

@@ -108,7 +108,13 @@ pub(super) async fn receive(reader: &mut (impl AsyncRead + Unpin)) -> io::Result
     if read < length as usize {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    serde_json::from_slice(&text).map_err(io::Error::from)
+    // Half a text in a whole message is no end of the conversation.
+    serde_json::from_slice(&text).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+/// Whether receiving failed because the other one has ended; else it is there and was not understood.
+pub(super) fn is_end(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset)
 }
 
 /// Sends a descriptor along with a byte of its own.

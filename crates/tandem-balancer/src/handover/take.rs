@@ -144,6 +144,9 @@ pub enum TakeError {
     /// It says nothing.
     #[error("take over: the old process does not answer")]
     Late,
+    /// It says what this version does not understand.
+    #[error("take over: understand the old process")]
+    Unclear(#[source] io::Error),
     /// What others need to find this process could not be written.
     #[error("write down where this balancer serves")]
     Announce(#[source] io::Error),
@@ -172,7 +175,9 @@ impl Taker {
         if let Some(place) = place {
             match self.until_left().await {
                 Ok(Some(status)) => {
-                    place.update(status);
+                    if let Some(status) = status {
+                        place.update(*status);
+                    }
                     let following = elders::follow(place, self.stream, tasks.drain().clone());
                     tasks.spawn("elder", Kind::Work, following);
                 }
@@ -210,24 +215,94 @@ impl Taker {
                 }
                 Ok(Ok(Message::Refused(reason))) => return Err(TakeError::Refused(reason)),
                 Ok(Ok(other)) => return Err(TakeError::Refused(format!("say more than {other:?}"))),
-                Ok(Err(_)) => return Ok(None),
+                Ok(Err(error)) if link::is_end(&error) => return Ok(None),
+                // It lives and serves, and goes on with it.
+                Ok(Err(error)) => return Err(TakeError::Unclear(error)),
                 Err(_) => return Err(TakeError::Late),
             }
         }
     }
 
     /// Says that this one serves and waits until the old one has stopped to accept, and says how it stands. None: it has
-    /// ended.
-    async fn until_left(&mut self) -> Result<Option<BalancerStatus>, TakeError> {
+    /// ended. Where its status is not understood there is none.
+    async fn until_left(&mut self) -> Result<Option<Option<Box<BalancerStatus>>>, TakeError> {
         if link::send(&mut self.stream, &Message::Serving).await.is_err() {
             return Ok(None);
         }
         match timeout(PATIENCE, link::receive(&mut self.stream)).await {
             Ok(Ok(Message::Refused(reason))) => Err(TakeError::Refused(reason)),
-            Ok(Ok(Message::Status(status))) => Ok(Some(*status)),
+            Ok(Ok(Message::Status(status))) => Ok(Some(Some(status))),
             Ok(Ok(other)) => Err(TakeError::Refused(format!("say more than {other:?}"))),
-            Ok(Err(_)) => Ok(None),
+            Ok(Err(error)) if link::is_end(&error) => Ok(None),
+            // All versions refuse in the same words, so it has left: were this one to give up, nobody would serve. What the
+            // old one said at `go` counts until it ends.
+            Ok(Err(error)) => {
+                tracing::warn!("what the old process says is not understood: {error}");
+                Ok(Some(None))
+            }
             Err(_) => Err(TakeError::Late),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use tandem_types::{Epoch, Timestamp};
+    use tokio::io::AsyncWriteExt as _;
+
+    use super::*;
+    use crate::handover::Voice;
+
+    async fn taker(stream: UnixStream) -> Taker {
+        let status = BalancerStatus {
+            balancer: "box".parse().unwrap(),
+            started: Timestamp::UNIX_EPOCH,
+            serving: Epoch(1),
+            prepared: None,
+            problem: None,
+            draining: BTreeMap::new(),
+            unhealthy: Vec::new(),
+            http: Vec::new(),
+            requests: 0,
+        };
+        Taker {
+            stream,
+            own: watch::channel(status).1,
+            known: watch::channel(true).1,
+            open: watch::Sender::new(false),
+            silence: Voice::default().silence().await,
+            elders: Elders::default(),
+        }
+    }
+
+    #[tokio::test]
+    async fn only_one_that_has_ended_is_taken_for_ended() {
+        let (_trigger, drain) = tandem_kit::drain::channel();
+        for unclear in ["\"nothing\"", "", "{\"go\":"] {
+            let (ours, mut theirs) = UnixStream::pair().unwrap();
+            theirs.write_u32(unclear.len().try_into().unwrap()).await.unwrap();
+            theirs.write_all(unclear.as_bytes()).await.unwrap();
+            let told = taker(ours).await.until_told_to_go(&drain).await;
+            assert!(matches!(told, Err(TakeError::Unclear(_))), "{unclear}: {told:?}");
+        }
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let mut taker = taker(ours).await;
+        // It dies in the middle of a word.
+        theirs.write_u32(20).await.unwrap();
+        drop(theirs);
+        assert!(matches!(taker.until_told_to_go(&drain).await, Ok(None)));
+    }
+
+    #[tokio::test]
+    async fn one_that_has_left_counts_also_where_its_status_is_not_understood() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let mut taker = taker(ours).await;
+        theirs.write_u32(2).await.unwrap();
+        theirs.write_all(b"{}").await.unwrap();
+        assert!(matches!(taker.until_left().await, Ok(Some(None))));
+        drop(theirs);
+        assert!(matches!(taker.until_left().await, Ok(None)));
     }
 }
