@@ -72,6 +72,8 @@ impl Process {
 pub(crate) fn lock(state_dir: &Path) -> Result<Option<LockGuard>, files::Error> {
     files::ensure_dir(state_dir, 0o700)?;
     let Some(guard) = files::lock_exclusive(&state_dir.join(LOCK))? else { return Ok(None) };
+    // Nobody else writes it now.
+    files::remove_aside(state_dir, |name| name == PROCESS)?;
     // What the one before wrote is no longer true; whoever waits for the file must not find it.
     let stale = state_dir.join(PROCESS);
     match std::fs::remove_file(&stale) {
@@ -117,7 +119,11 @@ mod tests {
         assert!(lock(folder.path()).unwrap().is_none());
         drop(guard);
         assert_eq!(Process::find(folder.path()).unwrap(), None);
+        // One that was killed while it wrote.
+        let aside = folder.path().join(".process.json.0a1b2c3d.tmp");
+        files::write_atomic_unsynced(&aside, b"{", 0o600).unwrap();
         let _guard = lock(folder.path()).unwrap().unwrap();
+        assert!(!aside.exists());
         assert_eq!(Process::find(folder.path()).unwrap(), None);
     }
 }

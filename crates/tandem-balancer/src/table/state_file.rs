@@ -96,9 +96,10 @@ impl StateFile {
     }
 }
 
-/// What an earlier process was writing when it was killed.
+/// What an earlier process was writing when it was killed. Other files of the folder are being written meanwhile.
 fn remove_aside(path: &Path) -> Result<(), files::Error> {
-    path.parent().map_or(Ok(()), |folder| files::remove_aside(folder, |_| true))
+    let is_ours = |name: &str| path.file_name().is_some_and(|ours| ours == name);
+    path.parent().map_or(Ok(()), |folder| files::remove_aside(folder, is_ours))
 }
 
 fn tell_failure(error: &files::Error) {
@@ -159,6 +160,19 @@ mod tests {
         assert!(!path.exists());
         again.store(saved(4)).await.unwrap();
         assert_eq!(StateFile::new(path).load(), Some(saved(4)));
+    }
+
+    #[tokio::test]
+    async fn what_was_left_aside_goes_with_the_first_write_and_nothing_of_another_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let (ours, other) = [".state.json.0a1b2c3d.tmp", ".process.json.0a1b2c3d.tmp"]
+            .map(|name| folder.path().join(name))
+            .into();
+        for path in [&ours, &other] {
+            files::write_atomic_unsynced(path, b"{", 0o600).unwrap();
+        }
+        StateFile::new(folder.path().join("state.json")).store(saved(3)).await.unwrap();
+        assert_eq!((ours.exists(), other.exists()), (false, true));
     }
 
     #[test]
