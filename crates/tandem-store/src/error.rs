@@ -142,7 +142,8 @@ fn restore_hint(database: &Path) -> String {
     let latest = Snapshots::of(database).latest().ok().flatten();
     let Some(latest) = latest else {
         return format!(
-            "there is no snapshot of this version or an older one in {folder}: put the file back from a backup, or name another folder with --data"
+            "there is no snapshot of this version or an older one in {folder}: put the file back from a backup, \
+             or name another folder with --data"
         );
     };
     let time = latest.time.strftime("%Y-%m-%d %H:%M:%S UTC");
