@@ -39,6 +39,9 @@ pub enum Error {
     /// The sender's bytes ended in an error of the connection.
     #[error("receive blobs: the connection broke")]
     Connection(#[source] tandem_kit::http::BoxError),
+    /// The sender is there and sends nothing.
+    #[error("receive blobs: nothing came for {} seconds", .0.as_secs())]
+    Idle(std::time::Duration),
 }
 
 /// Where blobs go.
@@ -67,8 +70,8 @@ pub struct Receiver {
     decoder: Decoder,
     current: Option<(Head, Blob)>,
     received: Received,
-    /// A store keeps what came first until the last has come.
-    _in_use: Option<InUse>,
+    /// A store keeps what came first until the last has come, and for a while where it does not come.
+    in_use: Option<InUse>,
 }
 
 enum Blob {
@@ -82,11 +85,11 @@ impl Receiver {
     #[must_use]
     pub fn new(target: Target, limits: Limits) -> Self {
         let in_use = match &target {
-            Target::Store(store) | Target::Copy(store) => Some(store.begin_use()),
+            Target::Store(store) | Target::Copy(store) => Some(store.begin_upload()),
             Target::Cache(_) => None,
         };
         let (decoder, received) = (Decoder::new(limits), Received::default());
-        Self { target, decoder, current: None, received, _in_use: in_use }
+        Self { target, decoder, current: None, received, in_use }
     }
 
     /// The next bytes, in pieces of any size.
@@ -115,6 +118,9 @@ impl Receiver {
         self.decoder.finish()?;
         if let Target::Store(store) | Target::Copy(store) = &self.target {
             store.sync()?;
+        }
+        if let Some(in_use) = self.in_use {
+            in_use.finish();
         }
         Ok(self.received)
     }

@@ -117,7 +117,8 @@ struct Inner {
     complete: Mutex<HashSet<Digest>>,
     /// Held for writing while a sweep removes.
     removal: RwLock<()>,
-    /// What was asked for since a sweep began to look.
+    /// Held by a sweep, which begins and ends `touched`: what was asked for since it began to look.
+    sweeping: Mutex<()>,
     touched: Mutex<Option<HashSet<Digest>>>,
     /// Who puts blobs in that nothing names yet.
     uses: uses::Uses,
@@ -152,6 +153,7 @@ impl BlobStore {
             unsynced: Unsynced::default(),
             complete: Mutex::default(),
             removal: RwLock::default(),
+            sweeping: Mutex::default(),
             touched: Mutex::default(),
             uses: uses::Uses::default(),
             changes: AtomicU64::new(0),

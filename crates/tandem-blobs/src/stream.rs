@@ -2,6 +2,8 @@
 //!
 //! The disk is touched on threads where blocking is fine, a few pieces ahead of the connection and never more.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use tandem_kit::http::BoxError;
@@ -15,6 +17,9 @@ use crate::store::{self, BlobStore};
 
 /// Pieces between disk and connection.
 const PIECES_AHEAD: usize = 8;
+/// A sender that sends nothing for so long is gone, whatever its connection says. Were it waited for, an upload that hangs
+/// would keep every blob from being swept.
+const MOST_IDLE: Duration = Duration::from_secs(60);
 /// Small blobs are put together up to this size, so that 7,000 of them are not 14,000 writes to the socket.
 const PIECE_BYTES: usize = 128 * 1024;
 
@@ -38,13 +43,21 @@ pub fn send(
     })
 }
 
-/// Receives a whole body.
+/// Receives a whole body, as long as something comes.
 ///
 /// # Errors
 /// See [`Error`].
 pub async fn receive(
     body: impl Stream<Item = Result<Bytes, BoxError>> + Send,
+    receiver: Receiver,
+) -> Result<Received, Error> {
+    receive_from(body, receiver, MOST_IDLE).await
+}
+
+async fn receive_from(
+    body: impl Stream<Item = Result<Bytes, BoxError>> + Send,
     mut receiver: Receiver,
+    most_idle: Duration,
 ) -> Result<Received, Error> {
     let (sender, mut pieces) = mpsc::channel::<Bytes>(PIECES_AHEAD);
     let work: Owned<Result<Receiver, Error>> = tasks::owned(
@@ -57,7 +70,9 @@ pub async fn receive(
         }),
     );
     let mut body = std::pin::pin!(body);
-    while let Some(piece) = body.next().await {
+    while let Some(piece) =
+        tokio::time::timeout(most_idle, body.next()).await.map_err(|_| Error::Idle(most_idle))?
+    {
         let piece = piece.map_err(Error::Connection)?;
         if sender.send(piece).await.is_err() {
             // The receiver gave up; its error follows.
@@ -133,4 +148,23 @@ where
         let item = receiver.recv().await?;
         Some((item, (receiver, running)))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frames::Limits;
+    use crate::receive::Target;
+
+    #[tokio::test]
+    async fn a_sender_that_falls_silent_is_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = BlobStore::open(folder.path().join("blobs")).unwrap();
+        let pieces = futures_util::stream::iter([Ok(Bytes::from(frames::stream_head().to_vec()))]);
+        let receiver = Receiver::new(Target::Store(store), Limits::default());
+        let silent = pieces.chain(futures_util::stream::pending());
+        let error = receive_from(silent, receiver, Duration::from_millis(10)).await.unwrap_err();
+        assert!(matches!(error, Error::Idle(_)), "{error}");
+        assert_eq!(Error::Idle(MOST_IDLE).to_string(), "receive blobs: nothing came for 60 seconds");
+    }
 }

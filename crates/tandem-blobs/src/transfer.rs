@@ -32,6 +32,8 @@ mod tests;
 const MISSING: &str = "/v1/blobs/missing";
 const PUSH: &str = "/v1/blobs";
 const FETCH: &str = "/v1/blobs/fetch";
+/// Times that what is missing is sent. Who rolls a source out that lacks a file still is told so by the server.
+const ROUNDS: usize = 2;
 /// Digests in one question: 1.3 MB of JSON.
 const DIGESTS_PER_CALL: usize = 20_000;
 
@@ -84,7 +86,8 @@ pub struct Pushed {
 /// Told how many of the missing blobs have been sent.
 pub type Progress = Arc<dyn Fn(u64, u64) + Send + Sync>;
 
-/// Sends what the server misses of a scan.
+/// Sends what the server misses of a scan, and once more what it misses then: a long upload may outlive what the server said
+/// to have when it began.
 ///
 /// # Errors
 /// See [`PushError`]. What was sent stays on the server for a while, so trying again sends the rest.
@@ -94,13 +97,25 @@ pub async fn push_missing(
     progress: Option<Progress>,
 ) -> Result<Pushed, PushError> {
     let mut pushed = Pushed::default();
-    let missing = ask_missing(client, scan, &mut pushed).await?;
-    if missing.is_empty() {
-        return Ok(pushed);
+    for _ in 0..ROUNDS {
+        let missing = ask_missing(client, scan, &mut pushed).await?;
+        if missing.is_empty() {
+            break;
+        }
+        send_once(client, scan, (&missing, &mut pushed), progress.clone()).await?;
     }
+    Ok(pushed)
+}
+
+async fn send_once(
+    client: &Client,
+    scan: &Scan,
+    (missing, pushed): (&[Digest], &mut Pushed),
+    progress: Option<Progress>,
+) -> Result<(), PushError> {
     let blobs: Vec<(Digest, Origin)> =
         missing.iter().filter_map(|digest| Some((*digest, scan.origins.get(digest)?.clone()))).collect();
-    pushed.blobs = blobs.len() as u64;
+    pushed.blobs += blobs.len() as u64;
     let bytes = Arc::new(AtomicU64::new(0));
     let failure = Arc::new(std::sync::Mutex::new(None));
     let sent = stream::produce("send the source", {
@@ -124,7 +139,7 @@ pub async fn push_missing(
     }
     answer.map_err(PushError::Server)?;
     pushed.bytes += bytes.load(Ordering::Relaxed);
-    Ok(pushed)
+    Ok(())
 }
 
 /// What the server misses, files before folders and folders before those that name them.

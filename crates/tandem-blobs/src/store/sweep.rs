@@ -27,6 +27,8 @@ pub struct Swept {
     pub bytes: u64,
     /// Files that nobody here made, which were left alone; some of them.
     pub strangers: Vec<PathBuf>,
+    /// Live roots below which a folder's listing is gone, and with it what only that listing named.
+    pub lacking: Vec<Digest>,
 }
 
 /// Most strangers told.
@@ -42,11 +44,15 @@ struct Found {
 impl BlobStore {
     /// Removes what is not below one of the roots and was neither put nor asked for since `keep_since`, nor since a use
     /// began that is under way ([`BlobStore::begin_use`]). Killed at any moment it leaves a store that can be used: a
-    /// tree of which parts are gone is asked for again like one that never was here.
+    /// tree of which parts are gone is asked for again like one that never was here. Sweeps take turns.
+    ///
+    /// A live tree of which a listing is gone keeps what is known to be below it, and is told in [`Swept::lacking`]: were
+    /// nothing removed, one lost listing would fill the disk.
     ///
     /// # Errors
-    /// A live tree is missing or damaged (then nothing is removed: nobody knows what was below it), or the disk refuses.
+    /// A live tree cannot be read though it is here, or the disk refuses. Unless it refused a removal, nothing was removed.
     pub fn sweep(&self, live_roots: &[Digest], keep_since: Timestamp) -> Result<Swept, Error> {
+        let _turn = self.lock(&self.inner.sweeping);
         *self.lock(&self.inner.touched) = Some(HashSet::new());
         let swept = self.sweep_noting_touches(live_roots, keep_since);
         *self.lock(&self.inner.touched) = None;
@@ -54,12 +60,13 @@ impl BlobStore {
     }
 
     fn sweep_noting_touches(&self, live_roots: &[Digest], keep_since: Timestamp) -> Result<Swept, Error> {
-        let mut live = HashSet::new();
+        let (mut live, mut swept) = (HashSet::new(), Swept::default());
         for root in live_roots {
-            live.extend(self.walk(root)?.into_iter().map(|(digest, _)| digest));
+            if !self.add_live(root, &mut live)? {
+                swept.lacking.push(*root);
+            }
         }
         let keep_since = self.kept_since(keep_since);
-        let mut swept = Swept::default();
         let found = self.list(keep_since, &mut swept.strangers)?;
         found.iter().filter(|blob| blob.young).for_each(|blob| self.add_below(blob.digest, &mut live));
 
@@ -77,6 +84,29 @@ impl BlobStore {
             remove_old(&self.inner.directory.join(leftovers), keep_since, &mut swept.strangers)?;
         }
         Ok(swept)
+    }
+
+    /// Adds a live tree and what is below it. False: a listing is gone, and nobody knows what it named.
+    fn add_live(&self, root: &Digest, live: &mut HashSet<Digest>) -> Result<bool, Error> {
+        let (mut seen, mut waiting, mut is_whole) = (HashSet::from([*root]), vec![*root], true);
+        live.insert(*root);
+        while let Some(folder) = waiting.pop() {
+            let tree = match self.read_tree(&folder) {
+                Ok(tree) => tree,
+                Err(error) if error.is_missing() => {
+                    is_whole = false;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            for (child, kind) in children(&tree) {
+                live.insert(child);
+                if kind == BlobKind::Folder && seen.insert(child) {
+                    waiting.push(child);
+                }
+            }
+        }
+        Ok(is_whole)
     }
 
     /// Adds a blob and, where it is a tree, what is below it as far as that is here.

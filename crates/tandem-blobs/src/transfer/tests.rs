@@ -178,6 +178,29 @@ async fn a_server_that_lost_one_file_is_sent_that_file() {
     assert!(again.store.is_complete(&scan.root).unwrap());
 }
 
+#[tokio::test]
+async fn what_the_server_loses_during_an_upload_is_sent_behind_it() {
+    let bench = bench();
+    bench.write_source();
+    let scan = bench.scan();
+    let file = scan.origins.iter().find(|(_, origin)| matches!(origin, Origin::File { .. })).unwrap().0;
+    let name = file.to_string();
+    let path = bench.folder.path().join("blobs").join(&name[..2]).join(&name[2..]);
+    let socket = bench.folder.path().join("loses.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let (store, wire) = (bench.store.clone(), Arc::clone(&bench.wire));
+    let _server = tasks::owned("serve", async move {
+        let mut lost = false;
+        while let Ok((connection, _)) = listener.accept().await {
+            answer(connection, &store, &wire).await;
+            lost = lost || fs::remove_file(&path).is_ok();
+        }
+    });
+    let pushed = push_missing(&Client::new(Server::Unix(socket)), &scan, None).await.unwrap();
+    assert!(bench.store.is_complete(&scan.root).unwrap());
+    assert_eq!(pushed.blobs, scan.origins.len() as u64 + 3, "the file and the two folders above it");
+}
+
 /// Another life of the server on the same folder.
 fn bench_over(bench: Bench, store: BlobStore) -> Bench {
     let path = bench.folder.path().join("again.sock");

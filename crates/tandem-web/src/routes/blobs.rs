@@ -59,7 +59,7 @@ fn refuse(error: Error) -> Refusal {
     let causes = std::iter::successors(std::error::Error::source(&error), |error| error.source());
     let detail: Vec<String> = causes.map(ToString::to_string).collect();
     match error {
-        Error::Stream(_) | Error::Wrong { .. } | Error::Connection(_) => {
+        Error::Stream(_) | Error::Wrong { .. } | Error::Connection(_) | Error::Idle(_) => {
             let problem = Problem::new(400, "blobs_malformed", format!("failed to {error}"));
             Refusal(problem.detail(detail.join(": ")).hint("send the source again: `tandem deploy`"))
         }
