@@ -16,12 +16,13 @@ use nix::unistd::Pid;
 use rustix::process::{PidfdFlags, pidfd_open};
 use tandem_balancer::Process;
 use tandem_kit::api::Server;
+use tandem_kit::drain::Drain;
 use tandem_kit::files;
 use tandem_kit::paths::DataDir;
 use tandem_types::HostName;
 use tokio::io::unix::AsyncFd;
 use tokio::process::{Child, Command};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::balancer::log_file;
 use crate::failure::{Failure, chain_of};
@@ -92,6 +93,9 @@ pub(super) enum StartError {
     /// It does nothing.
     #[error("it did not serve within {START_LIMIT:?}\n{0}")]
     Late(String),
+    /// It was ended before it served, since everything stops.
+    #[error("it was stopped before it served")]
+    Stopped,
 }
 
 /// A balancer that serves.
@@ -126,8 +130,9 @@ impl Running {
         }
     }
 
-    /// Starts one and waits until it serves.
-    pub(super) async fn start(data: &DataDir, wanted: &Wanted) -> Result<Self, StartError> {
+    /// Starts one and waits until it serves. Where everything is to be stopped meanwhile, it is ended: nobody else knows of
+    /// it yet, so it would be left behind with the ports.
+    pub(super) async fn start(data: &DataDir, wanted: &Wanted, stopping: &Drain) -> Result<Self, StartError> {
         let mut child = spawn(data, wanted).map_err(StartError::Spawn)?;
         let pid = child.id();
         let deadline = Instant::now() + START_LIMIT;
@@ -143,7 +148,10 @@ impl Running {
                 let _ = child.start_kill();
                 return Err(StartError::Late(tail(data)));
             }
-            sleep(INTERVAL).await;
+            if timeout(INTERVAL, stopping.requested()).await.is_ok() {
+                end(child).await;
+                return Err(StartError::Stopped);
+            }
         }
     }
 
@@ -235,6 +243,20 @@ impl Running {
     }
 }
 
+/// Ends a child that need not serve yet, as [`Running::stop`] ends one that does. One that is just taking over leaves the
+/// one before as it was, or ends it along.
+async fn end(mut child: Child) {
+    // None: it has ended. Its number is its own until it is waited for.
+    let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()) else { return };
+    if let Err(error) = kill(Pid::from_raw(pid), Signal::SIGTERM) {
+        tracing::warn!("failed to end the balancer that was being started (process {pid}): {error}");
+    }
+    if timeout(STOP_LIMIT, child.wait()).await.is_err() {
+        tracing::warn!("balancer: process {pid} did not end in time and is killed");
+        let _ = child.kill().await;
+    }
+}
+
 #[expect(
     clippy::disallowed_methods,
     reason = "the binary's one place that starts a process: its own balancer"
@@ -309,6 +331,30 @@ mod tests {
     fn a_balancer_of_another_program_is_replaced() {
         let other = process(1, &["127.0.0.1:8080"]);
         assert!(!wanted(&["127.0.0.1:8080"]).is_met_by(&other), "process 1 is not this program");
+    }
+
+    #[tokio::test]
+    async fn one_that_does_not_serve_yet_ends_with_a_stop() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let data = DataDir::open(folder.path()).expect("a data folder");
+        let (program, started) = (folder.path().join("program"), folder.path().join("started"));
+        // It does not come to hold the folder.
+        let script =
+            format!("#!/bin/sh\necho $$ > {0}.new; mv {0}.new {0}; exec sleep 600\n", started.display());
+        files::write_atomic_unsynced(&program, script.as_bytes(), 0o700).expect("written");
+        let wanted = Wanted { program, ..wanted(&["127.0.0.1:8080"]) };
+        let (stop, stopping) = tandem_kit::drain::channel();
+        let stops = async {
+            while !started.exists() {
+                sleep(INTERVAL).await;
+            }
+            stop.fire();
+        };
+        let (start, ()) = tokio::join!(Running::start(&data, &wanted, &stopping), stops);
+        assert!(matches!(start, Err(StartError::Stopped)));
+        let pid = std::fs::read_to_string(&started).expect("it wrote its number");
+        assert!(!Path::new("/proc").join(pid.trim()).exists(), "process {pid} is left behind");
+        data.remove_runtime().expect("the runtime folder goes");
     }
 
     #[tokio::test]

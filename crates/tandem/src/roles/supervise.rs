@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use tandem_balancer::Process;
 use tandem_kit::api::Server;
+use tandem_kit::drain::{self, Drain, Trigger};
 use tandem_kit::paths::DataDir;
 use tandem_kit::tasks::{self, Owned};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, timeout};
 
 use super::balancer_process::{Running, StartError, Wanted};
 use super::up::machine;
@@ -32,6 +33,7 @@ const FORGIVEN: Duration = Duration::from_secs(60);
 pub(super) struct Supervisor {
     data: DataDir,
     first: watch::Receiver<First>,
+    stopping: Trigger,
     task: Owned<()>,
 }
 
@@ -91,7 +93,9 @@ impl Prepared {
     pub(super) fn start(self) -> Supervisor {
         let (tell, first) = watch::channel(First::Pending);
         let data = self.data.clone();
-        Supervisor { data, first, task: tasks::owned("balancer-supervisor", keep_running(self, tell)) }
+        let (trigger, stopping) = drain::channel();
+        let task = tasks::owned("balancer-supervisor", keep_running(self, tell, stopping));
+        Supervisor { data, first, stopping: trigger, task }
     }
 }
 
@@ -120,14 +124,21 @@ impl Supervisor {
 
     /// Ends the supervision and the balancer: requests under way get their time.
     pub(super) async fn stop(self) {
-        drop(self.task);
+        self.stopping.fire();
+        // One that is just being started is known to the task alone.
+        self.task.await;
         stop(&self.data).await;
     }
 }
 
-/// Stops the balancer of a data folder, if one runs.
+/// Stops the balancer of a data folder, if one runs, and the one that was just taking over from it.
 pub(super) async fn stop(data: &DataDir) {
-    if let Some(running) = Running::find_or_wait(data).await {
+    let mut last = None;
+    while let Some(running) = Running::find_or_wait(data).await {
+        // One that cannot be ended is not waited for twice.
+        if last.replace(running.pid()) == Some(running.pid()) {
+            return;
+        }
         running.stop().await;
     }
 }
@@ -171,7 +182,8 @@ fn ensure_free(address: SocketAddr) -> Result<(), Failure> {
     })
 }
 
-async fn keep_running(prepared: Prepared, tell: watch::Sender<First>) {
+/// Until everything stops.
+async fn keep_running(prepared: Prepared, tell: watch::Sender<First>, stopping: Drain) {
     let Prepared { data, mut wanted, mut running, mut before } = prepared;
     let mut back_off = BackOff::default();
     let mut served = false;
@@ -179,7 +191,7 @@ async fn keep_running(prepared: Prepared, tell: watch::Sender<First>) {
         let since = Instant::now();
         let started = match running.take() {
             Some(running) => Ok(running),
-            None => start(&data, &wanted, before.take()).await,
+            None => start((&data, &wanted), before.take(), &stopping).await,
         };
         let ended = match started {
             Ok(mut running) => {
@@ -187,8 +199,12 @@ async fn keep_running(prepared: Prepared, tell: watch::Sender<First>) {
                 // A port that was picked stays: people and load balancers know it by now.
                 wanted.http = running.addresses();
                 tell.send_replace(First::Serves(running.addresses()));
-                running.ended().await
+                tokio::select! {
+                    how = running.ended() => how,
+                    () = stopping.requested() => return,
+                }
             }
+            Err(StartError::Stopped) => return,
             Err(error) => chain_of(&error),
         };
         if !served {
@@ -198,7 +214,9 @@ async fn keep_running(prepared: Prepared, tell: watch::Sender<First>) {
             Duration::ZERO => tracing::error!("balancer: {ended}; starting it again at once"),
             wait => {
                 tracing::error!("balancer: {ended}; starting it again in {wait:?}");
-                sleep(wait).await;
+                if timeout(wait, stopping.requested()).await.is_ok() {
+                    return;
+                }
             }
         }
     }
@@ -206,7 +224,11 @@ async fn keep_running(prepared: Prepared, tell: watch::Sender<First>) {
 
 /// Starts a balancer, to take over from the one before. Where that fails and the one before serves at the same addresses,
 /// that one is as good as there is.
-async fn start(data: &DataDir, wanted: &Wanted, mut before: Option<Running>) -> Result<Running, StartError> {
+async fn start(
+    (data, wanted): (&DataDir, &Wanted),
+    mut before: Option<Running>,
+    stopping: &Drain,
+) -> Result<Running, StartError> {
     if let Some(running) = before.take_if(|_| !Process::hands_over(&data.balancer())) {
         tracing::warn!(
             "balancer: process {} is of a version that cannot hand over: until the new one serves, connections are refused",
@@ -214,8 +236,9 @@ async fn start(data: &DataDir, wanted: &Wanted, mut before: Option<Running>) -> 
         );
         running.stop().await;
     }
-    let started = Running::start(data, wanted).await;
+    let started = Running::start(data, wanted, stopping).await;
     match (started, before.filter(Running::lives)) {
+        (Err(StartError::Stopped), _) => Err(StartError::Stopped),
         (Err(error), Some(before)) if before.addresses() == wanted.http => {
             let (pid, error) = (before.pid(), chain_of(&error));
             tracing::error!("balancer: the new one does not start, process {pid} goes on: {error}");
