@@ -2,7 +2,8 @@
 //! sources, old stories.
 //!
 //! Careful on purpose. What was put or asked for just now, or since an upload or a build under way began, stays, whoever
-//! needs it; and where one live tree cannot be read, nothing is removed at all.
+//! needs it; and where the disk refuses to tell what a live tree names, nothing is removed at all. A live tree of which a
+//! listing is gone is told in `status`: it keeps what is left of it, and nothing else from being removed.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use crate::place::Place;
 use crate::shared::{Shared, cause};
 
 pub(crate) mod forgetting;
+pub(crate) mod lost;
 pub(crate) mod pins;
 pub(crate) mod room;
 pub(crate) mod snapshots;
@@ -67,7 +69,7 @@ impl Housekeeping {
             let changed = self.shared.blobs.changes();
             if is_round || swept.is_none_or(|(last, quiet)| last != changed || quiet < QUIET) {
                 let quiet = swept.map_or(0, |(last, quiet)| if last == changed { quiet + 1 } else { 0 });
-                self.sweep_blobs().await;
+                self.sweep_blobs_since(self.keep_blobs_since()).await;
                 swept = Some((changed, quiet));
             }
             self.lay_out_ballast().await;
@@ -128,11 +130,13 @@ impl Housekeeping {
         store.cursor().await.ok().map(|cursor| cursor.revision)
     }
 
-    async fn sweep_blobs(&self) {
-        match self.sweep_blobs_unused_since(self.keep_blobs_since()).await {
+    /// As [`Housekeeping::sweep_blobs_unused_since`], and tells people what they should know of it.
+    pub(crate) async fn sweep_blobs_since(&self, keep_since: Timestamp) {
+        match self.sweep_blobs_unused_since(keep_since).await {
             Ok(swept) => {
                 tracing::debug!("swept blobs: {swept:?}");
                 self.shared.strangers.tell(swept.strangers);
+                self.shared.lost_trees.tell(swept.lacking);
             }
             Err(error) => drop(crate::problem::internal("sweep blobs", &error)),
         }
@@ -143,14 +147,19 @@ impl Housekeeping {
         let now = self.shared.now();
         let (mut roots, mut named) =
             self.shared.look(|mirror| (live_roots(mirror), named_roots(mirror, now)));
-        named.extend(pins::pinned(&self.shared.root));
+        let must_be_here: BTreeSet<Digest> = roots.iter().copied().collect();
         let (blobs, builder) = (self.shared.blobs.clone(), Arc::clone(&self.shared.builder));
+        let root = self.shared.root.clone();
         let sweep = move || {
+            named.extend(pins::pinned(&root));
             let cached = builder.cached_roots();
             let here = blobs.has(&cached);
             roots.extend(cached.into_iter().zip(here).filter(|(_, here)| *here).map(|(root, _)| root));
             roots.extend(whole(&blobs, named)?);
-            blobs.sweep(&roots, keep_since)
+            let mut swept = blobs.sweep(&roots, keep_since)?;
+            // Of the others nobody is told: what a cache names is made again.
+            swept.lacking.retain(|root| must_be_here.contains(root));
+            Ok(swept)
         };
         tasks::blocking("sweep blobs", sweep).await
     }

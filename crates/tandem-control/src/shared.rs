@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
 
 use tandem_blobs::{BlobStore, Strangers};
-use tandem_kit::ballast;
 use tandem_kit::clock::Clock;
+use tandem_kit::{ballast, tasks};
 use tandem_store::{Error, SharedStore, Transaction, Write};
 use tandem_types::document::{Cause, Document};
 use tandem_types::{HostName, Revision, Timestamp};
@@ -14,6 +14,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::builder::SharedBuilder;
 use crate::event_log::EventLogs;
+use crate::housekeeping::lost::LostTrees;
 use crate::housekeeping::snapshots::SnapshotProblem;
 use crate::mirror::{Mirror, Mirrored, Versioned};
 use crate::place::Place;
@@ -47,6 +48,8 @@ pub(crate) struct Shared {
     /// Held by who gives room back.
     pub(crate) reclaiming: tokio::sync::Mutex<()>,
     pub(crate) strangers: Strangers,
+    /// Trees that should be here and are not.
+    pub(crate) lost_trees: LostTrees,
     pub(crate) started: Timestamp,
     /// Says that the installation should go down.
     pub(crate) down: watch::Sender<bool>,
@@ -89,6 +92,7 @@ impl Shared {
             root,
             reclaiming: tokio::sync::Mutex::default(),
             strangers: Strangers::default(),
+            lost_trees: LostTrees::default(),
             down: watch::Sender::new(false),
             changed: Notify::new(),
             generation: watch::Sender::new(0),
@@ -141,7 +145,12 @@ impl Shared {
     async fn transact_with_room(&self, transaction: Transaction) -> Result<Revision, Error> {
         for _ in 0..PIECES_GIVEN {
             match self.store.transact(transaction.clone()).await {
-                Err(Error::Full { path, .. }) if ballast::give(&path) => {}
+                Err(Error::Full { path, source }) => {
+                    let beside = path.clone();
+                    if !tasks::blocking("give ballast", move || ballast::give(&beside)).await {
+                        return Err(Error::Full { path, source });
+                    }
+                }
                 result => return result,
             }
         }

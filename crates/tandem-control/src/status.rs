@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use tandem_kit::tasks;
 use tandem_rules::world::{Received, later};
 use tandem_types::api::{AppSummary, BalancerState, HostStatus, ProcessLine, Status};
 use tandem_types::environment::Environment;
@@ -25,7 +26,8 @@ impl Handle {
         let cursor = self.shared.store.cursor().await;
         let cursor = cursor.map_err(|error| problem::store("read the store", &error))?;
         let now = self.shared.now();
-        let disks = disk::disks(&self.shared.root);
+        let root = self.shared.root.clone();
+        let disks = tasks::blocking("look at the disks", move || disk::disks(&root)).await;
         let (hosts, balancers, apps, epoch, problems) = self.shared.look(|mirror| {
             let hosts = self.hosts(mirror, now);
             let balancers = balancers(mirror, now);
@@ -36,6 +38,7 @@ impl Handle {
             problems.extend(disk::problems(&disks));
             problems.extend(apps.iter().flat_map(|app| self.waits_of_destruction(mirror, app)));
             problems.extend(self.shared.snapshots.get());
+            problems.extend(self.shared.lost_trees.problems(mirror));
             (hosts, balancers, apps, epoch, problems)
         });
         let (version, started) = (self.shared.version.clone(), self.shared.started);

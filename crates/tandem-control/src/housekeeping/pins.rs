@@ -1,5 +1,6 @@
 //! What the releases of the last snapshots need. Who puts a snapshot back must find the builds that could be rolled back to
-//! when it was taken, however many deploys came since.
+//! when it was taken, however many deploys came since. Only of those that are taken by the hour: who takes one by hand or
+//! before an upgrade is another process (decision 015).
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -13,11 +14,13 @@ use crate::shared::Shared;
 /// Snapshots remembered: the last one, and the one before while that is being written.
 const REMEMBERED: usize = 2;
 
-/// Notes that a snapshot was taken just now.
-pub(crate) fn note_snapshot(shared: &Shared) {
+/// Notes that a snapshot was taken just now, and what was needed before that began: a release forgotten meanwhile may be in
+/// it. Blocks on the disk.
+pub(crate) fn note_snapshot(shared: &Shared, before: Vec<Digest>) {
     let file = file(&shared.root);
     let mut all = read(&file);
-    all.insert(0, shared.look(live_roots));
+    let needed: BTreeSet<_> = shared.look(live_roots).into_iter().chain(before).collect();
+    all.insert(0, needed.into_iter().collect());
     all.truncate(REMEMBERED);
     if let Err(error) = files::write_json(&file, &all, 0o600) {
         let error: &dyn std::error::Error = &error;

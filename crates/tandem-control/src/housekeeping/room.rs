@@ -1,8 +1,11 @@
 //! Room on the disk: the ballast is laid out again, and what is kept only to be quicker stays within its budget.
 
+use std::io;
+
 use tandem_kit::{ballast, disk, env, tasks};
 use tandem_rules::room;
 use tandem_types::Timestamp;
+use tandem_types::disk::Space;
 
 use super::Housekeeping;
 
@@ -11,19 +14,20 @@ impl Housekeeping {
     pub(crate) async fn reclaim(&self) -> u64 {
         // Several who are refused at the same time are served by one round.
         let _turn = self.shared.reclaiming.lock().await;
-        let before = self.free_bytes();
+        let before = self.free_bytes().await;
+        self.shared.blobs.end_lingering();
         self.keep_within_budget().await;
         self.forget_rollouts(tandem_types::defaults::LISTED_ROLLOUTS).await;
         self.forget_releases(tandem_types::defaults::LISTED_RELEASES).await;
-        self.sweep_blobs().await;
-        self.free_bytes().saturating_sub(before)
+        self.sweep_blobs_since(self.keep_blobs_since()).await;
+        self.free_bytes().await.saturating_sub(before)
     }
 
     /// Removes what is kept only to be quicker beyond its budget.
     pub(crate) async fn keep_within_budget(&self) {
         let kept = self.shared.builder.stock().await;
         let sum = kept.iter().map(|kept| kept.bytes).sum();
-        let space = match disk::space(&self.shared.root) {
+        let space = match self.space().await {
             Ok(space) => space,
             Err(error) => return tracing::warn!("failed to look at the disk of the data folder: {error}"),
         };
@@ -41,8 +45,13 @@ impl Housekeeping {
         }
     }
 
-    fn free_bytes(&self) -> u64 {
-        disk::space(&self.shared.root).map_or(0, |space| space.free_bytes)
+    async fn free_bytes(&self) -> u64 {
+        self.space().await.map_or(0, |space| space.free_bytes)
+    }
+
+    async fn space(&self) -> io::Result<Space> {
+        let root = self.shared.root.clone();
+        tasks::blocking("look at the disk", move || disk::space(&root)).await
     }
 
     /// Since when blobs that nothing names must have been asked for to stay.

@@ -8,7 +8,7 @@ use tandem_kit::error::chain;
 use tandem_kit::tasks;
 use tandem_store::sqlite::snapshots::Snapshots;
 
-use super::pins;
+use super::{live_roots, pins};
 use crate::shared::Shared;
 
 /// Time between two looks whether one is due. The first one of an installation is taken at the first look.
@@ -39,13 +39,20 @@ impl SnapshotTaker {
         let Ok(cursor) = self.shared.store.cursor().await else { return };
         let (snapshots, version, now) =
             (self.snapshots.clone(), self.shared.version.clone(), self.shared.now());
-        let take = move || snapshots.take_hourly(cursor.revision, (&version, now));
+        let shared = Arc::clone(&self.shared);
+        let take = move || {
+            let before = shared.look(live_roots);
+            let taken = snapshots.take_hourly(cursor.revision, (&version, now))?;
+            if taken.is_some() {
+                pins::note_snapshot(&shared, before);
+            }
+            Ok::<_, tandem_store::Error>(taken)
+        };
         let problem = match tasks::blocking("snapshot of the store", take).await {
             // What is there is as new as the store, whoever took it.
             Ok(None) => None,
             Ok(Some(taken)) => {
                 tracing::debug!("took the snapshot {}", taken.path.display());
-                pins::note_snapshot(&self.shared);
                 None
             }
             Err(error) => {

@@ -7,7 +7,7 @@ use tandem_types::build::Subtree;
 use tandem_types::tree::{Entry, Tree};
 
 use super::site::Site;
-use crate::housekeeping::{Housekeeping, pins};
+use crate::housekeeping::{Housekeeping, live_roots, pins};
 
 fn kept(app: &str, (stock, used): (Stock, Use), bytes: u64) -> Kept<crate::builder::Stocked> {
     let key = (app.parse().expect("a name"), stock);
@@ -38,6 +38,38 @@ async fn a_source_that_lacks_a_file_is_refused_and_not_built() {
 }
 
 #[tokio::test]
+async fn a_build_of_which_files_are_gone_is_told_and_stops_no_sweep() {
+    let site = Site::start().await;
+    let blobs = tandem_blobs::BlobStore::open(site.data.blobs()).expect("blobs");
+    let listing = |text: &[u8]| {
+        let digest = blobs.put(text).expect("put");
+        let entry = Entry::File { digest, size: 1, executable: false };
+        blobs.put_tree(&Tree { entries: [("file".to_owned(), entry)].into() }).expect("put")
+    };
+    let (lost, garbage) = (listing(b"a"), listing(b"b"));
+    let subtree =
+        Subtree { name: "app".to_owned(), mount: "/app".to_owned(), tree: lost, bytes: 1, files: 1 };
+    *site.builder.subtrees.lock().expect("lock") = vec![subtree];
+    site.deploy().await;
+    let path = lost.to_string();
+    std::fs::remove_file(site.data.blobs().join(&path[..2]).join(&path[2..])).expect("it is there");
+    let future = "2200-01-01T00:00:00Z".parse().expect("a time");
+    Housekeeping::new(site.handle.shared.clone()).sweep_blobs_since(future).await;
+    assert!(!blobs.has(&[garbage])[0], "the rest is swept");
+    let told = async || {
+        let problems = site.handle.status().await.expect("a status").problems;
+        problems.into_iter().find(|problem| problem.contains("are gone"))
+    };
+    assert_eq!(
+        told().await.expect("it is told"),
+        "files of the build b1 of guestbook (r1 of guestbook/production) are gone: deploy its source again"
+    );
+    assert_eq!(listing(b"a"), lost);
+    Housekeeping::new(site.handle.shared.clone()).sweep_blobs_since(future).await;
+    assert_eq!(told().await, None, "it was sent again");
+}
+
+#[tokio::test]
 async fn builds_that_a_snapshot_names_outlive_their_releases() {
     let site = Site::start().await;
     let blobs = tandem_blobs::BlobStore::open(site.data.blobs()).expect("blobs");
@@ -50,8 +82,9 @@ async fn builds_that_a_snapshot_names_outlive_their_releases() {
         Subtree { name: "app".to_owned(), mount: "/app".to_owned(), tree: of_snapshot, bytes: 1, files: 1 };
     *site.builder.subtrees.lock().expect("lock") = vec![subtree];
     site.deploy().await;
-    pins::note_snapshot(&site.handle.shared);
+    let before = site.handle.shared.look(live_roots);
     site.destroy().await;
+    pins::note_snapshot(&site.handle.shared, before);
     let future = "2200-01-01T00:00:00Z".parse().expect("a time");
     let sweep = || async {
         let housekeeping = Housekeeping::new(site.handle.shared.clone());
@@ -59,6 +92,6 @@ async fn builds_that_a_snapshot_names_outlive_their_releases() {
         [of_snapshot, garbage].map(|tree| blobs.is_complete(&tree).expect("looked"))
     };
     assert_eq!(sweep().await, [true, false]);
-    (0..2).for_each(|_| pins::note_snapshot(&site.handle.shared));
+    (0..2).for_each(|_| pins::note_snapshot(&site.handle.shared, Vec::new()));
     assert_eq!(sweep().await, [false, false], "newer snapshots do not name it");
 }
