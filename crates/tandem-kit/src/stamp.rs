@@ -79,7 +79,7 @@ impl Error {
         match self {
             Self::Newer { root, found, own } => format!(
                 "nothing was changed; use Tandem {found} or newer, or name another folder with --data. To go back to {own}: \
-                 `tandem store restore --data {}` with the snapshot from before the upgrade",
+                 `tandem store restore --data {}` puts the latest snapshot of {own} or older back",
                 root.display()
             ),
             Self::File { root, .. } => format!(

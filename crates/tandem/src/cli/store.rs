@@ -8,9 +8,9 @@ mod list;
 mod restore;
 mod snapshot;
 
-use std::path::PathBuf;
-
+use tandem_kit::files;
 use tandem_kit::paths::DataDir;
+use tandem_store::sqlite;
 
 use crate::exit::Exit;
 use crate::failure::{Failure, chain_of};
@@ -71,9 +71,17 @@ fn data(session: &Session) -> Result<DataDir, Failure> {
     DataDir::open_any(&folder).map_err(|error| Failure::new(format!("failed to {}", chain_of(&error))))
 }
 
-/// The store's file as people named its folder.
-fn database(session: &Session) -> Result<PathBuf, Failure> {
-    Ok(data(session)?.database())
+/// Takes up a restore that was cut off, unless somebody has the store open: who opened it has done so. What would be
+/// looked at else is the store that was to be replaced.
+fn finish_restore(data: &DataDir) -> Result<(), Failure> {
+    if !sqlite::restore::is_cut_off(&data.database()) {
+        return Ok(());
+    }
+    let lock = files::lock_exclusive(&data.lock()).map_err(|e| Failure::chain("lock the data folder", &e))?;
+    if lock.is_some() {
+        sqlite::restore::finish(&data.database()).map_err(|error| failed(&error))?;
+    }
+    Ok(())
 }
 
 /// A failure of the store with what to do about it.
@@ -84,4 +92,29 @@ pub(crate) fn failed(error: &tandem_store::Error) -> Failure {
         _ => failure,
     }
     .hint(error.hint().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_restore_that_was_cut_off_is_taken_up_unless_somebody_has_the_store_open() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let data = DataDir::open(folder.path()).expect("a data folder");
+        let write = |name: &str| {
+            let file = data.root().join(name);
+            files::write_atomic_unsynced(&file, name.as_bytes(), 0o600).expect("it is written");
+        };
+        let stands = || std::fs::read_to_string(data.database()).expect("a store");
+        write("tandem.sqlite3");
+        write("tandem.sqlite3.restored");
+        let held = files::lock_exclusive(&data.lock()).expect("it can be asked").expect("nobody holds it");
+        finish_restore(&data).expect("it is another's");
+        assert_eq!(stands(), "tandem.sqlite3");
+        drop(held);
+        finish_restore(&data).expect("it is taken up");
+        assert_eq!(stands(), "tandem.sqlite3.restored");
+        data.remove_runtime().expect("the runtime folder goes");
+    }
 }

@@ -147,3 +147,34 @@ fn within_a_generation_people_go_to_another_version_and_back() {
     assert!(version().contains(env!("CARGO_PKG_VERSION")), "{}", version());
     installation.finish();
 }
+
+#[test]
+fn from_a_newer_generation_people_go_back_with_the_snapshot_from_before_it() {
+    let mut installation = prepared();
+    let root = installation.data().root().to_owned();
+    installation.start_again();
+    installation.end(Signal::SIGTERM);
+    let mut newer = start_newer(&installation);
+    let take = installation.program(["store", "snapshot", "--json"]).set(env::TANDEM_CLAIM_VERSION, NEWER);
+    let taken = take.run().expect_success().json();
+    newer.signal(Signal::SIGTERM);
+    newer.wait(PATIENCE);
+    expect_refused(installation.tandem(["up"]), &root);
+
+    let taken = taken["path"].as_str().expect("a snapshot has a path");
+    let refused = installation.tandem(["store", "restore", taken]).expect_code(1);
+    assert!(refused.stderr.contains("is of Tandem 9.0.0, this is "), "{refused}");
+    let list = installation.tandem(["store", "restore", "--list", "--json"]).expect_success().json();
+    let paths = list.as_array().expect("a list").iter().map(|one| one["path"].as_str().expect("a path"));
+    let before: Vec<_> = paths.filter(|path| path.contains("_upgrade_")).collect();
+    let name = Path::new(before[0]).file_name().and_then(|name| name.to_str()).expect("a name");
+    let restored = installation.tandem(["store", "restore", "--confirm", name]).expect_success();
+    assert!(
+        restored.stdout.contains(name),
+        "the latest is the one that this version understands: {restored}"
+    );
+    installation.start_again();
+    let stamp: Value = tandem_kit::files::read_json(&root.join("stamp.json")).expect("a stamp").expect("one");
+    assert_eq!(stamp["generation"], 1);
+    installation.finish();
+}

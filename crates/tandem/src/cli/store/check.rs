@@ -14,7 +14,7 @@ use tandem_types::release::Release;
 use tandem_types::rollout::Rollout;
 use tandem_types::routing::RoutingDocument;
 
-use super::{database, failed};
+use super::{data, failed, finish_restore};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{bytes, local_time};
@@ -29,7 +29,9 @@ struct Report {
 }
 
 pub(super) async fn run(session: &Session) -> Result<Exit, Failure> {
-    let database = database(session)?;
+    let data = data(session)?;
+    finish_restore(&data)?;
+    let database = data.database();
     let look = database.clone();
     let checked = tasks::blocking("check the store", move || sqlite::check(&look, understand)).await;
     let checked = checked.map_err(|error| failed(&error))?;

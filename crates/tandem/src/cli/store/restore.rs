@@ -41,7 +41,7 @@ Examples:
   tandem store restore --list                which there are
   tandem store restore 20261121T120000Z_812_hourly_0.1.0.sqlite3")]
 pub(crate) struct Args {
-    /// A snapshot of the list, or any copy of the store [default: the latest]
+    /// A snapshot of the list, or any copy of the store [default: the latest of this version or older]
     #[arg(value_name = "SNAPSHOT")]
     snapshot: Option<PathBuf>,
     /// List the snapshots and change nothing
@@ -74,7 +74,8 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<Exit, Failure> 
     }
     let lock = files::lock_exclusive(&data.lock()).map_err(|e| Failure::chain("lock the data folder", &e))?;
     let _lock = lock.ok_or_else(|| runs(&data))?;
-    let snapshot = list::find(&snapshots, args.snapshot)?;
+    sqlite::restore::finish(&data.database()).map_err(|error| failed(&error))?;
+    let snapshot = list::find(&snapshots, args.snapshot, data.root())?;
     ask(session, (&data, &snapshot), args.confirm)?;
     let restored = tasks::blocking("restore", {
         let (data, clock, actor) = (data.clone(), session.clock.clone(), actor());
@@ -233,12 +234,16 @@ fn tell(session: &Session, restored: &Restored) -> Result<(), Failure> {
 /// Before another version opens the store for the first time: the way back.
 pub(crate) async fn keep_before_upgrade(data: &DataDir, previous: &str, clock: &Clock) {
     let (snapshots, previous, now) = (Snapshots::of(data.database()), previous.to_owned(), clock.now());
-    if !data.database().exists() {
-        return;
-    }
-    let take = move || snapshots.take(Reason::Upgrade, &previous, now);
+    let database = data.database();
+    let take = move || {
+        sqlite::restore::finish(&database)?;
+        database.exists().then(|| snapshots.take(Reason::Upgrade, &previous, now)).transpose()
+    };
     match tasks::blocking("snapshot before the upgrade", take).await {
-        Ok(taken) => tracing::info!("kept the store as it was before the upgrade: {}", taken.path.display()),
+        Ok(None) => {}
+        Ok(Some(taken)) => {
+            tracing::info!("kept the store as it was before the upgrade: {}", taken.path.display());
+        }
         // The start itself tells of damage and of a full disk; to keep everything down for want of a copy helps nobody.
         Err(error) => {
             tracing::warn!(

@@ -5,7 +5,7 @@ use tandem_kit::tasks;
 use tandem_kit::version::Version;
 use tandem_store::sqlite::snapshots::{Reason, Snapshots};
 
-use super::{data, failed};
+use super::{data, failed, finish_restore};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::bytes;
@@ -13,6 +13,7 @@ use crate::session::Session;
 
 pub(super) async fn run(session: &Session) -> Result<Exit, Failure> {
     let data = data(session)?;
+    finish_restore(&data)?;
     // Who wrote the store, which need not be this version.
     let stamp = Stamp::read(data.root()).ok().flatten();
     let version = stamp.map_or_else(|| Version::current().name.clone(), |stamp| stamp.version);
