@@ -50,7 +50,7 @@ impl Context {
             "own_shim": data.shim_sockets().join(format!("{own}.sock")),
             // As it is called in there; see `keeper`.
             "keeper": 1,
-            "cgroup": group_file(&data.cgroup_name(), &own),
+            "cgroup": limit_file(&data.cgroup_name(), &own),
             "neighbor": neighbor(installation),
             "code": "/app/server.py",
             "writable": "/data",
@@ -113,16 +113,22 @@ fn keeper(group: &str, id: &str) -> i32 {
 }
 
 fn members(group: &str, id: &str) -> Vec<i32> {
-    let file = group_file(group, id).with_file_name("cgroup.procs");
+    let file = group_file(group, id, "cgroup.procs").expect("it has a control group");
     let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     text.lines().filter_map(|line| line.parse().ok()).collect()
 }
 
-fn group_file(group: &str, id: &str) -> PathBuf {
-    let below = Path::new(group).join(id).join("pids.max");
-    let roots = ["/sys/fs/cgroup/pids", "/sys/fs/cgroup"];
-    let files = roots.map(|root| Path::new(root).join(&below));
-    files.into_iter().find(|file| file.exists()).expect("the limit of processes holds")
+/// Where the limit of processes stands; without such a limit, who is in the group.
+fn limit_file(group: &str, id: &str) -> PathBuf {
+    let limit = group_file(group, id, "pids.max");
+    limit.or_else(|| group_file(group, id, "cgroup.procs")).expect("it has a control group")
+}
+
+/// A file of an instance's group, in whichever hierarchy has it.
+fn group_file(group: &str, id: &str, name: &str) -> Option<PathBuf> {
+    let below = Path::new(group).join(id).join(name);
+    let roots = ["/sys/fs/cgroup/pids", "/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
+    roots.map(|root| Path::new(root).join(&below)).into_iter().find(|file| file.exists())
 }
 
 fn port_of(pid: i32) -> u16 {

@@ -16,7 +16,8 @@ const ABSENT: [&str; 5] = ["ENOSYS", "EAFNOSUPPORT", "EPROTONOSUPPORT", "EADDRNO
 
 #[test]
 fn nothing_that_a_hostile_app_tries_gets_it_anywhere() {
-    if !can_isolate() {
+    // The tries use numbers of calls.
+    if !can_isolate() || cfg!(not(target_arch = "x86_64")) {
         return;
     }
     let installation = installation();

@@ -14,6 +14,7 @@ use tandem_testkit::app_folder::AppFolder;
 use tandem_testkit::connection::Question;
 use tandem_testkit::installation::Installation;
 use tandem_testkit::site::Site;
+use tandem_types::instance::Isolation;
 
 use crate::TANDEM;
 
@@ -21,10 +22,15 @@ use crate::TANDEM;
 const HOSTILE: &str = "hostile.localhost";
 const NEIGHBOR: &str = "neighbor.localhost";
 
-/// Whether this machine keeps apps apart.
+/// Whether this machine keeps apps apart, as Tandem itself finds out, and their connections as well.
 fn can_isolate() -> bool {
-    let has = |program: &str| Path::new(program).exists();
-    nix::unistd::Uid::effective().is_root() && has("/usr/bin/bwrap") && has("/usr/sbin/nft")
+    tandem_sandbox::isolation().0 == Isolation::Sandbox && Path::new("/usr/sbin/nft").exists()
+}
+
+/// Whether every limit holds here, of which Tandem says where it does not.
+fn has_limits() -> bool {
+    let (_, reason) = tandem_sandbox::isolation();
+    !reason.contains("no limit on") && !reason.contains("do not hold")
 }
 
 /// An installation with both apps. The neighbor listens on IPv4 and IPv6 and has a secret.
