@@ -13,6 +13,8 @@ use crate::shared::Shared;
 
 /// Time between two looks whether one is due. The first one of an installation is taken at the first look.
 const EVERY: Duration = Duration::from_secs(60);
+/// The longest time between two looks while none can be taken: each may write as much as the store is large.
+const SELDOM: Duration = Duration::from_secs(60 * 60);
 
 /// See the module.
 pub(crate) struct SnapshotTaker {
@@ -26,17 +28,18 @@ impl SnapshotTaker {
         Self { shared, snapshots: Snapshots::of(database) }
     }
 
-    /// One look a minute, for ever.
+    /// One look a minute, for ever; fewer and fewer while they fail.
     pub(crate) async fn run(self) {
+        let mut wait = EVERY;
         loop {
-            tokio::time::sleep(EVERY).await;
-            self.look().await;
+            tokio::time::sleep(wait).await;
+            wait = next_wait(wait, self.look().await);
         }
     }
 
-    /// Takes one if it is due. What fails is told once, and in `status` until it works again.
-    pub(crate) async fn look(&self) {
-        let Ok(cursor) = self.shared.store.cursor().await else { return };
+    /// Takes one if it is due. What fails is told once, and in `status` until it works again. Says whether all is well.
+    pub(crate) async fn look(&self) -> bool {
+        let Ok(cursor) = self.shared.store.cursor().await else { return true };
         let (snapshots, version, now) =
             (self.snapshots.clone(), self.shared.version.clone(), self.shared.now());
         let shared = Arc::clone(&self.shared);
@@ -60,11 +63,18 @@ impl SnapshotTaker {
                 Some(format!("no snapshot of the store can be taken: failed to {}{hint}", chain(&error)))
             }
         };
+        let is_well = problem.is_none();
         let before = self.shared.snapshots.tell(problem.clone());
         if let Some(problem) = problem.filter(|problem| before.as_ref() != Some(problem)) {
             tracing::error!("{problem}");
         }
+        is_well
     }
+}
+
+/// Twice as long after each failure in a row, up to [`SELDOM`].
+fn next_wait(last: Duration, is_well: bool) -> Duration {
+    if is_well { EVERY } else { (last * 2).min(SELDOM) }
 }
 
 /// Why the last snapshot could not be taken, for `status`.
@@ -80,5 +90,18 @@ impl SnapshotProblem {
     /// Returns what was told before.
     fn tell(&self, problem: Option<String>) -> Option<String> {
         std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), problem)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_become_seldom_while_none_can_be_taken_and_are_frequent_again_after_one() {
+        let waits = (0..9).scan(EVERY, |wait, _| Some(std::mem::replace(wait, next_wait(*wait, false))));
+        let minutes: Vec<_> = waits.map(|wait| wait.as_secs() / 60).collect();
+        assert_eq!(minutes, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+        assert_eq!(next_wait(SELDOM, true), EVERY);
     }
 }
