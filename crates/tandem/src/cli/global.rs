@@ -9,7 +9,7 @@ use tandem_types::{AppName, EnvironmentName};
 /// What holds for every verb.
 ///
 /// The environment is read here and not by clap, which would show options that nobody typed in its usage line.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
     /// App to act on [default: `app` in tandem.toml, else the folder's name]

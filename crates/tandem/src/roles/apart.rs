@@ -39,10 +39,10 @@ impl Post {
     /// # Errors
     ///
     /// It cannot be opened, or somebody else has the role.
-    pub(super) fn take(global: &Global, role: Role) -> Result<Self, Failure> {
+    pub(super) async fn take(global: &Global, role: Role) -> Result<Self, Failure> {
         let folder = global.data.clone().unwrap_or_else(paths::default_data_dir);
         let data = data_folder::open(&folder)?;
-        let locks = lock::take(&data, &folder, role)?;
+        let locks = lock::take_soon(&data, &folder, role).await?;
         Ok(Self { data, _locks: locks })
     }
 }
@@ -84,5 +84,32 @@ pub(super) fn forget_ready(file: Option<&Path>) {
             tracing::warn!("failed to remove the ready file {}: {error}", file.display());
         }
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::lock::Holder;
+    use super::*;
+
+    #[tokio::test]
+    async fn a_role_is_taken_right_behind_a_kill() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let data = DataDir::open(folder.path()).expect("a data folder");
+        let global = Global { data: Some(folder.path().to_owned()), ..Global::default() };
+        for (role, own) in [(Role::Server, "server.lock"), (Role::Runner, "runner.lock")] {
+            let dead = Holder { pid: u32::MAX, data: None };
+            files::write_json(&Holder::file(data.runtime(), role), &dead, 0o600).expect("it is written");
+            let lock = files::lock_exclusive(&data.root().join(own)).expect("it can be asked");
+            let child = lock.expect("nobody holds it");
+            let gone = async {
+                // Only now: the first try is over.
+                tokio::task::yield_now().await;
+                drop(child);
+            };
+            let (taken, ()) = tokio::join!(Post::take(&global, role), gone);
+            drop(taken.expect("its holder was dead"));
+        }
+        data.remove_runtime().expect("the runtime folder goes");
     }
 }

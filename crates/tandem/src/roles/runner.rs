@@ -75,7 +75,7 @@ pub(crate) fn run(args: Args, global: Global, output: Output) -> Result<Exit, Fa
 
 async fn serve(args: Args, global: Global, output: Output) -> Result<Exit, Failure> {
     let mut signals = Signals::listen()?;
-    let post = Post::take(&global, Role::Runner)?;
+    let post = Post::take(&global, Role::Runner).await?;
     let server = Address::Unix(post.data.api_socket());
     let client = Client::new(server.clone());
     let closed = watch::Sender::new(closed_ports(&post.data).unwrap_or_default());

@@ -69,7 +69,7 @@ pub(crate) fn run(args: Args, global: Global, output: Output) -> Result<Exit, Fa
 
 async fn serve(args: Args, global: Global, output: Output) -> Result<Exit, Failure> {
     let mut signals = Signals::listen()?;
-    let post = Post::take(&global, Role::Server)?;
+    let post = Post::take(&global, Role::Server).await?;
     let clock = Clock::system();
     data_folder::take_over(&post.data, &clock).await?;
     let server = Server::start(&post.data, args.api, (&clock, "system:server")).await?;
