@@ -7,9 +7,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use http::Method;
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tandem_testkit::connection::Question;
 use tandem_testkit::installation::Installation;
 use tandem_testkit::load::{Kind, Load, Mix, Report, Target};
@@ -202,6 +204,27 @@ fn another_address_is_served_without_a_gap_at_the_one_that_stays() {
     installation.finish();
 }
 
+/// The balancer among the children of a process.
+fn child_balancer(parent: Pid) -> Option<Pid> {
+    let threads = fs::read_dir(format!("/proc/{parent}/task")).expect("it runs").flatten();
+    let children = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    let children: Vec<i32> =
+        children.flat_map(|all| all.split_whitespace().flat_map(str::parse).collect::<Vec<_>>()).collect();
+    let is_balancer = |pid: &i32| {
+        let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        words.split(|byte| *byte == 0).nth(1) == Some(b"balancer")
+    };
+    children.into_iter().find(is_balancer).map(Pid::from_raw)
+}
+
+/// Whether SIGTERM waits for a process that is stopped.
+fn is_asked_to_end(process: Pid) -> bool {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).expect("it is there");
+    let pending = status.lines().find_map(|line| line.strip_prefix("ShdPnd:")).expect("the kernel tells");
+    let pending = u64::from_str_radix(pending.trim(), 16).expect("a hexadecimal number");
+    pending & (1 << (Signal::SIGTERM as u64 - 1)) != 0
+}
+
 fn free_address() -> std::net::SocketAddr {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
     listener.local_addr().expect("it has an address")
@@ -234,13 +257,41 @@ fn a_new_version_whose_balancer_does_not_start_leaves_the_old_one_serving() {
     installation.finish();
 }
 
+#[test]
+fn ctrl_c_while_another_balancer_takes_over_leaves_none() {
+    let mut installation = Installation::start(TANDEM);
+    let versions = Versions::of(&installation);
+    for (binary, version) in [&versions.new, &versions.old] {
+        let before = serving(&installation).0;
+        installation.end(Signal::SIGTERM);
+        installation.change_to(binary, version);
+        let http = installation.ready().http.to_string();
+        let log = installation.data().root().join("../second.log");
+        let up = installation.program(["up", "--http", &http, "--api", "127.0.0.1:0"]).output(&log);
+        let mut up = up.start();
+        // Looked for with hardly a pause: it serves a moment later.
+        let new =
+            eventually("another balancer is started", || (0..1000).find_map(|_| child_balancer(up.id())));
+        // It comes to nothing until everything else that is to be stopped is, or it is asked to end itself.
+        kill(new, Signal::SIGSTOP).expect("it runs");
+        up.signal(Signal::SIGINT);
+        eventually("balancers are stopped", || {
+            let old_ended = !std::path::Path::new(&format!("/proc/{before}")).exists();
+            (old_ended || is_asked_to_end(new)).then_some(())
+        });
+        kill(new, Signal::SIGCONT).expect("it is there");
+        let status = up.wait(Duration::from_secs(60));
+        assert!(status.success(), "{status}:\n{}", fs::read_to_string(log).unwrap_or_default());
+        installation.expect_nothing_left();
+        installation.start_again();
+    }
+    installation.finish();
+}
+
 /// Slow, because it is about requests that are longer than an app's stop time.
 mod long {
     use std::io::{Read as _, Write as _};
     use std::net::TcpStream;
-
-    use nix::sys::signal::kill;
-    use nix::unistd::Pid;
 
     use super::*;
 
