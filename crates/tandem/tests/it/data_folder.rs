@@ -178,3 +178,23 @@ fn from_a_newer_generation_people_go_back_with_the_snapshot_from_before_it() {
     assert_eq!(stamp["generation"], 1);
     installation.finish();
 }
+
+#[test]
+fn an_upgrade_without_a_snapshot_says_so() {
+    let mut installation = prepared();
+    let root = installation.data().root().to_owned();
+    installation.start_again();
+    installation.end(Signal::SIGTERM);
+    let snapshots = root.join("snapshots");
+    if snapshots.exists() {
+        fs::remove_dir_all(&snapshots).expect("they are ours");
+    }
+    fs::File::create(&snapshots).expect("a file where the folder should be");
+    let mut newer = start_newer(&installation);
+    let told = fs::read_to_string(root.join("../newer.log")).expect("its words");
+    assert!(told.contains("goes on without a snapshot from before it"), "{told}");
+    let _ = installation.program(["down"]).set(env::TANDEM_CLAIM_VERSION, NEWER).run().expect_success();
+    assert!(newer.wait(PATIENCE).success());
+    installation.expect_nothing_left();
+    installation.abandon();
+}

@@ -246,8 +246,9 @@ pub(crate) async fn keep_before_upgrade(data: &DataDir, previous: &str, clock: &
         }
         // The start itself tells of damage and of a full disk; to keep everything down for want of a copy helps nobody.
         Err(error) => {
+            let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
             tracing::warn!(
-                "no snapshot from before the upgrade: failed to {}",
+                "the upgrade goes on without a snapshot from before it, by which people go back: failed to {}{hint}",
                 crate::failure::chain_of(&error)
             );
         }
