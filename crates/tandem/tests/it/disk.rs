@@ -186,8 +186,11 @@ fn twenty_deploys_leave_no_process_behind_and_five_releases_to_go_back_to() {
     let (installation, folder) = with_plain_on(&disk);
     let looks = deploy_many((&installation, &folder), &disk, (20, 10));
     let [first, last] = looks[..] else { panic!("two looks: {looks:?}") };
-    // Old releases stay warm for a while; those before them have left.
-    assert!(last.processes <= first.processes + 4, "{looks:?}");
+    // Old releases stay warm for a while; those before them leave, on a busy machine some seconds behind the last deploy.
+    eventually("what is no longer warm leaves", || {
+        let left = Look::at(&installation, &disk).processes;
+        (left <= first.processes + 4).then_some(())
+    });
     assert!(last.used_kib < first.used_kib + 10 * 200, "{looks:?}");
     go_back(&installation, 20);
     installation.finish();
