@@ -9,8 +9,10 @@ use super::table;
 use super::victim::Victim;
 use super::world::World;
 
-/// Random moments that the promise names.
-const MOMENTS: u32 = 50;
+/// Random moments that the promise names, at each of which somebody was killed.
+const MOMENTS: usize = 50;
+/// Moments drawn for them at most: many fall where there is no such victim.
+const DRAWN: usize = 4 * MOMENTS;
 /// Longest an operation takes on a slow machine; a moment after its end is no loss.
 const LONGEST_MS: u64 = 3_000;
 
@@ -30,6 +32,22 @@ fn the_whole_matrix_of(operation: Operation) {
     }
     table::tell(&lines);
     world.installation.finish();
+    for victim in Victim::ALL.into_iter().filter(|victim| takes_part(operation, *victim)) {
+        let killed = lines.iter().any(|line| line.is_of(victim) && line.has_killed());
+        assert!(killed, "{victim:?} was killed at no point of {operation:?}");
+    }
+}
+
+/// Whether an operation always has such a victim at one of its points.
+fn takes_part(operation: Operation, victim: Victim) -> bool {
+    match victim {
+        Victim::Server | Victim::Everything | Victim::Balancer | Victim::ServingShim | Victim::Client => true,
+        Victim::JobShim => matches!(operation, Operation::Deploy | Operation::FailingDeploy),
+        // A release phase that fails is before all instances, and the release to go back to is warm.
+        Victim::IncomingShim => !matches!(operation, Operation::FailingDeploy | Operation::Rollback),
+        // What a build of this size runs may be over before it is seen.
+        Victim::Builder => false,
+    }
 }
 
 #[test]
@@ -94,11 +112,15 @@ fn random_moments() {
     let seed = seed.unwrap_or_else(|| u64::from(std::process::id()) | 1 << 40);
     table::say(&format!("TANDEM_KILL_SEED={seed}"));
     let (mut random, mut world, mut lines) = (Random(seed), World::start(), Vec::new());
-    for _ in 0..MOMENTS {
+    let mut killed = 0;
+    while killed < MOMENTS && lines.len() < DRAWN {
         let moment = Moment::After(Duration::from_millis(random.below(LONGEST_MS)));
         let case = Case { operation: random.of(&Operation::ALL), moment, victim: random.of(&Victim::ALL) };
-        lines.push(case.run(&mut world));
+        let line = case.run(&mut world);
+        killed += usize::from(line.has_killed());
+        lines.push(line);
     }
     table::tell(&lines);
     world.installation.finish();
+    assert!(killed >= MOMENTS, "only {killed} of {DRAWN} moments had their victim");
 }

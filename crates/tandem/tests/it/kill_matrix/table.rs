@@ -7,6 +7,7 @@ use std::io::Write as _;
 use serde::Serialize;
 
 use super::case::{Case, Moment};
+use super::victim::Victim;
 
 /// Names the file to which each line of the table is appended as JSON.
 const FILE: &str = "TANDEM_KILL_MATRIX";
@@ -32,6 +33,11 @@ impl Line {
         // At once: where a later case fails, the table so far is worth something.
         say(&format!("{:<14} {:<22} {:<13} {}", line.operation, line.moment, line.victim, line.outcome));
         line
+    }
+
+    /// Whether this one was to be killed.
+    pub(super) fn is_of(&self, victim: Victim) -> bool {
+        self.victim == format!("{victim:?}")
     }
 
     /// Whether something was killed.

@@ -16,9 +16,10 @@ use crate::TANDEM;
 const SOUND: &str = "sound";
 /// Time that a first deploy has, which may install a tool.
 const FIRST: Duration = Duration::from_secs(120);
-/// Control groups at which a rest is taken, and those that stay then: two releases and the shims.
+/// Control groups at which a rest is taken, and those that stay then: two releases, each with up to three web instances, a
+/// worker and a clock, and the shims.
 const MOST_GROUPS: usize = 20;
-const FEW_GROUPS: usize = 9;
+const FEW_GROUPS: usize = 11;
 
 /// See the module.
 pub(super) struct World {
