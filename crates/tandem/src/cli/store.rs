@@ -41,7 +41,8 @@ Examples:
     Restore(restore::Args),
     /// Take a snapshot now
     #[command(after_help = "\
-The server goes on meanwhile. The last ten taken by hand are kept, besides those taken by themselves.
+The server goes on meanwhile. The last ten taken by hand are kept, besides those taken by
+themselves.
 
 Examples:
   tandem store snapshot           before something risky")]

@@ -29,19 +29,20 @@ use crate::session::Session;
 /// Arguments of `store restore`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Apps and balancer go on while it works and after it: what runs is adopted, releases that the snapshot
-does not know get their documents back, and numbers go on beyond all that were given out. What was
-only written down since the snapshot (config that no release has yet, tokens, journal) is lost.
+Apps and balancer go on while it works and after it: what runs is adopted, releases that the
+snapshot does not know get their documents back, and numbers go on beyond all that were given out.
+What was only written down since the snapshot (config that no release has yet, tokens, journal) is
+lost. A snapshot that a newer version took is not the latest and is refused.
 
-The store that was there is kept beside the new one, under a name that is printed. Where it is whole,
-the name of the snapshot has to be confirmed.
+The store that was there is kept beside the new one, under a name that is printed. Where it is
+whole, the name of the snapshot has to be confirmed.
 
 Examples:
   tandem store restore                       the latest snapshot
   tandem store restore --list                which there are
   tandem store restore 20261121T120000Z_812_hourly_0.1.0.sqlite3")]
 pub(crate) struct Args {
-    /// A snapshot of the list, or any copy of the store [default: the latest of this version or older]
+    /// A snapshot of the list, or any copy of the store [default: the latest]
     #[arg(value_name = "SNAPSHOT")]
     snapshot: Option<PathBuf>,
     /// List the snapshots and change nothing
