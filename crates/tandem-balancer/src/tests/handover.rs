@@ -242,7 +242,10 @@ async fn without_a_server_the_new_one_serves_what_the_old_one_served() {
     let app = App::saying("app").await;
     let mut world = World::serving(&[app.address]).await;
     world.server.go_away();
-    std::fs::remove_file(world.folder.path().join("balancer/state.json")).unwrap();
+    // Written beside the serving, and maybe a moment after it.
+    let state = world.folder.path().join("balancer/state.json");
+    eventually(|| state.exists()).await;
+    std::fs::remove_file(&state).unwrap();
     let before = world.hand_over().await.unwrap();
     assert_eq!(fetch(world.address, "/").await.text(), "app");
     before.ended().await;
