@@ -1,7 +1,6 @@
 //! How the control side of a balancer begins: with the table of an earlier life, or of the process that serves until this
 //! one does.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -148,14 +147,8 @@ async fn load_all(holder: &mut Holder) {
 
 fn first_status(identity: &Identity, serving: Epoch) -> BalancerStatus {
     BalancerStatus {
-        balancer: identity.id.clone(),
         started: identity.started,
-        serving,
-        prepared: None,
-        problem: None,
-        draining: BTreeMap::new(),
-        unhealthy: Vec::new(),
         http: identity.http.iter().copied().map(Address::Tcp).collect(),
-        requests: 0,
+        ..BalancerStatus::silent(identity.id.clone(), serving)
     }
 }

@@ -138,22 +138,7 @@ pub(crate) fn balancers(mirror: &Mirror) -> Reports {
 }
 
 fn unreported(balancer: &BalancerId, serving: Epoch) -> Received<BalancerStatus> {
-    Received { value: Arc::new(silent(balancer, serving)), at: Timestamp::UNIX_EPOCH }
-}
-
-/// What is known of a balancer that has said nothing since this server listens.
-pub(crate) fn silent(balancer: &BalancerId, serving: Epoch) -> BalancerStatus {
-    BalancerStatus {
-        balancer: balancer.clone(),
-        started: Timestamp::UNIX_EPOCH,
-        serving,
-        prepared: None,
-        problem: None,
-        draining: BTreeMap::new(),
-        unhealthy: Vec::new(),
-        http: Vec::new(),
-        requests: 0,
-    }
+    Received { value: Arc::new(BalancerStatus::silent(balancer.clone(), serving)), at: Timestamp::UNIX_EPOCH }
 }
 
 fn rivals(mirror: &Mirror, place: &Place) -> Vec<Rival> {

@@ -39,6 +39,25 @@ pub struct Environment {
     pub created: Timestamp,
 }
 
+impl Environment {
+    /// One in which nothing was released or set yet.
+    pub fn new(app: AppName, name: EnvironmentName, uid: u32, created: Timestamp) -> Self {
+        Self {
+            app,
+            name,
+            uid,
+            scale: BTreeMap::new(),
+            config: Config::default(),
+            domains: Vec::new(),
+            current: None,
+            warm: Vec::new(),
+            next_release: ReleaseNumber(1),
+            next_rollout: RolloutNumber(1),
+            created,
+        }
+    }
+}
+
 impl Kind for Environment {
     const KIND: &'static str = "environment/1";
 }

@@ -117,6 +117,23 @@ pub struct BalancerStatus {
     pub requests: u64,
 }
 
+impl BalancerStatus {
+    /// What is known of a balancer that has said nothing but, at most, which epoch it serves.
+    pub fn silent(balancer: BalancerId, serving: Epoch) -> Self {
+        Self {
+            balancer,
+            started: Timestamp::UNIX_EPOCH,
+            serving,
+            prepared: None,
+            problem: None,
+            draining: BTreeMap::new(),
+            unhealthy: Vec::new(),
+            http: Vec::new(),
+            requests: 0,
+        }
+    }
+}
+
 impl Kind for BalancerStatus {
     const KIND: &'static str = "balancer_status/1";
 }

@@ -125,22 +125,15 @@ fn with_elders<'a>(
 
 #[cfg(test)]
 mod tests {
-    use tandem_types::{Epoch, InstanceId, Timestamp};
+    use tandem_types::{Epoch, InstanceId};
     use tokio::io::AsyncWriteExt as _;
 
     use super::*;
 
     fn status(serving: u64, draining: &[(u64, u64)]) -> BalancerStatus {
         BalancerStatus {
-            balancer: "box".parse().unwrap(),
-            started: Timestamp::UNIX_EPOCH,
-            serving: Epoch(serving),
-            prepared: None,
-            problem: None,
             draining: draining.iter().map(|(id, count)| (InstanceId(*id), *count)).collect(),
-            unhealthy: Vec::new(),
-            http: Vec::new(),
-            requests: 0,
+            ..BalancerStatus::silent("box".parse().unwrap(), Epoch(serving))
         }
     }
 

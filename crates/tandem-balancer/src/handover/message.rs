@@ -70,21 +70,13 @@ pub(crate) struct Offer {
 mod tests {
     use std::collections::BTreeMap;
 
-    use tandem_types::Timestamp;
-
     use super::*;
 
     fn status() -> Box<BalancerStatus> {
         Box::new(BalancerStatus {
-            balancer: "box".parse().unwrap(),
-            started: Timestamp::UNIX_EPOCH,
-            serving: Epoch(7),
-            prepared: None,
-            problem: None,
             draining: BTreeMap::from([(InstanceId(3), 2)]),
-            unhealthy: Vec::new(),
-            http: Vec::new(),
             requests: 9,
+            ..BalancerStatus::silent("box".parse().unwrap(), Epoch(7))
         })
     }
 

@@ -247,26 +247,15 @@ impl Taker {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
 
-    use tandem_types::{Epoch, Timestamp};
+    use tandem_types::Epoch;
     use tokio::io::AsyncWriteExt as _;
 
     use super::*;
     use crate::handover::Voice;
 
     async fn taker(stream: UnixStream) -> Taker {
-        let status = BalancerStatus {
-            balancer: "box".parse().unwrap(),
-            started: Timestamp::UNIX_EPOCH,
-            serving: Epoch(1),
-            prepared: None,
-            problem: None,
-            draining: BTreeMap::new(),
-            unhealthy: Vec::new(),
-            http: Vec::new(),
-            requests: 0,
-        };
+        let status = BalancerStatus::silent("box".parse().unwrap(), Epoch(1));
         Taker {
             stream,
             own: watch::channel(status).1,

@@ -4,9 +4,9 @@ use tandem_store::{Error, Expect, Transaction};
 use tandem_types::api::Installation;
 use tandem_types::app::App;
 use tandem_types::document::Cause;
-use tandem_types::environment::{Config, Environment};
+use tandem_types::environment::Environment;
 use tandem_types::problem::Problem;
-use tandem_types::{BuildNumber, ReleaseNumber, RolloutNumber, defaults, keys};
+use tandem_types::{BuildNumber, defaults, keys};
 
 use super::busy;
 use crate::handle::Handle;
@@ -39,19 +39,8 @@ impl Handle {
         if installation.next_uid > defaults::LAST_UID {
             return Err(Problem::new(507, "out_of_user_ids", "all user ids for apps have been given out"));
         }
-        let environment = Environment {
-            app: place.app.clone(),
-            name: place.environment.clone(),
-            uid: installation.next_uid,
-            scale: Default::default(),
-            config: Config::default(),
-            domains: Vec::new(),
-            current: None,
-            warm: Vec::new(),
-            next_release: ReleaseNumber(1),
-            next_rollout: RolloutNumber(1),
-            created: now,
-        };
+        let environment =
+            Environment::new(place.app.clone(), place.environment.clone(), installation.next_uid, now);
         let next = Installation { next_uid: installation.next_uid + 1, ..(**installation).clone() };
         let cause = Cause { action: "app.create".to_owned(), ..cause.clone() };
         let transaction = Transaction::new(cause).put(keys::INSTALLATION, &next, stored.unchanged()).put(

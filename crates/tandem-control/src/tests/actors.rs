@@ -153,7 +153,7 @@ pub(super) fn run_host(
 
 /// What a balancer says that obeys nothing.
 pub(super) fn cut_off(name: &str) -> BalancerStatus {
-    crate::world::silent(&name.parse().expect("a name"), Epoch(0))
+    BalancerStatus::silent(name.parse().expect("a name"), Epoch(0))
 }
 
 /// Prepares and serves what the table says, at once.

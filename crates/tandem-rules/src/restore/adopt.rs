@@ -34,18 +34,9 @@ impl Work<'_> {
             // A release has the config that its environment had when it was made.
             (Some(environment), None) => environment.config = newer.unwrap_or(environment.config.clone()),
             (None, found) => {
-                let made = || Environment {
-                    app: running.app.clone(),
-                    name: running.environment.clone(),
-                    uid: running.uid,
-                    scale: BTreeMap::new(),
-                    config: Config::default(),
-                    domains: Vec::new(),
-                    current: None,
-                    warm: Vec::new(),
-                    next_release: ReleaseNumber(1),
-                    next_rollout: RolloutNumber(1),
-                    created: self.now,
+                let made = || {
+                    let (app, name) = (running.app.clone(), running.environment.clone());
+                    Environment::new(app, name, running.uid, self.now)
                 };
                 let mut environment = found.cloned().unwrap_or_else(made);
                 if found.is_none() {

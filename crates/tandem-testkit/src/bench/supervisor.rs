@@ -7,9 +7,11 @@
 
 use std::io::Read as _;
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
 use std::process::{ExitCode, ExitStatus};
 use std::time::Duration;
 
+use crate::app_folder::repository;
 use crate::program::{Program, Running};
 use crate::wait::{PATIENCE, within};
 use anyhow::{Context as _, bail};
@@ -17,7 +19,7 @@ use tandem_kit::files::{LockGuard, lock_exclusive};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::cleaning::{BenchFolder, Found};
-use super::progress::say;
+use super::progress::{print, say};
 
 /// Time between two looks at the child: rare, because it measures this machine.
 const LOOK: Duration = Duration::from_millis(200);
@@ -31,12 +33,53 @@ enum End {
     Interrupted(u8),
 }
 
+/// What a benchmark's `main` does: cleans up only, measures as the child, or starts that child and cleans up after it.
+///
+/// # Errors
+///
+/// What was typed makes no plan, or any of these fails.
+pub fn serve<P>(
+    plan: impl Fn(Vec<String>) -> anyhow::Result<P>,
+    minutes: impl Fn(&P) -> u64,
+    measure: impl Fn(&P, &BenchFolder) -> anyhow::Result<ExitCode>,
+) -> anyhow::Result<ExitCode> {
+    let bench = BenchFolder::new(repository().join(".bench"))?;
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.first().map(String::as_str) {
+        Some("--clean") => clean_only(&bench),
+        Some("--measure") => {
+            follow();
+            measure(&plan(arguments.split_off(1))?, &bench)
+        }
+        _ => {
+            // What is mistyped shows before anything is started.
+            let plan = plan(arguments.clone())?;
+            say(&format!("about {} minutes on a machine that does nothing else", minutes(&plan)));
+            run(&bench, &arguments)
+        }
+    }
+}
+
+/// Writes the report, for people on the terminal too.
+///
+/// # Errors
+///
+/// The file cannot be written.
+pub fn report(path: &Path, text: &str) -> anyhow::Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
+    }
+    tandem_kit::files::write_atomic(path, text.as_bytes(), 0o644)?;
+    print(text);
+    Ok(())
+}
+
 /// Runs a child with these arguments and cleans up after it.
 ///
 /// # Errors
 ///
 /// The child cannot be started, or something cannot be ended.
-pub fn run(bench: &BenchFolder, arguments: &[String]) -> anyhow::Result<ExitCode> {
+fn run(bench: &BenchFolder, arguments: &[String]) -> anyhow::Result<ExitCode> {
     let _lock = take(bench, Duration::ZERO)?;
     clean(bench, "an earlier run")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -63,14 +106,14 @@ pub fn run(bench: &BenchFolder, arguments: &[String]) -> anyhow::Result<ExitCode
 /// # Errors
 ///
 /// Something cannot be ended.
-pub fn clean_only(bench: &BenchFolder) -> anyhow::Result<ExitCode> {
+fn clean_only(bench: &BenchFolder) -> anyhow::Result<ExitCode> {
     let _lock = take(bench, PATIENCE)?;
     clean(bench, "an earlier run")?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// For the child: its input ends with the process that watches over it.
-pub fn follow() {
+fn follow() {
     let _follower = std::thread::spawn(|| {
         let ended = std::io::stdin().read_to_end(&mut Vec::new());
         if let Ok(program) = ended.and_then(|_| std::env::current_exe()) {

@@ -61,10 +61,7 @@ struct Ready {
 ///
 /// What keeps it from starting, or the failure of a part of it.
 pub(crate) fn run(args: Args, global: Global, output: Output) -> Result<Exit, Failure> {
-    let runtime = machine::prepare(&output)?;
-    let exit = runtime.block_on(Box::pin(serve(args, global, output)));
-    runtime.shutdown_background();
-    exit
+    machine::run(output, |output| serve(args, global, output))
 }
 
 async fn serve(args: Args, global: Global, output: Output) -> Result<Exit, Failure> {

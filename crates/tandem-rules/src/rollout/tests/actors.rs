@@ -235,15 +235,10 @@ impl Balancer {
 
     pub fn report(&self) -> BalancerStatus {
         BalancerStatus {
-            balancer: self.id.clone(),
-            started: Timestamp::UNIX_EPOCH,
-            serving: self.serving.epoch,
             prepared: self.prepared,
             problem: self.problem.clone(),
             draining: self.draining.clone(),
-            unhealthy: Vec::new(),
-            http: Vec::new(),
-            requests: 0,
+            ..BalancerStatus::silent(self.id.clone(), self.serving.epoch)
         }
     }
 }

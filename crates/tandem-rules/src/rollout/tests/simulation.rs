@@ -7,7 +7,7 @@ use tandem_types::api::Installation;
 use tandem_types::app::{App, AppSpec, ProcessSpec, ReleaseCommand};
 use tandem_types::assignment::{Assignment, Desired};
 use tandem_types::build::{Build, SourceInfo};
-use tandem_types::environment::{Config, Environment};
+use tandem_types::environment::Environment;
 use tandem_types::instance::HostObservation;
 use tandem_types::release::Release;
 use tandem_types::rollout::Rollout;
@@ -73,19 +73,7 @@ impl Simulation {
     pub fn new(processes: &[(&str, u32)]) -> Self {
         let now: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
         let (app, name) = ("guestbook".parse().unwrap(), EnvironmentName::production());
-        let environment = Environment {
-            app,
-            name,
-            uid: 70_000,
-            scale: BTreeMap::new(),
-            config: Config::default(),
-            domains: Vec::new(),
-            current: None,
-            warm: Vec::new(),
-            next_release: ReleaseNumber(1),
-            next_rollout: tandem_types::RolloutNumber(1),
-            created: now,
-        };
+        let environment = Environment::new(app, name, 70_000, now);
         Self {
             now,
             app: App {

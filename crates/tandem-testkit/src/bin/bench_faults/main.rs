@@ -25,11 +25,10 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use nix::unistd::Pid;
-use tandem_testkit::app_folder::repository;
 use tandem_testkit::bench::aims::{self, Part};
 use tandem_testkit::bench::cleaning::BenchFolder;
 use tandem_testkit::bench::poller::Poller;
-use tandem_testkit::bench::progress::{print, say};
+use tandem_testkit::bench::progress::say;
 use tandem_testkit::bench::record::Record;
 use tandem_testkit::bench::{machine, supervisor};
 
@@ -62,21 +61,7 @@ struct Plan {
 }
 
 fn main() -> anyhow::Result<ExitCode> {
-    let bench = BenchFolder::new(repository().join(".bench"))?;
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match arguments.first().map(String::as_str) {
-        Some("--clean") => supervisor::clean_only(&bench),
-        Some("--measure") => {
-            supervisor::follow();
-            measure(&plan(arguments.into_iter().skip(1))?, &bench)
-        }
-        _ => {
-            // What is mistyped shows before anything is started.
-            let plan = plan(arguments.iter().cloned())?;
-            say(&format!("about {} minutes on a machine that does nothing else", plan.minutes()));
-            supervisor::run(&bench, &arguments)
-        }
-    }
+    supervisor::serve(|arguments| plan(arguments.into_iter()), Plan::minutes, measure)
 }
 
 fn measure(plan: &Plan, bench: &BenchFolder) -> anyhow::Result<ExitCode> {
@@ -92,11 +77,7 @@ fn measure(plan: &Plan, bench: &BenchFolder) -> anyhow::Result<ExitCode> {
     let all: Vec<_> = parts.into_iter().flat_map(|part| part.aims).collect();
     let aims = aims::tell(&all);
     let text = head(&[machine, ground.describe()].join(" "), &aims) + &sections;
-    if let Some(folder) = plan.report.parent() {
-        std::fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
-    }
-    tandem_kit::files::write_atomic(&plan.report, text.as_bytes(), 0o644)?;
-    print(&text);
+    supervisor::report(&plan.report, &text)?;
     let count = aims::count(&all);
     say(&format!("{count}; {broken} promises broken; written to {}", plan.report.display()));
     Ok(if broken == 0 { ExitCode::SUCCESS } else { ExitCode::from(BROKEN) })

@@ -8,6 +8,7 @@ use tandem_kit::logging::{self, LogOptions};
 use tandem_kit::paths::DataDir;
 use tandem_types::HostName;
 
+use crate::exit::Exit;
 use crate::failure::{Failure, chain_of};
 use crate::output::Output;
 
@@ -27,13 +28,23 @@ pub(crate) fn raise_open_files() {
     }
 }
 
-/// Log lines, descriptors and the event loop of a server or a runner.
-pub(in crate::roles) fn prepare(output: &Output) -> Result<tokio::runtime::Runtime, Failure> {
+/// Runs a server or a runner to its end, with its log lines, descriptors and event loop.
+///
+/// # Errors
+///
+/// Its own, and what keeps these from it.
+pub(in crate::roles) fn run<F>(output: Output, role: impl FnOnce(Output) -> F) -> Result<Exit, Failure>
+where
+    F: Future<Output = Result<Exit, Failure>>,
+{
     let filter = if output.quiet { "warn" } else { "info" };
     logging::init(LogOptions { filter: filter.to_owned(), ..LogOptions::default() })
         .map_err(|error| Failure::usage(format!("failed to {}", chain_of(&error))))?;
     raise_open_files();
-    runtime()
+    let runtime = runtime()?;
+    let exit = runtime.block_on(Box::pin(role(output)));
+    runtime.shutdown_background();
+    exit
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {

@@ -106,10 +106,7 @@ struct Parts {
 ///
 /// What keeps it from starting, or the failure of a part without which it is none.
 pub(crate) fn run(args: Args, global: Global, output: Output) -> Result<Exit, Failure> {
-    let runtime = machine::prepare(&output)?;
-    let exit = runtime.block_on(Box::pin(up(args, global, output)));
-    runtime.shutdown_background();
-    exit
+    machine::run(output, |output| up(args, global, output))
 }
 
 async fn up(args: Args, global: Global, output: Output) -> Result<Exit, Failure> {
