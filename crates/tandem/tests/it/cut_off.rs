@@ -59,6 +59,10 @@ impl Scene {
         let report = self.load.take().expect("there is load").stop();
         let failures = report.failures();
         let (lost, all) = (failures.len(), report.samples.len());
+        println!(
+            "{all} requests, {lost} of them lost; {:?} instances killed, {} workers",
+            self.kills, self.worker_kills
+        );
         assert!(failures.is_empty(), "{lost} of {all} requests were lost, such as {:?}", failures[0]);
     }
 
@@ -114,13 +118,15 @@ impl Scene {
     /// After the server is back: everything that happened is known, and new things can.
     fn catches_up(mut self) {
         assert!(self.load.as_ref().is_some_and(|load| load.ended() > 50), "there was load");
+        self.is_known();
         self.deploys();
         self.end_load();
         self.apart.finish();
     }
 
-    fn deploys(&self) {
-        let Self { apart, folder, web, worker, kills, worker_kills, .. } = self;
+    /// The server sees what became of everything meanwhile.
+    fn is_known(&self) {
+        let Self { apart, web, worker, kills, worker_kills, .. } = self;
         let installation = &apart.installation;
         let expected: Vec<_> = web.iter().zip(*kills).collect();
         eventually("the same instances, each with its restarts", || {
@@ -136,7 +142,11 @@ impl Scene {
             let [line] = lines.as_slice() else { return None };
             (line["id"] == **worker && line["restarts"] == *worker_kills).then_some(())
         });
+    }
 
+    fn deploys(&self) {
+        let Self { apart, folder, kills, worker_kills, .. } = self;
+        let installation = &apart.installation;
         let logs = installation.tandem(["logs", "-n", "100000", "--app", "plain"]).expect_success().stdout;
         let count = |text: &str| logs.lines().filter(|line| line.contains(text)).count();
         assert_eq!(count("listening, text one"), 2 + kills[0] + kills[1], "every start is in the logs");
@@ -217,7 +227,11 @@ mod long {
             }
             round += 1;
         }
+        let begin = clock.monotonic();
         scene.apart.start_again(Role::Server);
+        println!("{round} rounds; the server answers after {:?}", clock.monotonic().elapsed_since(begin));
+        scene.is_known();
+        println!("it knows everything after {:?}", clock.monotonic().elapsed_since(begin));
         scene.catches_up();
     }
 }
