@@ -19,15 +19,17 @@ use tandem_kit::stamp::Stamp;
 use tandem_kit::version::Version;
 use tandem_types::{Revision, Timestamp};
 
-use self::kept::{MOST_BYTES, surplus};
+pub use self::kept::MOST_BYTES;
+use self::kept::surplus;
 use super::failure::explain;
 use super::open::connect;
 use super::read;
 use super::schema::{self, Head};
 use crate::Error;
 
-/// On small disks they take at most this part: as much as the reserve.
-const PART: u64 = 20;
+/// On small disks they take at most this part: a quarter of the tenth that is the budget where nobody set one (decision
+/// 015). Who knows the budget brings them within its share by [`Snapshots::keep_within`].
+const PART: u64 = 40;
 /// Free room that one is begun with, in sizes of the store: half of it is there for what is written meanwhile.
 const ROOM: u64 = 2;
 /// Part of the disk's reserve below which none is begun: what is left is the store's own, as it is kept from logs.
@@ -211,7 +213,8 @@ impl Snapshots {
             self.remove_partial()?;
         }
         let taken = taken?;
-        self.prune()?;
+        let part = disk::space(&self.folder).map_or(MOST_BYTES, |space| space.total_bytes / PART);
+        self.prune(MOST_BYTES.min(part))?;
         Ok(taken)
     }
 
@@ -303,9 +306,24 @@ impl Snapshots {
         Ok(())
     }
 
-    fn prune(&self) -> Result<(), Error> {
-        let part = disk::space(&self.folder).map_or(MOST_BYTES, |space| space.total_bytes / PART);
-        for one in surplus(&self.list()?, MOST_BYTES.min(part)) {
+    /// Removes those that need not be kept, down to this many bytes where the newest ones alone are not larger. Nothing
+    /// happens while one is being taken: that ends with the same.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`]: the folder cannot be read, or one cannot be removed.
+    pub fn keep_within(&self, most_bytes: u64) -> Result<(), Error> {
+        if !self.folder.is_dir() {
+            return Ok(());
+        }
+        let lock = files::lock_exclusive(&self.folder.join("lock"));
+        match lock.map_err(|error| self.failed("lock", error))? {
+            Some(_lock) => self.prune(most_bytes),
+            None => Ok(()),
+        }
+    }
+
+    fn prune(&self, most_bytes: u64) -> Result<(), Error> {
+        for one in surplus(&self.list()?, most_bytes) {
             std::fs::remove_file(&one.path).map_err(|error| self.failed("remove old", error))?;
         }
         Ok(())

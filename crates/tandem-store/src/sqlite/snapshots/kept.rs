@@ -13,7 +13,7 @@ const UPGRADES: usize = 5;
 /// Those taken by hand that are kept.
 const MANUAL: usize = 10;
 /// Bytes over all snapshots, unless the newest ones alone are larger.
-pub(super) const MOST_BYTES: u64 = 2 * 1024 * 1024 * 1024;
+pub const MOST_BYTES: u64 = 2 * 1024 * 1024 * 1024;
 /// The newest ones, which are kept however large they are.
 pub(super) const ALWAYS: usize = 3;
 

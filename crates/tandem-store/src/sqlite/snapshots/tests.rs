@@ -154,6 +154,27 @@ async fn one_is_taken_beside_a_writer_and_is_a_whole_store() {
 }
 
 #[tokio::test]
+async fn a_small_share_takes_all_but_the_newest_and_never_one_that_is_being_taken() {
+    let sqlite = Sqlite::new();
+    drop(sqlite.open().await);
+    let snapshots = Snapshots::of(sqlite.path());
+    snapshots.keep_within(0).unwrap();
+    assert!(!snapshots.folder().exists(), "nothing was taken yet");
+    let taken: Vec<_> =
+        (0..5).map(|hour| snapshots.take(Reason::Manual, "0.1.0", at(hour)).unwrap().path).collect();
+    let mine = snapshots.folder().join("mine.sqlite3");
+    std::fs::copy(&taken[0], &mine).unwrap();
+    let held = snapshots.lock(1).unwrap();
+    snapshots.keep_within(0).unwrap();
+    assert!(taken.iter().all(|path| path.exists()));
+    drop(held);
+    snapshots.keep_within(0).unwrap();
+    let here: Vec<_> = taken.iter().map(|path| path.exists()).collect();
+    assert_eq!(here, [false, false, true, true, true]);
+    assert!(mine.exists(), "not of our making");
+}
+
+#[tokio::test]
 async fn every_hour_one_is_taken_if_something_changed() {
     let sqlite = Sqlite::new();
     let store = sqlite.open().await;
