@@ -66,6 +66,7 @@ effects! {
     StopSending "stop-sending" "An instance should stop and was not told."
     StopEnded "stop-ended" "An instance has stopped as it should; its shim still waits to be dismissed."
     InstanceLeaving "instance-leaving" "What an instance left on the disk is about to be removed."
+    ShimBegun "shim-begun" "A shim was executed and has written nothing down yet."
     ShimMarked "shim-marked" "A shim is written down, and the marker of a job set; the command was not executed."
     ShimStarted "shim-started" "A shim has executed its command and has not said so."
     ShimEnded "shim-ended" "A shim knows how its command ended; its record is not on the disk."

@@ -1,17 +1,21 @@
 //! Starting a shim.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io;
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tandem_kit::error::chain;
-use tandem_kit::{files, points};
+use tandem_kit::files::{self, LockGuard};
+use tandem_kit::points;
 use tandem_types::Span;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::unix::pipe;
+use tokio::time::{Instant, sleep};
 
 use super::ShimHandle;
 use super::record::{self, Hello, ShimRecord};
@@ -21,6 +25,11 @@ use crate::{Spec, logs};
 
 /// A shim answers within some milliseconds; a machine that boots all its apps at once takes longer.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
+
+/// A shim that was killed or dismissed is gone within milliseconds.
+const LEAVES_WITHIN: Duration = Duration::from_secs(5);
+/// Between two looks whether it is.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// What a shim is given, in `spec.json` of its folder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -72,8 +81,9 @@ impl LaunchError {
 /// # Errors
 /// [`LaunchError::NotStarted`] where the command certainly never ran, else [`LaunchError::Unknown`].
 pub async fn launch(binary: &Path, dir: &Path, spec: &ShimSpec) -> Result<ShimHandle, LaunchError> {
+    let lock = take_lock(dir).await?;
     prepare(dir, spec)?;
-    let mut child = start(binary, dir).map_err(|error| LaunchError::not_started(&error))?;
+    let mut child = start(binary, dir, lock).map_err(|error| LaunchError::not_started(&error))?;
     let output = child.stdout.take();
     // Only the go-between, which is gone once the shim was executed.
     let _ = child.wait();
@@ -88,11 +98,23 @@ pub async fn launch(binary: &Path, dir: &Path, spec: &ShimSpec) -> Result<ShimHa
     }
 }
 
-fn prepare(dir: &Path, spec: &ShimSpec) -> Result<(), LaunchError> {
-    if ShimRecord::read(dir).is_some_and(|record| record.shim.lives()) {
-        return Err(LaunchError::NotStarted { reason: "its predecessor still runs".to_owned() });
+/// Takes the folder for the shim to come, from a predecessor that is just leaving too.
+async fn take_lock(dir: &Path) -> Result<LockGuard, LaunchError> {
+    files::ensure_dir(dir, 0o700).map_err(|error| LaunchError::not_started(&error))?;
+    let deadline = Instant::now() + LEAVES_WITHIN;
+    loop {
+        let lives = ShimRecord::read(dir).is_some_and(|record| record.shim.lives());
+        let lock = record::lock(dir).map_err(|error| LaunchError::not_started(&error))?;
+        match lock {
+            Some(lock) if !lives => return Ok(lock),
+            None if !lives && Instant::now() < deadline => sleep(LOOK_AGAIN).await,
+            _ => return Err(LaunchError::NotStarted { reason: "its predecessor still runs".to_owned() }),
+        }
     }
-    let written = files::ensure_dir(dir, 0o700).map_err(io::Error::from).and_then(|()| {
+}
+
+fn prepare(dir: &Path, spec: &ShimSpec) -> Result<(), LaunchError> {
+    let write = || {
         for file in [record::exit_file(dir), record::shim_file(dir)] {
             match std::fs::remove_file(file) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -106,11 +128,14 @@ fn prepare(dir: &Path, spec: &ShimSpec) -> Result<(), LaunchError> {
         }
         let content = serde_json::to_vec(spec)?;
         Ok(files::write_atomic_unsynced(&record::spec_file(dir), &content, 0o600)?)
-    });
-    written.map_err(|error| LaunchError::not_started(&error))
+    };
+    write().map_err(|error: io::Error| LaunchError::not_started(&error))
 }
 
-fn start(binary: &Path, dir: &Path) -> io::Result<Child> {
+/// The lock goes on to the shim, and ends with it.
+fn start(binary: &Path, dir: &Path, mut lock: LockGuard) -> io::Result<Child> {
+    let handed_on = File::from(lock.as_fd().try_clone_to_owned()?);
+    lock.share();
     let environment = std::env::var_os("PATH").map(|path| (OsString::from("PATH"), path));
     let program = Program {
         path: binary.to_owned(),
@@ -118,7 +143,7 @@ fn start(binary: &Path, dir: &Path) -> io::Result<Child> {
         environment: environment.into_iter().chain(points::to_inherit()).collect(),
         folder: Path::new("/").to_owned(),
         input: None,
-        inherited: Vec::new(),
+        inherited: vec![handed_on],
         doors: Vec::new(),
         tie: Tie::Detached,
         scoped: false,

@@ -83,6 +83,7 @@ struct End {
 impl Shim {
     /// Everything up to the execution of the command. When this fails, it was not executed.
     fn begin(dir: &Path) -> Result<Self, AnyError> {
+        points::reached_blocking(Effect::ShimBegun);
         let dir = std::fs::canonicalize(dir)?;
         let signals = become_a_keeper()?;
         let missing = || io::Error::new(io::ErrorKind::NotFound, "there is no spec.json");

@@ -3,8 +3,8 @@
 //! It holds what cannot be handed over: the output pipes, the right to learn the exit code, and the tie by which the kernel
 //! kills the app when its keeper dies. So a runner may end, crash and come back as a newer version at any time.
 //!
-//! Its folder has `spec.json` (what to run, without what is secret, 0600), `shim.json` (which process it is), and in the end
-//! `exit.json`, synced before anybody is told.
+//! Its folder has `spec.json` (what to run, without what is secret, 0600), `shim.json` (which process it is), `shim.lock`
+//! (held from before its first instruction to its end), and in the end `exit.json`, synced before anybody is told.
 
 mod adopt;
 mod control;

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use tandem_kit::files;
+use tandem_kit::files::{self, LockGuard};
 use tandem_types::Timestamp;
 use tandem_types::instance::Exit;
 
@@ -58,6 +58,19 @@ impl ShimRecord {
     }
 }
 
+/// Locks the folder for a shim that is about to be launched; none where one lives, or has yet to begin.
+///
+/// The runner takes the lock and hands it on: so there is no moment, from before the shim's first instruction to its end, at
+/// which a later runner could take it for one that never was. A shim of a version without it is known by its record alone.
+pub(super) fn lock(dir: &Path) -> Result<Option<LockGuard>, files::Error> {
+    files::lock_exclusive(&lock_file(dir))
+}
+
+/// Whether somebody has that lock.
+pub(super) fn is_locked(dir: &Path) -> Result<bool, files::Error> {
+    Ok(lock_file(dir).exists() && lock(dir)?.is_none())
+}
+
 /// Says how the beginning went, as one line on the shim's standard output.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "tandem_shim", rename_all = "snake_case")]
@@ -73,6 +86,10 @@ pub(super) enum Hello {
 
 pub(super) fn spec_file(dir: &Path) -> PathBuf {
     dir.join("spec.json")
+}
+
+fn lock_file(dir: &Path) -> PathBuf {
+    dir.join("shim.lock")
 }
 
 pub(super) fn shim_file(dir: &Path) -> PathBuf {

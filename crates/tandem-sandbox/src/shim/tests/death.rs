@@ -54,6 +54,46 @@ async fn a_folder_that_never_had_a_shim_tells_that_nothing_ran() {
     assert!(matches!(adopt(&bench.dir()).await.unwrap(), Adopted::Gone { ran: false }));
 }
 
+/// Taken for one that is not there, it would be started twice; taken for one that is gone, never again.
+#[tokio::test]
+async fn a_shim_whose_runner_died_before_it_had_begun_is_waited_for() {
+    if !can_isolate() {
+        return;
+    }
+    let bench = Bench::of_slow_shims();
+    bench.launch_and_die(&bench.spec("echo up; sleep 1000")).await;
+    let folder = bench.dir();
+    let (found, ()) = tokio::join!(adopt(&folder), async { bench.let_go() });
+    let Ok(Adopted::Live(handle)) = found else { panic!("it lives, and is {found:?}") };
+    super::harness::stop(&handle).await;
+    assert_eq!(bench.output(), ["up"]);
+}
+
+#[tokio::test]
+async fn a_shim_that_was_killed_before_it_had_begun_ran_nothing() {
+    if !can_isolate() {
+        return;
+    }
+    let bench = Bench::of_slow_shims();
+    bench.launch_and_die(&bench.spec("echo up; sleep 1000")).await;
+    let folder = bench.dir();
+    let killed = async {
+        let is_shim = |pid: &i32| {
+            let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&words).contains(&*folder.to_string_lossy())
+        };
+        let all = std::fs::read_dir("/proc").unwrap().flatten();
+        let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        let shim = pids.into_iter().find(is_shim).expect("it waits");
+        kill(Pid::from_raw(shim), Signal::SIGKILL).unwrap();
+    };
+    let (found, ()) = tokio::join!(adopt(&folder), killed);
+    assert!(matches!(found, Ok(Adopted::Gone { ran: false })), "{found:?}");
+    bench.let_go();
+    let again = bench.launch("echo up; sleep 1000").await;
+    super::harness::stop(&again).await;
+}
+
 #[tokio::test]
 async fn the_same_instance_starts_anew_where_its_predecessor_left_processes() {
     if !can_isolate() {

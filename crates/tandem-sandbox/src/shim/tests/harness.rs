@@ -73,6 +73,36 @@ impl Bench {
         Self { place }
     }
 
+    /// As [`Bench::new`], but its shims wait before their first instruction until [`Bench::let_go`].
+    pub(super) fn of_slow_shims() -> Self {
+        let bench = Self::new();
+        let (program, hold) = (bench.place.path().join("tandem"), bench.place.path().join("hold"));
+        let script = std::fs::read_to_string(&program).unwrap();
+        // Nobody reads its output any more then, and a test program does not bear that as a shim does.
+        let wait = format!(
+            "#!/bin/sh\nif [ -e '{0}' ]; then\n: >'{0}.reached'\n\
+             while [ -e '{0}' ]; do sleep 0.01; done\nexec >/dev/null 2>&1\nfi\n",
+            hold.display()
+        );
+        let script = script.replace("#!/bin/sh\n", &wait);
+        tandem_kit::files::write_atomic(&program, script.as_bytes(), 0o755).unwrap();
+        tandem_kit::files::write_atomic(&hold, b"", 0o600).unwrap();
+        bench
+    }
+
+    /// Launches one, and is dead before that has begun.
+    pub(super) async fn launch_and_die(&self, spec: &ShimSpec) {
+        let reached = self.place.path().join("hold.reached");
+        tokio::select! {
+            launched = self.try_launch(spec) => panic!("{launched:?}"),
+            () = eventually("the shim is there", || reached.exists()) => {}
+        }
+    }
+
+    pub(super) fn let_go(&self) {
+        std::fs::remove_file(self.place.path().join("hold")).unwrap();
+    }
+
     pub(super) fn dir(&self) -> PathBuf {
         self.place.path().join("i1")
     }
