@@ -120,6 +120,7 @@ impl Control {
     /// Follows the documents until the process drains.
     pub(crate) async fn run(mut self, drain: Drain) {
         let mut watch = self.client.watch(&[keys::ROUTING, keys::HOSTS]);
+        let mut connected = watch.connected();
         let mut ticks = tokio::time::interval(REPORT_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.load_static_files(Duration::ZERO);
@@ -130,6 +131,10 @@ impl Control {
                         points::reached(Effect::BalancerHeard).await;
                     }
                     self.change(change);
+                    // A server that is back knows nothing of this balancer, and is not ready before it does.
+                    if connected.has_changed().is_ok_and(|changed| changed) && *connected.borrow_and_update() {
+                        self.tell(true);
+                    }
                 }
                 Event::Prepared(result) => {
                     points::reached(Effect::BalancerReady).await;

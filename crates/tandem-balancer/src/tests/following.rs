@@ -123,6 +123,22 @@ async fn the_last_table_is_served_while_the_server_is_away_and_after_it_forgot_e
 }
 
 #[tokio::test]
+async fn a_server_that_is_back_is_told_at_once_and_not_at_the_next_sign_of_life() {
+    let mut world = World::empty().await;
+    let mut status = world.server.status();
+    // So often that signs of life come too late.
+    within(async {
+        for _ in 0..20 {
+            world.server.go_away();
+            status.mark_unchanged();
+            world.server.come_back().await;
+            status.changed().await.unwrap();
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_restart_without_the_server_serves_the_last_table_from_instances_that_answer() {
     let (well, gone) = (App::saying("well").await, App::saying("gone").await);
     let mut world = World::serving(&[well.address, gone.address]).await;

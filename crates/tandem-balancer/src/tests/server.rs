@@ -23,6 +23,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
+use super::world::within;
+
 /// A server; its documents stay when it goes away and comes back.
 pub(super) struct Server {
     pub address: SocketAddr,
@@ -60,7 +62,16 @@ impl Server {
     }
 
     pub(super) async fn come_back(&mut self) {
-        let listener = TcpListener::bind(self.address).await.unwrap();
+        // Who went away a moment ago may hold the port still.
+        let listener = within(async {
+            loop {
+                match TcpListener::bind(self.address).await {
+                    Ok(listener) => break listener,
+                    Err(_) => tokio::task::yield_now().await,
+                }
+            }
+        })
+        .await;
         self.address = listener.local_addr().unwrap();
         let state = Arc::clone(&self.state);
         let accept = async move {
