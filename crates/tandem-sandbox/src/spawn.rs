@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::libc;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
@@ -37,6 +37,8 @@ pub(crate) struct Program {
     pub tie: Tie,
     /// Whether it is kept from the signals and abstract sockets of others (Landlock, Linux 6.12 and later).
     pub scoped: bool,
+    /// Whether the kernel shall kill it before anything else of the machine when memory runs out.
+    pub expendable: bool,
 }
 
 /// What ties a child to its maker.
@@ -59,6 +61,7 @@ impl Program {
         command.stdin(self.input.map_or_else(Stdio::null, Stdio::from));
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let (inherited, doors, tie) = (self.inherited, self.doors, self.tie);
+        let expendable = self.expendable;
         let scopes = if self.scoped { scopes() } else { None };
         let parent = nix::unistd::getpid();
         prepare(&mut command, move || {
@@ -70,6 +73,9 @@ impl Program {
                 fcntl(file, FcntlArg::F_SETFD(FdFlag::empty()))?;
             }
             set_defaults()?;
+            if expendable {
+                offer_first();
+            }
             if let Some(scopes) = &scopes {
                 enter(scopes)?;
             }
@@ -170,6 +176,15 @@ fn enter(scopes: &OwnedFd) -> io::Result<()> {
 fn die_with(parent: Pid) -> io::Result<()> {
     nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
     if nix::unistd::getppid() == parent { Ok(()) } else { Err(io::Error::from(Errno::ESRCH)) }
+}
+
+/// Has the kernel choose this process, and all that it will start, when the machine runs out of memory. One that means harm
+/// may lower the number again, down to that of everybody else.
+fn offer_first() {
+    // Where `/proc` is not what it should be, it is chosen like any other.
+    if let Ok(file) = nix::fcntl::open(c"/proc/self/oom_score_adj", OFlag::O_WRONLY, Mode::empty()) {
+        let _ = nix::unistd::write(&file, b"1000");
+    }
 }
 
 /// What programs expect to find, whatever the maker has set for itself. Core files would go to the app's folders, with

@@ -184,10 +184,20 @@ impl Group {
     }
 
     /// Whether the kernel killed a member for want of memory.
-    pub(crate) fn ran_out_of_memory(&self) -> bool {
+    #[must_use]
+    pub fn ran_out_of_memory(&self) -> bool {
         let root = self.hierarchies.root_of(Controller::Memory);
         root.is_some_and(|root| {
             limits::out_of_memory_kills(&root.join(&self.name)).is_ok_and(|kills| kills > 0)
+        })
+    }
+
+    /// Whether the kernel refused a member another process or thread.
+    #[must_use]
+    pub fn was_refused_processes(&self) -> bool {
+        let root = self.hierarchies.root_of(Controller::Pids);
+        root.is_some_and(|root| {
+            limits::refused_forks(&root.join(&self.name)).is_ok_and(|refused| refused > 0)
         })
     }
 
@@ -202,7 +212,10 @@ impl Group {
     }
 
     /// As [`Group::sweep`], on a thread that may block. A group that does not exist is clear.
-    pub(crate) fn clear_blocking(&self) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// As [`Group::sweep`].
+    pub fn clear_blocking(&self) -> Result<(), Error> {
         let tries = GONE_WITHIN.as_millis() / LOOK_AGAIN.as_millis();
         for _ in 0..tries {
             if !self.exists() {

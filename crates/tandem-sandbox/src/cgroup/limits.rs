@@ -84,6 +84,13 @@ pub(super) fn out_of_memory_kills(group: &Path) -> io::Result<u64> {
     Ok(kills.and_then(|number| number.trim().parse().ok()).unwrap_or(0))
 }
 
+/// How often a member was refused another process or thread. Both versions have the file.
+pub(super) fn refused_forks(group: &Path) -> io::Result<u64> {
+    let text = std::fs::read_to_string(group.join("pids.events"))?;
+    let refused = text.lines().find_map(|line| line.strip_prefix("max "));
+    Ok(refused.and_then(|number| number.trim().parse().ok()).unwrap_or(0))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -147,6 +147,7 @@ fn start(binary: &Path, dir: &Path, mut lock: LockGuard) -> io::Result<Child> {
         doors: Vec::new(),
         tie: Tie::Detached,
         scoped: false,
+        expendable: false,
     };
     program.start()
 }

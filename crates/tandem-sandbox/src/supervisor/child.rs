@@ -30,6 +30,8 @@ const GONE_WITHIN: Duration = Duration::from_secs(10);
 pub(crate) struct Ending {
     pub exit: Exit,
     pub timed_out: bool,
+    /// Whether the kernel ever refused it another process or thread.
+    pub processes_refused: bool,
 }
 
 /// A command that was executed. [`Supervisor::wait`] and [`Supervisor::turn`] by turns bring it to its [`Ending`].
@@ -107,6 +109,11 @@ impl Supervisor {
     /// Process id of the child and its start time.
     pub(crate) fn first(&self) -> (i32, u64) {
         self.members.first
+    }
+
+    /// Bytes that both streams have brought so far.
+    pub(crate) fn output_bytes(&self) -> u64 {
+        self.output.bytes()
     }
 
     /// Whether the first process has ended.
@@ -196,10 +203,11 @@ impl Supervisor {
         self.output.finish(on_line);
         let ended = self.ended.as_ref().expect("a command is finished only after its end was noticed");
         let exit = self.exit(ended);
+        let processes_refused = self.members.group.was_refused_processes();
         if let Err(error) = self.members.group.clear_blocking() {
             on_line(Stream::Tandem, &format!("failed to {error}"));
         }
-        Ending { exit, timed_out: self.timed_out }
+        Ending { exit, timed_out: self.timed_out, processes_refused }
     }
 
     fn exit(&self, ended: &Ended) -> Exit {

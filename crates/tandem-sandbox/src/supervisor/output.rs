@@ -26,6 +26,7 @@ pub(crate) type OnLine<'a> = &'a mut dyn FnMut(Stream, &str);
 pub(super) struct Output {
     pipes: Vec<Pipe>,
     buffer: Vec<u8>,
+    bytes: u64,
 }
 
 #[derive(Debug)]
@@ -44,7 +45,12 @@ impl Output {
             fcntl(&end, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
             pipes.push(Pipe { stream, file: end.into(), lines: Lines::new(LOG_LINE_BYTES) });
         }
-        Ok(Self { pipes, buffer: vec![0; PIPE_BYTES] })
+        Ok(Self { pipes, buffer: vec![0; PIPE_BYTES], bytes: 0 })
+    }
+
+    /// Bytes that were read so far.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     pub(super) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
@@ -53,9 +59,9 @@ impl Output {
 
     /// Takes what is there, without waiting. Pipes that have ended are closed. True where more may be there.
     pub(super) fn read(&mut self, on_line: OnLine<'_>) -> bool {
-        let buffer = &mut self.buffer;
+        let (buffer, bytes) = (&mut self.buffer, &mut self.bytes);
         let mut more = false;
-        self.pipes.retain_mut(|pipe| match pipe.read(buffer, on_line) {
+        self.pipes.retain_mut(|pipe| match pipe.read(buffer, bytes, on_line) {
             Read::Ended => false,
             Read::Empty => true,
             Read::More => {
@@ -83,7 +89,7 @@ enum Read {
 }
 
 impl Pipe {
-    fn read(&mut self, buffer: &mut [u8], on_line: OnLine<'_>) -> Read {
+    fn read(&mut self, buffer: &mut [u8], bytes: &mut u64, on_line: OnLine<'_>) -> Read {
         let stream = self.stream;
         for _ in 0..READS_IN_A_ROW {
             match self.file.read(buffer) {
@@ -91,7 +97,10 @@ impl Pipe {
                     self.lines.finish(&mut |line| on_line(stream, line));
                     return Read::Ended;
                 }
-                Ok(count) => self.lines.push(&buffer[..count], &mut |line| on_line(stream, line)),
+                Ok(count) => {
+                    *bytes += count as u64;
+                    self.lines.push(&buffer[..count], &mut |line| on_line(stream, line));
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Read::Empty,
                 Err(_) => return Read::Ended,

@@ -85,6 +85,12 @@ impl Prepared {
         Ok(prepared)
     }
 
+    /// The same, to be killed first when the machine runs out of memory.
+    pub(crate) fn expendable(mut self) -> Self {
+        self.program.expendable = true;
+        self
+    }
+
     /// It will not be executed after all.
     pub(crate) fn discard(self) {
         // What cannot be removed now is found by its name when orphans are swept.
@@ -122,6 +128,7 @@ fn sandboxed(spec: &Spec) -> Result<Program, StartError> {
         doors: Vec::new(),
         tie: Tie::DiesWithParent,
         scoped: true,
+        expendable: false,
     })
 }
 
@@ -137,5 +144,6 @@ fn plain(spec: &Spec) -> Program {
         doors: Vec::new(),
         tie: Tie::DiesWithParent,
         scoped: false,
+        expendable: false,
     }
 }

@@ -206,7 +206,11 @@ async fn a_link_that_an_app_left_in_its_home_does_not_lead_root_out_of_it() {
     std::os::unix::fs::symlink(within, home.join("way")).unwrap();
     let mut spec = place.spec("true");
     spec.mounts.push(crate::Mount::writable(&volume, "/home/app/way/made-by-root"));
-    let options = crate::run::Options { timeout: tandem_types::Span::seconds(60), last_lines: 0 };
+    let options = crate::run::Options {
+        timeout: tandem_types::Span::seconds(60),
+        output_bytes: 1 << 30,
+        last_lines: 0,
+    };
     let refused = crate::run::run(spec, options, &mut |_, _| {}).await;
     assert_eq!(std::fs::read_dir(&victim).unwrap().count(), 0, "root made something outside");
     let crate::run::Error::Start(crate::StartError::Specification(error)) = refused.unwrap_err() else {

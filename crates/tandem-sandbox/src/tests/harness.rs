@@ -63,7 +63,7 @@ impl Drop for Place {
 }
 
 pub(crate) async fn run_spec(spec: Spec) -> Outcome {
-    let options = Options { timeout: Span::seconds(60), last_lines: 100 };
+    let options = Options { timeout: Span::seconds(60), output_bytes: 1 << 30, last_lines: 100 };
     run(spec, options, &mut |_, _| {}).await.unwrap()
 }
 

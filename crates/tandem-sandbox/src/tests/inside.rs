@@ -88,7 +88,11 @@ async fn every_value_arrives_as_it_is_and_none_stands_in_a_command_line() {
     let group = crate::cgroup::Group::open(&spec.cgroup_parent, &spec.id);
     let mut lines = Vec::new();
     let mut seen = Vec::new();
-    let options = crate::run::Options { timeout: tandem_types::Span::seconds(60), last_lines: 0 };
+    let options = crate::run::Options {
+        timeout: tandem_types::Span::seconds(60),
+        output_bytes: 1 << 30,
+        last_lines: 0,
+    };
     crate::run::run(spec, options, &mut |_, line| {
         lines.push(line.to_owned());
         if line == "looking" {
@@ -127,7 +131,11 @@ async fn a_missing_mount_point_in_a_read_only_tree_is_told_before_anything_runs(
     let place = Place::new();
     let mut spec = place.spec("true");
     spec.mounts.push(Mount::writable(place.path(), "/app/media"));
-    let options = crate::run::Options { timeout: tandem_types::Span::seconds(60), last_lines: 0 };
+    let options = crate::run::Options {
+        timeout: tandem_types::Span::seconds(60),
+        output_bytes: 1 << 30,
+        last_lines: 0,
+    };
     let error = crate::run::run(spec, options, &mut |_, _| {}).await.unwrap_err();
     let crate::run::Error::Start(crate::StartError::Specification(error)) = error else {
         panic!("{error:?}")
