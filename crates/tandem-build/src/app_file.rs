@@ -18,7 +18,6 @@ mod toml;
 mod values;
 
 pub use procfile::{Procfile, parse_procfile};
-pub use values::parse_bytes;
 
 /// Name of the app file.
 pub const APP_FILE: &str = "tandem.toml";

@@ -34,7 +34,7 @@ pub(crate) mod snapshots;
 
 /// Time between two looks at the disk and what was put on it.
 const EVERY: Duration = Duration::from_secs(60);
-/// Looks until a whole round, which goes through all documents and measures folders.
+/// Looks until a whole round, which measures folders and lets the store forget deletions.
 const ROUND: u64 = 10;
 /// Sweeps after the last change: what was put is young for the first of them.
 const QUIET: u64 = 3;
@@ -53,16 +53,18 @@ impl Housekeeping {
         Self { shared }
     }
 
-    /// A look every minute and a round every ten, for ever.
+    /// A look every minute and a round every ten, for ever. What is listed is bounded by its number and not by how much
+    /// comes in ten minutes: hundreds of deploys once did.
     pub(crate) async fn run(self) {
         let (mut before, mut swept) = (None, None);
         self.lay_out_ballast().await;
+        self.keep_within_budget().await;
         for look in 1_u64.. {
             tokio::time::sleep(EVERY).await;
             let is_round = look.is_multiple_of(ROUND);
+            self.forget_rollouts(defaults::LISTED_ROLLOUTS).await;
+            self.forget_releases(defaults::LISTED_RELEASES).await;
             if is_round {
-                self.forget_rollouts(defaults::LISTED_ROLLOUTS).await;
-                self.forget_releases(defaults::LISTED_RELEASES).await;
                 self.keep_within_budget().await;
             }
             // What was put since the last sweep is what may be garbage at the next but one.

@@ -15,6 +15,7 @@ use tokio::sync::{Notify, watch};
 use crate::builder::SharedBuilder;
 use crate::event_log::EventLogs;
 use crate::housekeeping::lost::LostTrees;
+use crate::housekeeping::room::LastBudget;
 use crate::housekeeping::snapshots::SnapshotProblem;
 use crate::mirror::{Mirror, Mirrored, Versioned};
 use crate::place::Place;
@@ -47,6 +48,7 @@ pub(crate) struct Shared {
     pub(crate) root: PathBuf,
     /// Held by who gives room back.
     pub(crate) reclaiming: tokio::sync::Mutex<()>,
+    pub(crate) budget: LastBudget,
     pub(crate) strangers: Strangers,
     /// Trees that should be here and are not.
     pub(crate) lost_trees: LostTrees,
@@ -91,6 +93,7 @@ impl Shared {
             snapshots: SnapshotProblem::default(),
             root,
             reclaiming: tokio::sync::Mutex::default(),
+            budget: LastBudget::default(),
             strangers: Strangers::default(),
             lost_trees: LostTrees::default(),
             down: watch::Sender::new(false),

@@ -42,7 +42,8 @@ impl Handle {
             (hosts, balancers, apps, epoch, problems)
         });
         let (version, started) = (self.shared.version.clone(), self.shared.started);
-        Ok(Status { version, started, cursor, epoch, hosts, balancers, apps, disks, problems })
+        let budget = self.shared.budget.get();
+        Ok(Status { version, started, cursor, epoch, hosts, balancers, apps, disks, budget, problems })
     }
 
     /// What the destruction of an app waits for.

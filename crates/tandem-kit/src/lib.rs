@@ -15,6 +15,7 @@ pub mod http;
 pub mod logging;
 pub mod paths;
 pub mod points;
+pub mod size;
 pub mod stamp;
 pub mod steady;
 pub mod tasks;

@@ -1,14 +1,20 @@
 //! How much room Tandem takes for what nobody needs, and what it gives back first.
 //!
-//! What is kept only to be quicker the next time (downloads, copies, parts of earlier builds, logs of what ended) has one
-//! budget; what a release needs that can be rolled back to, and what runs, is in none.
+//! What is kept only to be quicker the next time (downloads, copies, parts of earlier builds) or to look back (logs,
+//! snapshots of the store) has one budget for each data folder; what a release needs that can be rolled back to, and
+//! what runs, is in none.
+//!
+//! The budget is divided by fixed shares, so that a runner and a server keep it without asking each other: logs and
+//! snapshots may take theirs, and what builds keep has all that these two leave, a quarter at the least.
 
 use tandem_types::disk::Space;
 
-/// Without a setting, all that is kept only to be quicker has this part of the file system.
+/// Without a setting, the budget is this part of the file system.
 const BUDGET_PART: u64 = 10;
-/// Logs have this part of the file system at most.
-const LOGS_PART: u64 = 20;
+/// Logs have this part of the budget at most.
+const LOGS_PART: u64 = 2;
+/// Snapshots of the store have this part of the budget at most; the newest ones stay however large they are.
+const SNAPSHOTS_PART: u64 = 4;
 /// Divides what logs may take where room is short.
 const SHORT_LOGS: u64 = 4;
 
@@ -38,13 +44,19 @@ pub struct Kept<K> {
     pub last_used: tandem_types::Timestamp,
 }
 
-/// Bytes that what is kept only to be quicker may take, where it takes `kept` now: the budget, and less where deploys are
-/// about to be refused for want of room.
+/// Bytes that all may take together of what nobody needs: what a person set, or a part of the file system.
 #[must_use]
-pub fn allowance(space: &Space, kept: u64, budget: Option<u64>) -> u64 {
-    let budget = budget.unwrap_or(space.total_bytes / BUDGET_PART);
+pub fn budget(space: &Space, set: Option<u64>) -> u64 {
+    set.unwrap_or(space.total_bytes / BUDGET_PART)
+}
+
+/// Bytes that builds may keep only to be quicker, where they keep `kept` now and logs and snapshots take `beside` of the
+/// same budget: what these leave of it, and less where deploys are about to be refused for want of room.
+#[must_use]
+pub fn allowance(space: &Space, (kept, beside): (u64, u64), budget: u64) -> u64 {
     let wanted = 2 * space.reserve_bytes();
-    budget.min(kept.saturating_sub(wanted.saturating_sub(space.free_bytes)))
+    let left = budget.saturating_sub(beside);
+    left.min(kept.saturating_sub(wanted.saturating_sub(space.free_bytes)))
 }
 
 /// What to remove so that no more than `allowed` bytes are left of what nobody needs: cheap things first, and of those
@@ -65,11 +77,19 @@ pub fn plan_removals<K: Ord + Clone>(kept: &[Kept<K>], allowed: u64) -> Vec<K> {
     removed
 }
 
-/// Bytes that logs of one host may take together: `most`, less on small file systems, and much less where room is short.
+/// Bytes that logs of one host may take together: their share of the budget, no more than `most`, and much less where room
+/// is short.
 #[must_use]
-pub fn logs_allowed(space: &Space, most: u64) -> u64 {
-    let usual = most.min(space.total_bytes / LOGS_PART);
+pub fn logs_allowed(space: &Space, budget: u64, most: u64) -> u64 {
+    let usual = most.min(budget / LOGS_PART);
     if space.is_low() { usual / SHORT_LOGS } else { usual }
+}
+
+/// Bytes that snapshots of the store may take together, beyond the newest ones. Not less where room is short: they are a
+/// way back, and that is the hour in which somebody may need it.
+#[must_use]
+pub fn snapshots_allowed(budget: u64, most: u64) -> u64 {
+    most.min(budget / SNAPSHOTS_PART)
 }
 
 #[cfg(test)]
@@ -87,20 +107,34 @@ mod tests {
 
     #[test]
     fn the_budget_is_a_tenth_or_what_was_set_and_shrinks_before_deploys_are_refused() {
-        assert_eq!(allowance(&space(50 * GIB), 30 * GIB, None), 10 * GIB);
-        assert_eq!(allowance(&space(50 * GIB), 30 * GIB, Some(GIB)), GIB);
-        assert_eq!(allowance(&space(50 * GIB), GIB, None), GIB);
+        let allowed = |free: u64, kept: u64, set: Option<u64>| {
+            allowance(&space(free), (kept, 0), budget(&space(free), set))
+        };
+        assert_eq!(allowed(50 * GIB, 30 * GIB, None), 10 * GIB);
+        assert_eq!(allowed(50 * GIB, 30 * GIB, Some(GIB)), GIB);
+        assert_eq!(allowed(50 * GIB, GIB, None), GIB);
         // Half a gibibyte short of twice the reserve.
-        assert_eq!(allowance(&space(3 * GIB / 2), 2 * GIB, None), 3 * GIB / 2);
-        assert_eq!(allowance(&space(0), GIB, None), 0);
+        assert_eq!(allowed(3 * GIB / 2, 2 * GIB, None), 3 * GIB / 2);
+        assert_eq!(allowed(0, GIB, None), 0);
+    }
+
+    #[test]
+    fn builds_have_what_logs_and_snapshots_leave() {
+        assert_eq!(allowance(&space(50 * GIB), (30 * GIB, 3 * GIB), 10 * GIB), 7 * GIB);
+        assert_eq!(
+            allowance(&space(50 * GIB), (30 * GIB, 11 * GIB), 10 * GIB),
+            0,
+            "what runs has logs in any case"
+        );
     }
 
     #[test]
     fn logs_take_little_where_room_is_short() {
-        assert_eq!(logs_allowed(&space(50 * GIB), GIB), GIB);
-        assert_eq!(logs_allowed(&space(GIB), GIB), GIB / 4);
+        assert_eq!(logs_allowed(&space(50 * GIB), 10 * GIB, GIB), GIB);
+        assert_eq!(logs_allowed(&space(GIB), 10 * GIB, GIB), GIB / 4);
+        assert_eq!(logs_allowed(&space(50 * GIB), GIB, GIB), GIB / 2);
         let small = Space { free_bytes: GIB, total_bytes: GIB, ..Space::default() };
-        assert_eq!(logs_allowed(&small, GIB), GIB / 20);
+        assert_eq!(logs_allowed(&small, budget(&small, None), GIB), GIB / 20);
     }
 
     fn kept() -> impl Strategy<Value = Vec<Kept<usize>>> {
@@ -117,6 +151,24 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn shares_never_exceed_the_budget_and_leave_a_quarter_of_it_to_builds(
+            free in 0..=100 * GIB,
+            set in prop::option::of(0..200 * GIB),
+            kept in 0..200 * GIB,
+            (logs, snapshots) in (0..10 * GIB, 0..10 * GIB),
+        ) {
+            let space = space(free);
+            let budget = budget(&space, set);
+            let logs = logs.min(logs_allowed(&space, budget, GIB));
+            let snapshots = snapshots.min(snapshots_allowed(budget, 2 * GIB));
+            let builds = allowance(&space, (kept, logs + snapshots), budget).min(kept);
+            prop_assert!(logs + snapshots + builds <= budget);
+            if !space.is_low() {
+                prop_assert!(builds >= kept.min(budget / 4));
+            }
+        }
+
         #[test]
         fn nothing_needed_goes_no_more_than_must_and_cheap_and_old_things_first(
             all in kept(),

@@ -34,7 +34,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::build::{Build, SourceInfo};
-use crate::disk::Space;
+use crate::disk::{Budget, Space};
 use crate::document::{Cursor, Kind};
 use crate::instance::{InstanceState, Isolation};
 use crate::release::Release;
@@ -322,6 +322,9 @@ pub struct Status {
     /// Disks that the server writes to. A server of before this was told does not say.
     #[serde(default)]
     pub disks: Vec<DiskStatus>,
+    /// What of its data folder nobody needs, as last measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Budget>,
     /// What a person should look at, most urgent first; empty when all is well.
     #[serde(default)]
     pub problems: Vec<String>,

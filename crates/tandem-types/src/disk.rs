@@ -43,6 +43,27 @@ impl Space {
     }
 }
 
+/// What is kept only to be quicker the next time, or to look back, against what it may take together; in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Budget {
+    /// What it may take: `TANDEM_DISK_BUDGET`, or a tenth of the disk.
+    pub budget_bytes: u64,
+    /// Of builds: downloads, copies of dependencies, parts of earlier ones.
+    pub builds_bytes: u64,
+    /// Logs of instances and jobs.
+    pub logs_bytes: u64,
+    /// Snapshots of the store.
+    pub snapshots_bytes: u64,
+}
+
+impl Budget {
+    /// What of it is taken.
+    #[must_use]
+    pub fn used_bytes(&self) -> u64 {
+        [self.builds_bytes, self.logs_bytes, self.snapshots_bytes].into_iter().fold(0, u64::saturating_add)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

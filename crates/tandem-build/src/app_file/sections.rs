@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use tandem_kit::size::parse_bytes;
 use tandem_types::{ProcessType, defaults};
 use toml::de::DeTable;
 
 use super::toml::{Key, Text, Value};
-use super::values::{is_domain, parse_bytes, relative_folder, volume_path};
+use super::values::{is_domain, relative_folder, volume_path};
 use super::{AppFile, Error, ProcessEntry, ReleaseEntry, SourceEntry};
 
 const TOP: &[&str] = &["app", "domains", "processes", "release", "source", "static", "volumes"];

@@ -1,11 +1,13 @@
 //! Room on the disk: the ballast is laid out again, and what is kept only to be quicker stays within its budget.
 
 use std::io;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
-use tandem_kit::{ballast, disk, env, tasks};
+use tandem_kit::{ballast, disk, tasks};
 use tandem_rules::room;
 use tandem_types::Timestamp;
-use tandem_types::disk::Space;
+use tandem_types::disk::{Budget, Space};
 
 use super::Housekeeping;
 
@@ -23,18 +25,28 @@ impl Housekeeping {
         self.free_bytes().await.saturating_sub(before)
     }
 
-    /// Removes what is kept only to be quicker beyond its budget.
+    /// Removes what builds keep only to be quicker beyond what logs and snapshots, which keep to their shares by
+    /// themselves, leave of the budget; and measures all three for `status`.
     pub(crate) async fn keep_within_budget(&self) {
-        let kept = self.shared.builder.stock().await;
-        let sum = kept.iter().map(|kept| kept.bytes).sum();
+        let mut kept = self.shared.builder.stock().await;
         let space = match self.space().await {
             Ok(space) => space,
             Err(error) => return tracing::warn!("failed to look at the disk of the data folder: {error}"),
         };
-        let allowed = room::allowance(&space, sum, budget());
-        for key in room::plan_removals(&kept, allowed) {
-            self.shared.builder.remove_stock(key).await;
+        let (root, budget_bytes) = (self.shared.root.clone(), room::budget(&space, disk::budget()));
+        let (logs_bytes, snapshots_bytes) = tasks::blocking("measure logs", move || beside(&root)).await;
+        let sum =
+            |kept: &[room::Kept<_>]| kept.iter().fold(0, |sum: u64, kept| sum.saturating_add(kept.bytes));
+        let taken = (sum(&kept), logs_bytes.saturating_add(snapshots_bytes));
+        let removals = room::plan_removals(&kept, room::allowance(&space, taken, budget_bytes));
+        if !removals.is_empty() {
+            for key in removals {
+                self.shared.builder.remove_stock(key).await;
+            }
+            kept = self.shared.builder.stock().await;
         }
+        let builds_bytes = sum(&kept);
+        self.shared.budget.tell(Budget { budget_bytes, builds_bytes, logs_bytes, snapshots_bytes });
     }
 
     /// Puts room aside again that a full disk has cost.
@@ -62,18 +74,23 @@ impl Housekeeping {
     }
 }
 
-/// What a person set; a value that is none is told once and not heeded.
-fn budget() -> Option<u64> {
-    static TOLD: std::sync::Once = std::sync::Once::new();
-    let text = std::env::var(env::TANDEM_DISK_BUDGET).ok()?;
-    let budget = tandem_build::app_file::parse_bytes(&text);
-    if budget.is_none() {
-        TOLD.call_once(|| {
-            tracing::warn!(
-                "{}={text} is no size such as 20GiB: a tenth of the disk it is",
-                env::TANDEM_DISK_BUDGET
-            );
-        });
+/// Logs of the runner in this data folder and snapshots of its store, in bytes. A runner with a folder of its own has a
+/// budget of its own.
+fn beside(root: &Path) -> (u64, u64) {
+    (disk::bytes_below(&root.join("runner/logs")), disk::bytes_below(&root.join("snapshots")))
+}
+
+/// The budget as last measured, for `status`.
+#[derive(Debug, Default)]
+pub(crate) struct LastBudget(Mutex<Option<Budget>>);
+
+impl LastBudget {
+    /// None: not measured yet.
+    pub(crate) fn get(&self) -> Option<Budget> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    budget
+
+    fn tell(&self, budget: Budget) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(budget);
+    }
 }

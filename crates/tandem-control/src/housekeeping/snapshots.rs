@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tandem_kit::error::chain;
-use tandem_kit::tasks;
-use tandem_store::sqlite::snapshots::Snapshots;
+use tandem_kit::{disk, tasks};
+use tandem_rules::room;
+use tandem_store::sqlite::snapshots::{MOST_BYTES, Snapshots};
 
 use super::{live_roots, pins};
 use crate::shared::Shared;
@@ -37,7 +38,8 @@ impl SnapshotTaker {
         }
     }
 
-    /// Takes one if it is due. What fails is told once, and in `status` until it works again. Says whether all is well.
+    /// Takes one if it is due, and removes those beyond their share of the budget. What fails is told once, and in `status`
+    /// until it works again. Says whether all is well.
     pub(crate) async fn look(&self) -> bool {
         let Ok(cursor) = self.shared.store.cursor().await else { return true };
         let (snapshots, version, now) =
@@ -48,6 +50,10 @@ impl SnapshotTaker {
             let taken = snapshots.take_hourly(cursor.revision, (&version, now))?;
             if taken.is_some() {
                 pins::note_snapshot(&shared, before);
+            }
+            if let Ok(space) = disk::space(&shared.root) {
+                let budget = room::budget(&space, disk::budget());
+                snapshots.keep_within(room::snapshots_allowed(budget, MOST_BYTES))?;
             }
             Ok::<_, tandem_store::Error>(taken)
         };

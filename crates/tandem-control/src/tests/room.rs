@@ -25,6 +25,28 @@ async fn what_is_kept_only_to_be_quicker_goes_beyond_its_budget() {
 }
 
 #[tokio::test]
+async fn builds_give_way_to_logs_and_snapshots_and_status_tells_what_each_takes() {
+    let site = Site::start().await;
+    let housekeeping = Housekeeping::new(site.handle.shared.clone());
+    housekeeping.keep_within_budget().await;
+    let told = async || site.handle.status().await.expect("a status").budget.expect("it was measured");
+    let budget = told().await.budget_bytes;
+    *site.builder.stock.lock().expect("lock") = vec![kept("shop", (Stock::Parts, Use::Parts), budget)];
+    housekeeping.keep_within_budget().await;
+    assert_eq!(told().await.builds_bytes, budget, "all of it while nobody else takes any");
+    for (folder, bytes) in [("runner/logs", 70_000), ("snapshots", 40_000)] {
+        let file = site.data.root().join(folder).join("file");
+        tandem_kit::files::ensure_dir(file.parent().expect("a folder"), 0o700).expect("made");
+        tandem_kit::files::write_atomic_unsynced(&file, &vec![7; bytes], 0o600).expect("written");
+    }
+    housekeeping.keep_within_budget().await;
+    let told = told().await;
+    assert!(told.builds_bytes == 0 && told.budget_bytes == budget, "{told:?}");
+    assert!(told.logs_bytes >= 70_000 && told.snapshots_bytes >= 40_000, "{told:?}");
+    assert_eq!(told.used_bytes(), told.logs_bytes + told.snapshots_bytes);
+}
+
+#[tokio::test]
 async fn a_source_that_lacks_a_file_is_refused_and_not_built() {
     let site = Site::start().await;
     let entry =

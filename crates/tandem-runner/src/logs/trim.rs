@@ -18,24 +18,27 @@ const INTERVAL: Duration = Duration::from_secs(60);
 /// Logs of ended instances and jobs kept per environment, the latest: some releases' worth.
 const KEEP_ENDED: usize = 40;
 
-/// Keeps them below what [`room::logs_allowed`] says, for ever.
+/// Keeps them below what [`room::logs_allowed`] says, for ever. From the start on: a smaller budget was perhaps why
+/// somebody started anew.
 pub(crate) async fn keep_small(folders: Folders, board: Board) {
     loop {
-        tokio::time::sleep(INTERVAL).await;
         let (folders, board) = (folders.clone(), board.clone());
-        tasks::blocking("log-trim", move || trim(&folders, &board)).await;
+        tasks::blocking("log-trim", move || trim(&folders, &board, disk::budget())).await;
+        tokio::time::sleep(INTERVAL).await;
     }
 }
 
-fn trim(folders: &Folders, board: &Board) {
+/// The budget is that of this host's data folder; none: nobody set it.
+fn trim(folders: &Folders, board: &Board, budget: Option<u64>) {
     fold_ended(folders, board);
     let mut kept = Vec::new();
     for logs in all(&folders.logs()).into_values() {
         kept.extend(drop_oldest(logs, |unit| has_writer(folders, board, unit)));
     }
     // A disk that does not answer is not known to be small.
-    let most = disk::space(&folders.logs())
-        .map_or(defaults::LOG_TOTAL_BYTES, |space| room::logs_allowed(&space, defaults::LOG_TOTAL_BYTES));
+    let most = disk::space(&folders.logs()).map_or(defaults::LOG_TOTAL_BYTES, |space| {
+        room::logs_allowed(&space, room::budget(&space, budget), defaults::LOG_TOTAL_BYTES)
+    });
     if let Err(error) = logs::trim(&kept, most) {
         tracing::warn!(error = &error as &dyn std::error::Error, "could not trim the logs");
     }
@@ -133,10 +136,10 @@ mod tests {
         let log = old_log(&folders.logs().join("guestbook.production"), "i5", &[CHUNK]);
         let unit = folders.unit(Unit::parse("i5").expect("it is a name"));
         files::ensure_dir(&unit, 0o700).expect("there is room");
-        trim(&folders, &Board::default());
+        trim(&folders, &Board::default(), None);
         assert!(log.join("00000001.log").exists());
         std::fs::remove_dir(&unit).expect("it is empty");
-        trim(&folders, &Board::default());
+        trim(&folders, &Board::default(), None);
         assert!(!log.exists() && logs::folded(&log).exists());
         data.remove_runtime().expect("it is ours");
     }
@@ -157,7 +160,7 @@ mod tests {
         files::ensure_dir(&empty, 0o700).expect("there is room");
         let before: Vec<_> = source::list(&place).into_iter().map(|(_, source)| source).collect();
         for _ in 0..2 {
-            trim(&folders, &Board::default());
+            trim(&folders, &Board::default(), None);
             assert_eq!([small.exists(), large.exists(), strange.exists()], [false, true, true]);
             let mut logs = source::list(&place);
             logs.sort_by_key(|(_, source)| before.iter().position(|other| other == source));

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use tandem_types::api::{AppSummary, Status};
+use tandem_types::disk::Budget;
 use tandem_types::instance::Isolation;
 
 use super::app;
@@ -44,10 +45,25 @@ fn render(status: &Status, style: Style, now: jiff::Timestamp) -> String {
         let (free, total) = (bytes(disk.space.free_bytes), bytes(disk.space.total_bytes));
         let _ = writeln!(text, "{free} of {total} free on the disk of {}", disk.folder.display());
     }
+    if let Some(budget) = &status.budget {
+        let _ = writeln!(text, "{}", budget_line(budget));
+    }
     let _ = write!(text, "\n{}", hosts(status, style));
     let _ = write!(text, "\n{}", balancers(status, style));
     let _ = write!(text, "\n{}", apps(&status.apps, style));
     text
+}
+
+/// What Tandem would give back, so that nobody looks for it with `du`.
+fn budget_line(budget: &Budget) -> String {
+    format!(
+        "{} of {} used for what only helps: builds keep {}, logs {}, snapshots {}",
+        bytes(budget.used_bytes()),
+        bytes(budget.budget_bytes),
+        bytes(budget.builds_bytes),
+        bytes(budget.logs_bytes),
+        bytes(budget.snapshots_bytes)
+    )
 }
 
 fn hosts(status: &Status, style: Style) -> String {
