@@ -32,31 +32,40 @@ pub(crate) fn disks(root: &Path) -> Vec<DiskStatus> {
 pub(crate) fn problems(disks: &[DiskStatus]) -> Vec<String> {
     let low = disks.iter().filter(|disk| disk.space.is_low());
     low.map(|disk| {
-        let (free, needed) = shortage(disk);
+        let Shortage { free, needed, look } = shortage(disk);
         let folder = disk.folder.display();
         if disk.space.is_below(1) {
-            format!(
-                "the disk of {folder} has only {free} free: deploys are refused below {needed}, {}",
-                look(&disk.folder)
-            )
+            format!("the disk of {folder} has only {free} free: deploys are refused below {needed}; {look}")
         } else {
-            format!(
-                "the disk of {folder} has {free} free; below {needed} deploys are refused: {}",
-                look(&disk.folder)
-            )
+            format!("the disk of {folder} has {free} free; below {needed} deploys are refused: {look}")
         }
     })
     .collect()
 }
 
-/// What is free and what must be, of that of which there is too little.
-fn shortage(disk: &DiskStatus) -> (String, String) {
-    let space = &disk.space;
+/// What there is too little of.
+struct Shortage {
+    free: String,
+    needed: String,
+    /// How to find what takes it.
+    look: String,
+}
+
+fn shortage(disk: &DiskStatus) -> Shortage {
+    let (space, folder) = (&disk.space, disk.folder.display());
     let inodes = space.reserve_inodes();
     if inodes > 0 && space.free_inodes < 2 * inodes && space.free_bytes >= 2 * disk.reserve_bytes {
-        return (format!("room for {} files", space.free_inodes), format!("{inodes}"));
+        return Shortage {
+            free: format!("{} inodes (files and folders)", space.free_inodes),
+            needed: inodes.to_string(),
+            look: format!("`du -x --inodes -d 3 {folder} | sort -n | tail` shows what takes them"),
+        };
     }
-    (mebibytes(space.free_bytes), mebibytes(disk.reserve_bytes))
+    Shortage {
+        free: mebibytes(space.free_bytes),
+        needed: mebibytes(disk.reserve_bytes),
+        look: format!("`du -xh -d 3 {folder} | sort -h | tail` shows what takes it"),
+    }
 }
 
 fn mebibytes(bytes: u64) -> String {
@@ -64,10 +73,6 @@ fn mebibytes(bytes: u64) -> String {
         bytes if bytes >= 10 * 1024 * MIB => format!("{} GiB", bytes / (1024 * MIB)),
         bytes => format!("{}.{} MiB", bytes / MIB, bytes % MIB * 10 / MIB),
     }
-}
-
-fn look(folder: &Path) -> String {
-    format!("`du -xh -d 3 {} | sort -h | tail` shows what takes it", folder.display())
 }
 
 fn short(root: &Path) -> Option<DiskStatus> {
@@ -100,18 +105,20 @@ impl Handle {
 }
 
 fn refuse(disk: &DiskStatus, given_back: u64) -> Problem {
-    let (free, needed) = shortage(disk);
+    let Shortage { free, needed, look } = shortage(disk);
     let folder = disk.folder.display();
     let title = format!("the disk of {folder} has only {free} free, and a deploy needs {needed}");
+    let given_back = if given_back < MIB / 10 {
+        "Tandem has nothing left to give back".to_owned()
+    } else {
+        format!("Tandem gave back {} that it kept only to be quicker", mebibytes(given_back))
+    };
     let detail = format!(
-        "Tandem gave back what it kept only to be quicker ({}); the rest is needed by releases that can be rolled back \
-         to, by logs and volumes, or is not Tandem's",
-        mebibytes(given_back)
+        "{given_back}: the rest is needed by releases that can be rolled back to, by logs and volumes, or is not Tandem's"
     );
     let hint = format!(
-        "make room ({}); an app that nobody uses goes by `tandem app destroy`; `tandem rollback`, config, scale and \
-         restart work meanwhile",
-        look(&disk.folder)
+        "make room ({look}) and deploy again; an app that nobody uses goes by `tandem app destroy`; `tandem rollback`, \
+         config, scale and restart work meanwhile"
     );
     Problem::new(507, "disk_full", title).detail(detail).hint(hint)
 }
@@ -139,7 +146,12 @@ mod tests {
             "{late:?}"
         );
         let inodes = problems(&[disk(500 * MIB, 20)]);
-        assert!(inodes[0].contains("only room for 20 files free"), "{inodes:?}");
+        let words =
+            "only 20 inodes (files and folders) free: deploys are refused below 5000; `du -x --inodes ";
+        assert!(inodes[0].contains(words), "{inodes:?}");
+        let refused = refuse(&disk(500 * MIB, 20), 0);
+        assert!(refused.title.ends_with("20 inodes (files and folders) free, and a deploy needs 5000"));
+        assert!(refused.hint.contains("du -x --inodes"), "{refused:?}");
         let refused = refuse(&disk(40 * MIB, 90_000), 3 * MIB);
         assert_eq!((refused.status, refused.code.as_str()), (507, "disk_full"));
         assert!(refused.title.contains("40.0 MiB") && refused.title.contains("50.0 MiB"), "{refused:?}");

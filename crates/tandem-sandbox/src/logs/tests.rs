@@ -7,6 +7,7 @@ use std::time::Duration;
 use tandem_kit::clock::Clock;
 use tandem_types::event::Stream;
 
+use super::writer::DROPPED;
 use super::{Follow, Position, Settings, Writer, chunks, fold, folded, tags, tail, trim};
 
 const ENOUGH: Duration = Duration::from_secs(20);
@@ -164,7 +165,7 @@ fn a_full_disk_costs_lines_which_are_counted_and_nothing_else() {
     writer.flush(ENOUGH);
     assert!(clock.monotonic().elapsed_since(refused) < ENOUGH, "nobody waits for a disk that refuses");
     std::fs::remove_file(&filler).unwrap();
-    while !texts(disk.folder.path(), 1).iter().any(|text| text.ends_with("in time")) {
+    while !texts(disk.folder.path(), 1).iter().any(|text| text.ends_with(DROPPED)) {
         assert!(clock.monotonic().elapsed_since(refused) < ENOUGH, "it is tried again");
         std::thread::sleep(Duration::from_millis(10));
     }
@@ -176,8 +177,8 @@ fn a_full_disk_costs_lines_which_are_counted_and_nothing_else() {
     assert_eq!(lines.iter().filter(|text| **text == line).count() as u64, 3_000 - dropped);
     // One remark for each gap; how many there are depends on when the writer came by.
     let remark = |text: &String| {
-        let count = text.strip_suffix(" lines dropped: the log could not be written in time")?;
-        count.parse::<u64>().ok()
+        let count = text.strip_suffix(DROPPED)?;
+        count.trim_end().parse::<u64>().ok()
     };
     assert_eq!(lines.iter().filter_map(remark).sum::<u64>(), dropped);
 }

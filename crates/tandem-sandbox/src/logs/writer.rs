@@ -69,6 +69,10 @@ struct Log {
     chunk: Option<Chunk>,
 }
 
+/// Behind their number: why lines are missing, and where to look.
+pub(super) const DROPPED: &str =
+    "lines dropped: the log could not be written in time; `tandem status` tells of a disk that is nearly full";
+
 struct Chunk {
     number: u64,
     file: File,
@@ -79,7 +83,7 @@ impl Log {
     fn write_all(&mut self, queue: &Queue) {
         while let Some(Taken { mut lines, dropped }) = queue.take() {
             if dropped > 0 {
-                let remark = format!("{dropped} lines dropped: the log could not be written in time");
+                let remark = format!("{dropped} {DROPPED}");
                 lines.push_str(&format::write(self.clock.now(), Stream::Tandem, &remark));
             }
             let mut rest = lines.as_str();
