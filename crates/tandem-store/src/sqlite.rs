@@ -10,6 +10,7 @@ mod engine;
 mod failure;
 mod leases;
 mod open;
+pub mod owner;
 mod read;
 pub mod restore;
 mod retention;

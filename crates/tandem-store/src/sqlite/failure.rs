@@ -1,10 +1,17 @@
 //! SQLite's errors as the store's.
 
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use rusqlite::ErrorCode;
+use tandem_kit::ballast::is_want_of_room;
 
 use crate::Error;
+
+/// End of the name of the small file that is written to find out whether there is room.
+pub(super) const TRIAL: &str = "-room";
 
 /// What an SQLite error means to the caller, who was `doing` something.
 pub(super) fn explain(path: &Path, doing: &'static str, source: rusqlite::Error) -> Error {
@@ -18,6 +25,10 @@ pub(super) fn explain(path: &Path, doing: &'static str, source: rusqlite::Error)
         _ if extended(&source) == Some(rusqlite::ffi::SQLITE_IOERR_SHMSIZE) => {
             Error::Full { path, source: source.into() }
         }
+        // SQLite knows a full disk, and not a quota that is used up: to it that is any failed write.
+        _ if extended(&source) == Some(rusqlite::ffi::SQLITE_IOERR_WRITE) && wants_room(&path) => {
+            Error::Full { path, source: source.into() }
+        }
         _ if is_unreadable(&source) => Error::Corrupt { path, source: source.into() },
         _ => Error::Unavailable {
             doing: format!("{doing} the store {}", path.display()),
@@ -28,6 +39,18 @@ pub(super) fn explain(path: &Path, doing: &'static str, source: rusqlite::Error)
 
 fn extended(error: &rusqlite::Error) -> Option<i32> {
     error.sqlite_error().map(|error| error.extended_code)
+}
+
+/// Whether the disk says so to a small file beside the store.
+fn wants_room(database: &Path) -> bool {
+    let mut name = database.as_os_str().to_owned();
+    name.push(TRIAL);
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let tried = options.open(&name).and_then(|mut file| file.write_all(&[0; 4096]));
+    // Left behind it would be made anew and removed by the next.
+    let _ = std::fs::remove_file(&name);
+    tried.is_err_and(|error| is_want_of_room(&error))
 }
 
 /// A row that is there but makes no sense: nobody but damage writes such.

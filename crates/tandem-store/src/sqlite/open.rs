@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tandem_kit::clock::Clock;
 use tandem_kit::{ballast, files, tasks};
 use tandem_types::Timestamp;
@@ -19,8 +19,8 @@ use super::schema::{self, Head};
 use super::snapshots::Snapshots;
 use crate::{Error, SharedStore};
 
-/// Files up to this size are checked whole at opening (a fraction of a second); in larger ones damage is found
-/// when it is read.
+/// Files up to this size are checked whole at opening (a fraction of a second); larger ones with every snapshot, the first of
+/// which is looked for a minute after the start.
 const CHECKED_WHOLE_BYTES: u64 = 64 * 1024 * 1024;
 /// Page cache of a connection, in KiB: the documents of an installation fit, and idle memory stays small.
 const CACHE_KIB: i64 = 1024;
@@ -79,9 +79,14 @@ fn open_file(path: PathBuf) -> Result<Opened, Error> {
     }
     create_file(&path)?;
     let failed = |source| explain(&path, "open", source);
+    let looked = look(&path)?;
     let mut connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(failed)?;
-    match schema::read_head(&connection).map_err(failed)? {
-        Head::Store(schema::FORMAT) => check_whole(&path, &connection)?,
+    let head = match looked {
+        Some(head) => head,
+        None => whole_head(&path, &connection)?,
+    };
+    match head {
+        Head::Store(schema::FORMAT) => {}
         Head::Store(found) => {
             return Err(Error::NewerStore { path, found, known: schema::FORMAT });
         }
@@ -99,6 +104,30 @@ fn open_file(path: PathBuf) -> Result<Opened, Error> {
     let meta = read::meta(&connection).map_err(failed)?;
     let last_entry = read::last_entry(&connection).map_err(failed)?;
     Ok(Opened { path, connection, meta, volatile_keys, last_entry })
+}
+
+/// Looks at the file without a way to write to it: the last connection that could would play the log of a damaged file
+/// into it and remove the log, and with them what might still be read.
+///
+/// None: a change was cut off in the old way of SQLite, as while a new store is made, and has to be taken back first.
+fn look(path: &Path) -> Result<Option<Head>, Error> {
+    let looked = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY).and_then(|connection| {
+        let head = schema::read_head(&connection)?;
+        Ok((connection, head))
+    });
+    match looked {
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::ReadOnly) => Ok(None),
+        Err(error) => Err(explain(path, "open", error)),
+        Ok((connection, _)) => whole_head(path, &connection).map(Some),
+    }
+}
+
+fn whole_head(path: &Path, connection: &Connection) -> Result<Head, Error> {
+    let head = schema::read_head(connection).map_err(|source| explain(path, "open", source))?;
+    if head == Head::Store(schema::FORMAT) {
+        check_whole(path, connection)?;
+    }
+    Ok(head)
 }
 
 /// A store that is gone, or empty, though there are snapshots of it was lost. A new one would say that nothing should run,
@@ -155,9 +184,14 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
 
 fn check_whole(path: &Path, connection: &Connection) -> Result<(), Error> {
     let size = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
-    if size > CHECKED_WHOLE_BYTES {
-        return Ok(());
-    }
+    if size > CHECKED_WHOLE_BYTES { Ok(()) } else { check_pages(path, connection) }
+}
+
+/// Reads every page of tables and indices, some hundred megabytes a second.
+///
+/// # Errors
+/// [`Error::Corrupt`] at the first that makes no sense.
+pub(super) fn check_pages(path: &Path, connection: &Connection) -> Result<(), Error> {
     let found: String = connection
         .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
         .map_err(|source| explain(path, "check", source))?;

@@ -19,6 +19,7 @@ use tandem_types::document::Document;
 
 use super::failure::explain;
 use super::open::{connect, new_incarnation};
+use super::owner;
 use super::read;
 use super::snapshots::inspect;
 use crate::Error;
@@ -44,6 +45,7 @@ pub fn prepare(database: &Path, snapshot: &Path) -> Result<Prepared, Error> {
     let new = beside(database, ".new");
     clear(&new)?;
     copy(snapshot, &new)?;
+    owner::give(&new, database).map_err(|error| failed("hand over", database, error))?;
     inspect(&new)?;
     let failed = |source| explain(&new, "bring to life", source);
     let connection = connect(&new, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(failed)?;

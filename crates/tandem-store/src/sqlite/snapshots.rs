@@ -22,7 +22,8 @@ use tandem_types::{Revision, Timestamp};
 pub use self::kept::MOST_BYTES;
 use self::kept::surplus;
 use super::failure::explain;
-use super::open::connect;
+use super::open::{check_pages, connect};
+use super::owner;
 use super::read;
 use super::schema::{self, Head};
 use crate::Error;
@@ -197,6 +198,7 @@ impl Snapshots {
     /// than twice the store's size is free. Nothing is left aside then.
     pub fn take(&self, reason: Reason, version: &str, now: Timestamp) -> Result<Snapshot, Error> {
         files::ensure_dir(&self.folder, 0o700).map_err(|error| self.failed("make room for", error))?;
+        self.own(&self.folder)?;
         let _lock = self.lock(if reason == Reason::Upgrade { TRIES } else { 1 })?;
         self.remove_partial()?;
         self.check_room()?;
@@ -242,7 +244,10 @@ impl Snapshots {
         let mut new = OpenOptions::new();
         new.write(true).create_new(true).mode(0o600);
         new.open(partial).map_err(|error| self.failed("begin", error))?;
+        self.own(partial)?;
         let source = connect(&self.database, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(failed)?;
+        // The copy reads tables alone, and makes indices anew.
+        check_pages(&self.database, &source)?;
         let target = partial.to_string_lossy();
         source.execute("VACUUM INTO ?1", [&target]).map_err(|error| self.explain_copy(partial, error))?;
         drop(source);
@@ -257,6 +262,7 @@ impl Snapshots {
         for left in (0..tries).rev() {
             let lock = files::lock_exclusive(&self.folder.join("lock"));
             if let Some(lock) = lock.map_err(|error| self.failed("lock", error))? {
+                self.own(&self.folder.join("lock"))?;
                 return Ok(lock);
             }
             if left > 0 {
@@ -293,6 +299,11 @@ impl Snapshots {
             Error::Corrupt { source, .. } => Error::Corrupt { path: self.database.clone(), source },
             other => other,
         }
+    }
+
+    /// Typed by root, it serves whoever the store belongs to.
+    fn own(&self, path: &Path) -> Result<(), Error> {
+        owner::give(path, &self.database).map_err(|error| self.failed("hand over", error))
     }
 
     fn remove_partial(&self) -> Result<(), Error> {

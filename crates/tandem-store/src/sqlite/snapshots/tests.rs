@@ -205,3 +205,47 @@ async fn a_damaged_store_leaves_no_snapshot() {
     assert!(matches!(&error, Error::Corrupt { path, .. } if *path == sqlite.path()), "{error:?}");
     assert_eq!(std::fs::read_dir(snapshots.folder()).unwrap().count(), 1, "nothing but the lock");
 }
+
+#[tokio::test]
+async fn damage_that_a_copy_would_not_show_leaves_no_snapshot_either() {
+    use std::os::unix::fs::FileExt as _;
+    let sqlite = Sqlite::new();
+    let store = sqlite.open().await;
+    for number in 0..300 {
+        put(&store, &format!("some/what/longer/key/{number:05}"), 1).await;
+    }
+    drop(store);
+    // A leaf of an index: it is not copied but made anew. Only its number of cells is wrong.
+    let leaf = rusqlite::Connection::open(sqlite.path()).unwrap();
+    let sql = "SELECT rootpage FROM sqlite_schema WHERE name = 'documents_by_revision'";
+    let page: u64 = leaf.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap().unsigned_abs();
+    drop(leaf);
+    let file = OpenOptions::new().write(true).open(sqlite.path()).unwrap();
+    file.write_all_at(&[0xff; 4], (page - 1) * 4096 + 3).unwrap();
+    let snapshots = Snapshots::of(sqlite.path());
+    let taken = snapshots.take(Reason::Hourly, "0.1.0", at(1));
+    assert!(matches!(&taken, Err(Error::Corrupt { path, .. }) if *path == sqlite.path()), "{taken:?}");
+    assert_eq!(snapshots.list().unwrap(), []);
+}
+
+#[tokio::test]
+async fn what_root_makes_belongs_to_whom_the_store_belongs() {
+    use std::os::unix::fs::{MetadataExt as _, chown};
+    let sqlite = Sqlite::new();
+    drop(sqlite.open().await);
+    let path = sqlite.path();
+    // Somebody who may not give files away can only be the one whose they are.
+    if chown(&path, Some(12_345), Some(12_346)).is_err() {
+        return;
+    }
+    let snapshots = Snapshots::of(&path);
+    let taken = snapshots.take(Reason::Manual, "0.1.0", at(1)).unwrap();
+    let prepared = crate::sqlite::restore::prepare(&path, &taken.path).unwrap();
+    prepared.take_place(&sqlite.folder.path().join("aside")).unwrap();
+    let names = ["tandem.sqlite3", "aside", "snapshots", "snapshots/lock"]
+        .map(|name| sqlite.folder.path().join(name));
+    for made in names.iter().chain([&taken.path]) {
+        let found = made.metadata().unwrap();
+        assert_eq!((found.uid(), found.gid()), (12_345, 12_346), "{}", made.display());
+    }
+}

@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use super::{Sqlite, open};
 use crate::Error;
 use crate::contract::{Engine as _, put};
+use crate::sqlite::check;
 use crate::sqlite::snapshots::{Reason, Snapshots};
 
 const PAGE: u64 = 4096;
@@ -91,6 +92,35 @@ async fn the_file_and_its_log_are_closed_to_other_users() {
         names.push(entry.file_name());
     }
     assert!(names.len() >= 2, "{names:?}");
+}
+
+/// Everything that lies in the folder of a store, but for what SQLite makes anew whenever it looks.
+fn files(sqlite: &Sqlite) -> Vec<(std::ffi::OsString, Vec<u8>)> {
+    let entries = std::fs::read_dir(sqlite.folder.path()).unwrap().map(Result::unwrap);
+    let lasting = entries.filter(|entry| !entry.file_name().to_string_lossy().ends_with("-shm"));
+    let mut all: Vec<_> =
+        lasting.map(|entry| (entry.file_name(), std::fs::read(entry.path()).unwrap())).collect();
+    all.sort();
+    all
+}
+
+#[tokio::test]
+async fn a_damaged_file_and_its_log_stay_as_they_are() {
+    let sqlite = filled().await;
+    // What a killed server leaves: the log has what is not in the file yet.
+    let store = sqlite.open().await;
+    put(&store, "n/late", "in the log").await;
+    let (log, copy) = (sqlite.path().with_extension("sqlite3-wal"), sqlite.folder.path().join("copy"));
+    std::fs::copy(&log, &copy).unwrap();
+    drop(store);
+    std::fs::rename(&copy, &log).unwrap();
+    // Far from what the log writes anew.
+    overwrite(&sqlite, 20);
+    let before = files(&sqlite);
+    is_told(&sqlite).await;
+    let problems = check(&sqlite.path(), |_| Ok(())).map(|checked| checked.problems);
+    assert!(problems.is_err() || problems.is_ok_and(|problems| !problems.is_empty()));
+    assert!(files(&sqlite) == before, "what might still be read was written to");
 }
 
 #[tokio::test]

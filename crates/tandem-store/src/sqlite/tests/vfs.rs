@@ -39,6 +39,8 @@ pub(super) enum Fault {
     Full,
     /// A write does half of its work: the disk is full.
     Short,
+    /// A write does nothing and says no more: so SQLite tells of a quota.
+    Quota,
     /// A sync fails.
     Sync,
 }
@@ -271,7 +273,11 @@ unsafe extern "C" fn write(
             return done;
         }
     }
-    if fault.is_some() { ffi::SQLITE_FULL } else { ffi::SQLITE_OK }
+    match fault {
+        None => ffi::SQLITE_OK,
+        Some(Fault::Quota) => ffi::SQLITE_IOERR_WRITE,
+        Some(_) => ffi::SQLITE_FULL,
+    }
 }
 
 unsafe extern "C" fn truncate(file: *mut ffi::sqlite3_file, length: ffi::sqlite3_int64) -> c_int {
