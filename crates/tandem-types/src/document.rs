@@ -75,6 +75,10 @@ pub struct Cause {
     pub subject: String,
 }
 
+/// Actions that only tell how something came to its end, which an entry of its own tells: steps of rollouts, and what becomes
+/// of instances without one. The journal keeps them for as long as people look for them, and not for years.
+pub const PASSING_ACTIONS: [&str; 2] = ["environment.upkeep", "rollout.step"];
+
 /// One line of the journal, written in the transaction it tells of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JournalEntry {

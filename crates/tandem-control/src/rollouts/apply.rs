@@ -79,7 +79,9 @@ fn reason(place: &Place, world: &World, changes: &[Change]) -> Cause {
         Some(before) => format!("{}: {} → {}", after.number, name(before), name(after.state)),
         None => format!("{}: {}", after.number, name(after.state)),
     };
-    cause(ACTOR, "rollout.step", text, place)
+    // Kept for longer than the steps that led here.
+    let action = if after.state.is_final() { "rollout.end" } else { "rollout.step" };
+    cause(ACTOR, action, text, place)
 }
 
 /// Where the environment of an app that is being destroyed stands after the changes.

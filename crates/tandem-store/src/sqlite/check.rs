@@ -13,6 +13,7 @@ use tandem_types::{Revision, Timestamp};
 use super::failure::explain;
 use super::open::connect;
 use super::read::{self, Meta};
+use super::retention;
 use super::schema::{self, Head};
 use crate::{Error, check_key};
 
@@ -116,6 +117,8 @@ impl Written {
     fn problem(&self, key: &str, revision: Revision) -> Option<String> {
         match self.by_key.get(key) {
             Some(last) if *last == revision => None,
+            // Who wrote it last may have been forgotten; nobody wrote it later.
+            Some(last) if *last < revision && revision < self.since => None,
             Some(last) => {
                 Some(format!("{key} is of revision {revision}, the journal wrote it last at {last}"))
             }
@@ -127,6 +130,7 @@ impl Written {
 
 fn last_written(connection: &Connection, checked: &mut Checked) -> rusqlite::Result<Written> {
     let mut written = Written { by_key: BTreeMap::new(), since: Revision(u64::MAX) };
+    let passing = retention::passing_up_to(connection, retention::KEPT)?;
     let mut statement = connection.prepare("SELECT revision, time, keys FROM journal ORDER BY revision")?;
     let mut rows = statement.query([])?;
     let mut wrong = Vec::new();
@@ -146,6 +150,8 @@ fn last_written(connection: &Connection, checked: &mut Checked) -> rusqlite::Res
             wrong.push(format!("the journal tells of {revision}, the store is at {}", checked.revision));
         }
     }
+    // Between older ones some may be gone.
+    written.since = written.since.max(passing.map_or(Revision(0), |last| Revision(last.0 + 1)));
     add(checked, wrong);
     Ok(written)
 }

@@ -27,8 +27,8 @@ use crate::{Error, JournalQuery, Listing, Store, Transaction, check_key, transac
 
 /// Deletions remembered for watchers that come back; more than an installation makes in months.
 const MOST_TOMBSTONES: i64 = 20_000;
-/// They are counted once in this many transactions.
-const COUNT_EVERY: u64 = 1_000;
+/// They are counted, and the journal is cut, once in this many transactions: fifty deploys.
+const COUNT_EVERY: u64 = 500;
 
 /// The SQLite engine.
 pub(super) struct Engine {

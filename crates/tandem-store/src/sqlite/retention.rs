@@ -2,16 +2,19 @@
 //!
 //! Only the record goes: documents, revisions and watches do not depend on it (decision 014).
 
-use rusqlite::OptionalExtension as _;
-use tandem_types::{Span, Timestamp};
+use rusqlite::{Connection, OptionalExtension as _};
+use tandem_types::document::PASSING_ACTIONS;
+use tandem_types::{Revision, Span, Timestamp};
 
-use super::read::sql_limit;
+use super::read::{self, sql, sql_limit};
 use super::writer::{Refusal, Unit};
 
 /// Bounds of the journal.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Kept {
-    /// The newest ones stay however old they are.
+    /// The newest ones among which also those of passing actions stay.
+    pub(super) passing: usize,
+    /// The newest ones stay however old they are, but for those of passing actions.
     pub(super) at_least: usize,
     /// No more than these stay however young they are.
     pub(super) at_most: usize,
@@ -21,18 +24,21 @@ pub(super) struct Kept {
     pub(super) step: usize,
 }
 
-/// More than a year, so that one can look at the same week of last year. A deploy leaves about 20 entries of 250 bytes: at a
-/// hundred deploys a week that is 110,000 entries, 30 MB; the greatest number takes 60.
-pub(super) const KEPT: Kept =
-    Kept { at_least: 20_000, at_most: 250_000, young: Span::minutes(400 * 24 * 60), step: 5_000 };
+/// More than a year, so that one can look at the same week of last year. A deploy leaves eleven entries of 200 bytes, nine of
+/// them of passing actions, which stay for as long as its rollout is listed; at a hundred deploys a week the others are
+/// 11,000 entries, 3 MB, and the greatest number takes 60.
+pub(super) const KEPT: Kept = Kept {
+    passing: 2_000,
+    at_least: 20_000,
+    at_most: 250_000,
+    young: Span::minutes(400 * 24 * 60),
+    step: 5_000,
+};
 
 /// Forgets some of the oldest entries, if there are any to forget.
 pub(super) fn forget_entries(unit: &Unit<'_>, kept: Kept) -> Result<(), Refusal> {
-    let newest = |offset: usize| {
-        let sql = "SELECT revision FROM journal ORDER BY revision DESC LIMIT 1 OFFSET ?1";
-        let mut statement = unit.database.prepare_cached(sql)?;
-        statement.query_row([sql_limit(Some(offset))], |row| row.get::<_, i64>(0)).optional()
-    };
+    forget_passing(unit, kept)?;
+    let newest = |offset: usize| newest(unit.database, offset).map(|found| found.map(sql));
     let Some(spare) = newest(kept.at_least)? else { return Ok(()) };
     let beyond = newest(kept.at_most)?.unwrap_or(0);
     let oldest_young = unit.leases.now().checked_sub(kept.young.as_duration()).unwrap_or(Timestamp::MIN);
@@ -43,4 +49,27 @@ pub(super) fn forget_entries(unit: &Unit<'_>, kept: Kept) -> Result<(), Refusal>
     let row = (beyond, spare, oldest_young.to_string(), sql_limit(Some(kept.step)));
     unit.database.prepare_cached(sql)?.execute(row)?;
     Ok(())
+}
+
+/// The revision up to which entries of passing actions may be gone; none: there is none so old.
+pub(super) fn passing_up_to(connection: &Connection, kept: Kept) -> rusqlite::Result<Option<Revision>> {
+    newest(connection, kept.passing)
+}
+
+fn forget_passing(unit: &Unit<'_>, kept: Kept) -> Result<(), Refusal> {
+    let Some(up_to) = passing_up_to(unit.database, kept)? else { return Ok(()) };
+    let [one, other] = PASSING_ACTIONS;
+    let text = "DELETE FROM journal WHERE revision IN (
+                  SELECT revision FROM journal WHERE revision <= ?1 AND action IN (?2, ?3)
+                  ORDER BY revision LIMIT ?4)";
+    let row = (sql(up_to), one, other, sql_limit(Some(kept.step)));
+    unit.database.prepare_cached(text)?.execute(row)?;
+    Ok(())
+}
+
+/// Revision of the entry that so many newer ones follow.
+fn newest(connection: &Connection, offset: usize) -> rusqlite::Result<Option<Revision>> {
+    let text = "SELECT revision FROM journal ORDER BY revision DESC LIMIT 1 OFFSET ?1";
+    let mut statement = connection.prepare_cached(text)?;
+    statement.query_row([sql_limit(Some(offset))], |row| read::revision(row, 0)).optional()
 }

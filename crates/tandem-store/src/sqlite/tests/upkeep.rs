@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use serde_json::json;
 use tandem_types::Span;
+use tandem_types::document::Cause;
 
 use super::Sqlite;
 use crate::contract::{Engine as _, Told, delete, put, transaction, until_live, watch};
+use crate::sqlite::check;
 use crate::sqlite::commit;
 use crate::sqlite::retention::{self, Kept};
 use crate::sqlite::writer::{Refusal, Unit};
-use crate::{Error, Expect, SharedStore, Store as _};
+use crate::{Error, Expect, SharedStore, Store as _, Transaction};
 
 #[tokio::test]
 async fn surplus_deletions_are_forgotten_from_the_oldest_on() {
@@ -50,7 +52,8 @@ async fn left_of_twenty(kept: Kept) -> Vec<u64> {
 
 #[tokio::test]
 async fn the_journal_is_bounded_by_age_and_number_and_keeps_the_newest_however_old() {
-    let kept = Kept { at_least: 5, at_most: 15, young: Span::minutes(10 * 24 * 60), step: 100 };
+    let kept =
+        Kept { passing: 1_000, at_least: 5, at_most: 15, young: Span::minutes(10 * 24 * 60), step: 100 };
     assert_eq!(left_of_twenty(kept).await, (11..=20).collect::<Vec<_>>(), "ten days");
     let long = Span::minutes(100 * 24 * 60);
     assert_eq!(left_of_twenty(Kept { young: long, ..kept }).await, (6..=20).collect::<Vec<_>>(), "fifteen");
@@ -61,6 +64,32 @@ async fn the_journal_is_bounded_by_age_and_number_and_keeps_the_newest_however_o
         (3..=20).collect::<Vec<_>>(),
         "a step at a time"
     );
+}
+
+#[tokio::test]
+async fn steps_go_from_the_journal_before_what_they_led_to_and_the_rest_tells_the_same_story() {
+    let sqlite = Sqlite::new();
+    let engine = sqlite.open_engine().await;
+    // Rollouts of ten steps and an end, as many as come to be cut more than once.
+    let rollouts = 300;
+    let written = (0..rollouts * 11).map(|number| {
+        let action = if number % 11 < 10 { "rollout.step" } else { "rollout.end" };
+        let cause = Cause { action: action.to_owned(), ..transaction().cause };
+        // One document is written by all of them, one by each rollout.
+        let write = Transaction::new(cause).put_value("last", ("thing/1", json!(number)), Expect::Any);
+        let key = format!("rollouts/{}", number / 11);
+        engine.transact(write.put_value(key, ("thing/1", json!(number)), Expect::Any))
+    });
+    futures_util::future::try_join_all(written).await.unwrap();
+    let journal = engine.journal(crate::JournalQuery::default()).await.unwrap();
+    let of = |action: &str| journal.iter().filter(|entry| entry.cause.action == action).count();
+    assert_eq!(of("rollout.end"), rollouts, "ends stay");
+    let steps = of("rollout.step");
+    assert!((1_800..2_400).contains(&steps), "{steps}");
+    let newest: Vec<_> = journal.iter().rev().take(2_000).map(|entry| entry.revision.0).collect();
+    assert_eq!(newest, (1_301..=3_300).rev().collect::<Vec<_>>(), "nothing lately");
+    drop(engine);
+    assert_eq!(check(&sqlite.path(), |_| Ok(())).unwrap().problems, Vec::<String>::new());
 }
 
 #[tokio::test]
