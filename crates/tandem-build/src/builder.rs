@@ -1,7 +1,8 @@
 //! The builder: one source in, one build out.
 //!
 //! Builds of one app wait for each other, since they share its caches; builds of different apps do not. A build that is
-//! given up (its future dropped) leaves a work folder behind that the next one removes, or the next start of Tandem.
+//! given up (its future dropped) is cleaned up after by a thread, for which the next one waits; what a killed process left
+//! is removed by its next start.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,13 +20,15 @@ use tandem_types::{AppName, BuildNumber, Digest, Span, Timestamp};
 use crate::error::io_error;
 use crate::python::{self, Python, Stamp, Wanted};
 use crate::workshop::{self, Workshop};
-use crate::{Error, Events, NetworkSettings, dependencies, disk, static_files, tools, uv_cache};
+use crate::{Error, Events, NetworkSettings, bounds, dependencies, static_files, tools, uv_cache};
 
+mod cleaning;
 mod leftovers;
 mod part;
 mod steps;
 mod stock;
 
+use cleaning::Cleaning;
 use steps::Steps;
 pub use stock::{Stock, Stocked};
 
@@ -107,23 +110,16 @@ impl Builder {
     /// See [`Error`]; [`Error::to_problem`] says it to people.
     pub async fn build(&self, request: BuildRequest, events: Events<'_>) -> Result<Build, Error> {
         let lock = self.lock_of(&request.app);
-        let _guard = lock.lock().await;
+        let guard = lock.lock_owned().await;
         // It may have waited for long.
-        if let Some(left) = disk::too_little(self.inner.config.data.root()) {
+        if let Some(left) = bounds::too_little(self.inner.config.data.root()) {
             return Err(Error::DiskFull { what: "the build", left });
         }
         let started = self.clock().monotonic();
         let shop = Arc::new(self.open_workshop(&request).await?);
+        let cleaning = Cleaning::after(&shop, guard);
         let result = Steps::new(self, Arc::clone(&shop), events).run(&request).await;
-        tasks::blocking("clear the build folder", {
-            let shop = Arc::clone(&shop);
-            move || {
-                if let Err(error) = shop.clear() {
-                    tracing::warn!(%error, "the next build removes what is left of this one");
-                }
-            }
-        })
-        .await;
+        cleaning.clean().await;
         let finished = result?;
         Ok(Build {
             app: request.app,

@@ -1,18 +1,22 @@
 //! Why a source did not become a build, in the words people get.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use tandem_blobs::{export, ingest, store};
 use tandem_kit::{error, files};
-use tandem_sandbox::run;
+use tandem_sandbox::{cgroup, run};
 use tandem_types::Span;
+use tandem_types::disk::Space;
 use tandem_types::problem::Problem;
 
-use crate::advice;
-use crate::app_file;
+use crate::{advice, app_file, bounds};
 
 /// Lines of a command's output that a failure shows.
 pub(crate) const LINES_SHOWN: usize = 20;
+
+/// Characters of a line that it shows.
+const LINE_CHARACTERS: usize = 1000;
 
 /// Why a build failed. Each has a stable code; see [`Error::to_problem`].
 #[derive(Debug, thiserror::Error)]
@@ -94,6 +98,36 @@ pub enum Error {
         /// Its last lines.
         lines: Vec<String>,
     },
+    /// The kernel killed a command, or a part of it, for want of memory.
+    #[error("finish {what} within {} MiB of memory", limit >> 20)]
+    OutOfMemory {
+        /// Which part.
+        what: &'static str,
+        /// What it might use, in bytes.
+        limit: u64,
+        /// Its last lines.
+        lines: Vec<String>,
+    },
+    /// A command failed and had more processes than it may have.
+    #[error("finish {what} with {limit} processes")]
+    TooManyProcesses {
+        /// Which part.
+        what: &'static str,
+        /// What it might have at a time, threads counted.
+        limit: u32,
+        /// Its last lines.
+        lines: Vec<String>,
+    },
+    /// A command printed without end.
+    #[error("finish {what} within {} MiB of output", limit >> 20)]
+    TooMuchOutput {
+        /// Which part.
+        what: &'static str,
+        /// What it might print, in bytes.
+        limit: u64,
+        /// Its last lines.
+        lines: Vec<String>,
+    },
     /// What a command left is more than a build can hold.
     #[error("keep what {what} left: {reason}")]
     TooMuch {
@@ -107,8 +141,8 @@ pub enum Error {
     DiskFull {
         /// Which part.
         what: &'static str,
-        /// Bytes that are free.
-        left: u64,
+        /// What was left.
+        left: Space,
     },
     /// A command could not be started.
     #[error("run {what}")]
@@ -138,6 +172,9 @@ pub enum Error {
     /// The source could not be laid out for a command.
     #[error("lay out the source")]
     Export(#[from] export::Error),
+    /// What still ran of an earlier build could not be ended.
+    #[error("end what is left of an earlier build")]
+    Group(#[from] cgroup::Error),
     /// A cache or work file of the builder.
     #[error("use the build folder")]
     Files(#[from] files::Error),
@@ -213,17 +250,16 @@ impl Error {
             Self::TimedOut { what, limit, lines } => {
                 refused("build_timeout", format!("{what} did not end within the build's {limit}"))
                     .detail(tail(lines))
-                    .hint("the lines above say where it hangs; what was downloaded is kept for the next try")
+                    .hint(
+                        "the lines above say where it hangs; a build script that leaves a process behind hangs, too. What was \
+                         downloaded is kept for the next try",
+                    )
             }
-            Self::TooMuch { what, reason } => {
-                refused("build_too_large", format!("{what} left more than a build can hold: {reason}"))
-                    .hint("keep large data in a volume or elsewhere, not in the app; then deploy again")
-            }
-            Self::DiskFull { what, left } => {
-                let title = format!("{what} was ended: the server's disk has only {} MiB left", left >> 20);
-                Problem::new(507, "disk_full", title)
-                    .hint("make room on the disk of Tandem's data folder, or let the build write less; then deploy again")
-            }
+            Self::OutOfMemory { .. }
+            | Self::TooManyProcesses { .. }
+            | Self::TooMuchOutput { .. }
+            | Self::TooMuch { .. }
+            | Self::DiskFull { .. } => self.to_problem_of_limit(),
             Self::Unexpected { what, reason, lines } => {
                 Problem::new(500, "build_failed", format!("{what} failed: {reason}")).detail(tail(lines)).hint(
                     "this step is Tandem's own, not the source's: the lines above and the server's log say more; type \
@@ -234,6 +270,46 @@ impl Error {
                 "the server is in the way, not the source: look at its disk and at `tandem status`, then type \
                  `tandem deploy` again",
             ),
+        }
+    }
+
+    /// Which limit a build met, and what to change.
+    fn to_problem_of_limit(&self) -> Problem {
+        match self {
+            Self::OutOfMemory { what, limit, lines } => {
+                let title =
+                    format!("{what} needs more than the {} MiB of memory that a build may use", limit >> 20);
+                refused("build_out_of_memory", title).detail(tail(lines)).hint(
+                    "pin versions that have wheels for this Python, so that nothing large is compiled on the server, or \
+                     let the build do less at a time; then deploy again",
+                )
+            }
+            Self::TooManyProcesses { what, limit, lines } => {
+                let title =
+                    format!("{what} needs more than the {limit} processes and threads that a build may have");
+                refused("build_too_many_processes", title)
+                    .detail(tail(lines))
+                    .hint("let it start fewer at a time: something starts one for each file, or itself; then deploy again")
+            }
+            Self::TooMuchOutput { what, limit, lines } => {
+                let title = format!("{what} was ended: it printed more than {} MiB", limit >> 20);
+                refused("build_output_too_long", title)
+                    .detail(tail(lines))
+                    .hint("the lines above are its last ones: let it say less, then deploy again")
+            }
+            Self::TooMuch { what, reason } => {
+                refused("build_too_large", format!("{what} left more than a build can hold: {reason}"))
+                    .hint("keep large data in a volume or elsewhere, not in the app; then deploy again")
+            }
+            Self::DiskFull { what, left } => {
+                let left = bounds::describe(left);
+                let title = format!("{what} was ended: the server's disk had only {left} left");
+                Problem::new(507, "disk_full", title).hint(
+                    "what the build wrote is removed again: make room on the disk of Tandem's data folder, or let the \
+                     build write less, then deploy again",
+                )
+            }
+            _ => unreachable!("only limits come here"),
         }
     }
 }
@@ -261,7 +337,16 @@ fn python_missing(wanted: &str, found: &[String]) -> Problem {
 }
 
 fn tail(lines: &[String]) -> String {
-    lines[lines.len().saturating_sub(LINES_SHOWN)..].join("\n")
+    let last = lines[lines.len().saturating_sub(LINES_SHOWN)..].iter();
+    last.map(|line| shortened(line)).collect::<Vec<_>>().join("\n")
+}
+
+/// A failure is kept in documents and sent about; a line without an end must not make it one of a hundred kibibytes.
+fn shortened(line: &str) -> Cow<'_, str> {
+    match line.char_indices().nth(LINE_CHARACTERS) {
+        Some((end, _)) => format!("{} [{} more bytes]", &line[..end], line.len() - end).into(),
+        None => line.into(),
+    }
 }
 
 fn causes(error: &Error) -> String {

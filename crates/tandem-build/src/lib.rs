@@ -6,11 +6,11 @@
 
 mod advice;
 pub mod app_file;
+mod bounds;
 mod builder;
 mod bytecode;
 mod dependencies;
 mod digest;
-mod disk;
 mod django;
 mod error;
 mod installation;

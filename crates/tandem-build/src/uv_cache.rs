@@ -1,14 +1,16 @@
 //! uv's cache of an app, kept below a limit: it grows with every version that was ever installed, and nobody else
 //! looks after it.
 //!
-//! Only under the app's lock, after an installation, and only when it is over its limit: what was downloaded comes from
-//! the index again, what was built from source is kept. Where that is not enough the cache begins anew. A cache that
-//! cannot be made smaller is no reason to fail a build.
+//! Only under the app's lock, after an installation whether it failed or not, and only when it is over its limit: what was
+//! downloaded comes from the index again, what was built from source is kept. Where that is not enough the cache begins
+//! anew. After an installation that filled the disk it does so at once. A cache that cannot be made smaller is no reason to
+//! fail a build.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use tandem_blobs::tree;
 use tandem_kit::tasks;
 use tandem_sandbox::{Mount, Network};
 
@@ -23,8 +25,10 @@ use crate::workshop::{Call, Workshop};
 pub(crate) const USUAL_BYTES: u64 = 4 << 30;
 /// Bytes in a block, as `stat` counts them.
 const BLOCK: u64 = 512;
-/// Folders in folders that are measured: what a build wrote may be nested without end.
-const DEEPEST: usize = 64;
+/// What an entry counts for at least: empty files take inodes, of which a disk has about one for so many bytes.
+const ENTRY_BYTES: u64 = 4096;
+/// Folders in folders that are measured: what a build wrote may be nested without end. More than a build can hold.
+const DEEPEST: usize = 2 * tree::MAX_DEPTH;
 
 /// Brings the cache below the limit.
 pub(crate) async fn ensure_small(shop: &Workshop, inputs: &Inputs<'_>, limit: u64) {
@@ -40,7 +44,10 @@ async fn try_ensure_small(shop: &Workshop, inputs: &Inputs<'_>, limit: u64) -> R
     if before.is_some_and(|before| before <= limit) {
         return Ok(());
     }
-    prune(shop, inputs).await?;
+    if let Err(error) = prune(shop, inputs).await {
+        let error: &dyn std::error::Error = &error;
+        tracing::warn!(error, "could not clean the cache of downloads, it begins anew");
+    }
     if measure(shop).await.ok().is_none_or(|pruned| pruned > limit) {
         empty(shop).await?;
     }
@@ -75,6 +82,14 @@ async fn prune(shop: &Workshop, inputs: &Inputs<'_>) -> Result<(), Error> {
     Ok(())
 }
 
+/// Removes all of it, after an installation that filled the disk.
+pub(crate) async fn give_back(shop: &Workshop) {
+    if let Err(error) = empty(shop).await {
+        let error: &dyn std::error::Error = &error;
+        tracing::warn!(error, "could not give back the cache of downloads");
+    }
+}
+
 async fn empty(shop: &Workshop) -> Result<(), Error> {
     let folder = shop.folder.join("uv");
     tasks::blocking("empty uv's cache", move || empty_folder(&folder)).await
@@ -97,7 +112,7 @@ async fn measure(shop: &Workshop) -> Result<u64, Error> {
     tasks::blocking("measure uv's cache", move || bytes_below(&folder)).await
 }
 
-/// What is on the disk, links not followed.
+/// What is on the disk, links not followed. Folders nested without end are an error.
 pub(crate) fn bytes_below(folder: &Path) -> Result<u64, Error> {
     bytes_within(folder, 0)
 }
@@ -107,8 +122,11 @@ fn bytes_within(folder: &Path, depth: usize) -> Result<u64, Error> {
     for entry in fs::read_dir(folder).map_err(io_error("list", folder))? {
         let entry = entry.map_err(io_error("list", folder))?;
         let metadata = entry.metadata().map_err(io_error("look at", &entry.path()))?;
-        bytes += metadata.blocks() * BLOCK;
-        if metadata.is_dir() && depth < DEEPEST {
+        bytes += (metadata.blocks() * BLOCK).max(ENTRY_BYTES);
+        if metadata.is_dir() {
+            if depth == DEEPEST {
+                return Err(io_error("measure", folder)(std::io::Error::other("it is nested without end")));
+            }
             bytes += bytes_within(&entry.path(), depth + 1)?;
         }
     }

@@ -1,7 +1,8 @@
 //! Where the commands of a build run: the folders of one app, and the sandbox around each command.
 //!
-//! `DATA/build/<app>` belongs to Tandem; `home`, `uv` and what lies below `work` belongs to the build's user, who sees only
-//! what is mounted. What a command left behind is not trusted: its links are never followed (see [`real_folder`]).
+//! `DATA/build/<app>` belongs to Tandem; `uv` and what lies below `work` belongs to the build's user, who sees only
+//! what is mounted. All of `work` goes with the build, its home folder too: what is kept is kept on purpose, by somebody who
+//! knows how much it may be. What a command left behind is not trusted: its links are never followed (see [`real_folder`]).
 
 use std::collections::BTreeMap;
 use std::error::Error as _;
@@ -17,14 +18,15 @@ use tandem_blobs::{BlobStore, export};
 use tandem_kit::clock::{Clock, Moment};
 use tandem_kit::files;
 use tandem_kit::paths::DataDir;
+use tandem_sandbox::cgroup::{self, Group};
 use tandem_sandbox::packet_rules::Tables;
-use tandem_sandbox::run::{self, Outcome};
+use tandem_sandbox::run::{self, Ended, Limit, Outcome};
 use tandem_sandbox::{Limits, Mount, Network, Spec, User, Weight};
 use tandem_types::event::Event;
 use tandem_types::instance::Isolation;
 use tandem_types::{AppName, Digest, Span};
 
-use crate::disk;
+use crate::bounds::{self, Overrun};
 use crate::error::{LINES_SHOWN, io_error};
 use crate::network::{NetworkSettings, redacted};
 use crate::recipe::APP;
@@ -34,6 +36,8 @@ use crate::{Error, Events};
 const MEMORY_BYTES: u64 = 4 << 30;
 /// Parallel compilers and their threads.
 const PIDS: u32 = 4096;
+/// What one command may print. Compilers of large packages say some mebibytes.
+const OUTPUT_BYTES: u64 = 64 << 20;
 /// Where commands find Tandem's own scripts and leave their reports.
 pub(crate) const TOOLS: &str = "/build";
 /// Where commands of a build work, below the app's folder.
@@ -59,9 +63,17 @@ pub(crate) struct Workshop {
     limits: Limits,
 }
 
-/// What commands may use as a rule.
+/// What commands may use as a rule: of memory no more than half of the machine's, or a small one had no limit at all.
 pub(crate) fn limits() -> Limits {
-    Limits { memory_bytes: Some(MEMORY_BYTES), cpus: None, pids: Some(PIDS), weight: Weight::Normal }
+    let half = memory_of_machine().map(|bytes| bytes / 2);
+    let memory_bytes = Some(half.map_or(MEMORY_BYTES, |half| half.min(MEMORY_BYTES)));
+    Limits { memory_bytes, cpus: None, pids: Some(PIDS), weight: Weight::Normal }
+}
+
+fn memory_of_machine() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let kibibytes = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    kibibytes.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|number| number << 10)
 }
 
 /// How to open a workshop.
@@ -112,9 +124,8 @@ impl Workshop {
         files::ensure_dir(&options.data.build(), 0o700)?;
         files::ensure_dir(&shop.folder, 0o700)?;
         shop.clear()?;
-        for name in ["home", "uv"] {
-            shop.owned_folder(&shop.folder.join(name))?;
-        }
+        shop.remove_home_of_earlier_versions()?;
+        shop.owned_folder(&shop.folder.join("uv"))?;
         files::ensure_dir(&shop.folder.join(WORK), 0o700)?;
         Ok(shop)
     }
@@ -140,15 +151,18 @@ impl Workshop {
         Some(text)
     }
 
-    /// Removes what commands worked on.
+    /// Ends what may still run of a build that was given up, and removes what commands worked on.
     pub(crate) fn clear(&self) -> Result<(), Error> {
-        let work = self.folder.join(WORK);
-        match files::remove_tree(&work) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(io_error("remove", &work)(error))
-            }
-            _ => Ok(()),
+        // First: nothing must write to the folder any more.
+        for name in cgroup::list(&self.cgroup_parent)?.iter().filter(|name| is_group_of(&self.app, name)) {
+            Group::open(&self.cgroup_parent, name).clear_blocking()?;
         }
+        remove_if_there(&self.folder.join(WORK))
+    }
+
+    /// It was kept between builds, whatever was in it.
+    fn remove_home_of_earlier_versions(&self) -> Result<(), Error> {
+        remove_if_there(&self.folder.join("home"))
     }
 
     /// A place for a command to work on; nothing is there yet.
@@ -196,7 +210,7 @@ impl Workshop {
             return Err(timed_out(Vec::new()));
         }
         let timeout = Span::millis(u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
-        let options = run::Options { timeout, last_lines: 5 * LINES_SHOWN };
+        let options = run::Options { timeout, output_bytes: OUTPUT_BYTES, last_lines: 5 * LINES_SHOWN };
         let is_shown = call.is_shown;
         // Only who has them can print them.
         let secrets = if call.network == Network::Host { self.network.secrets() } else { Vec::new() };
@@ -205,17 +219,31 @@ impl Workshop {
                 events(Event::Line { source: "build".to_owned(), text: redacted(text, &secrets) });
             }
         };
-        let outcome = tokio::select! {
-            outcome = run::run(self.spec(call), options, &mut on_line) => outcome,
-            left = disk::nearly_full(&self.folder) => return Err(Error::DiskFull { what, left }),
-        };
-        let mut outcome = outcome.map_err(|source| Error::Run { what, source })?;
+        let spec = self.spec(call);
+        let overrun = bounds::overrun(&self.folder, Group::open(&self.cgroup_parent, &spec.id));
+        let ended = run::run_unless(spec, options, &mut on_line, overrun).await;
+        let Ended { mut outcome, stopped } = ended.map_err(|source| Error::Run { what, source })?;
+        if let Some(Overrun::Disk(left)) = stopped {
+            return Err(Error::DiskFull { what, left });
+        }
         // It may have been quicker than the watch.
-        if let Some(left) = disk::too_little(&self.folder).filter(|_| !outcome.succeeded()) {
+        if let Some(left) = bounds::too_little(&self.folder).filter(|_| !outcome.succeeded()) {
             return Err(Error::DiskFull { what, left });
         }
         outcome.last_lines.iter_mut().for_each(|line| *line = redacted(line, &secrets));
-        if outcome.timed_out { Err(timed_out(outcome.last_lines)) } else { Ok(outcome) }
+        let lines = outcome.last_lines.clone();
+        match outcome.met {
+            None => Ok(outcome),
+            Some(Limit::Time) => Err(timed_out(lines)),
+            Some(Limit::Output) => Err(Error::TooMuchOutput { what, limit: OUTPUT_BYTES, lines }),
+            Some(Limit::Memory) => {
+                let limit = self.limits.memory_bytes.unwrap_or(MEMORY_BYTES);
+                Err(Error::OutOfMemory { what, limit, lines })
+            }
+            Some(Limit::Processes) => {
+                Err(Error::TooManyProcesses { what, limit: self.limits.pids.unwrap_or(PIDS), lines })
+            }
+        }
     }
 
     fn spec(&self, call: Call) -> Spec {
@@ -232,7 +260,7 @@ impl Workshop {
             environment,
             user: User { uid: self.uid, name: "build".to_owned() },
             hostname: "build".to_owned(),
-            home: self.folder.join("home"),
+            home: self.work("home"),
             mounts: call.mounts,
             limits: self.limits.clone(),
             network: call.network,
@@ -277,6 +305,13 @@ impl Workshop {
     }
 }
 
+/// `build-shop-7` is one of the app `shop`, and `build-shop-2-7` is not.
+fn is_group_of(app: &AppName, name: &str) -> bool {
+    let number = name.strip_prefix(GROUP_PREFIX).and_then(|name| name.strip_prefix(app.as_str()));
+    let number = number.and_then(|number| number.strip_prefix('-'));
+    number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
 /// A folder below another that is reached without a link; none otherwise. A command could have put a link to any
 /// folder of the host in its place.
 pub(crate) fn real_folder(base: &Path, below: &str) -> Option<PathBuf> {
@@ -293,6 +328,13 @@ pub(crate) fn real_folder(base: &Path, below: &str) -> Option<PathBuf> {
     Some(path)
 }
 
+fn remove_if_there(folder: &Path) -> Result<(), Error> {
+    match files::remove_tree(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io_error("remove", folder)(error)),
+        _ => Ok(()),
+    }
+}
+
 fn give_away(path: &Path, owner: u32) -> std::io::Result<()> {
     lchown(path, Some(owner), Some(owner))?;
     if fs::symlink_metadata(path)?.is_dir() {
@@ -301,4 +343,25 @@ fn give_away(path: &Path, owner: u32) -> std::io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_of_an_app_are_told_from_those_of_apps_with_longer_names() {
+        let app: AppName = "shop".parse().unwrap();
+        let names =
+            ["build-shop-7", "build-shop-2-7", "build-shopper-7", "build-shop", "shop-7", "build-shop-12"];
+        let own: Vec<_> = names.into_iter().filter(|name| is_group_of(&app, name)).collect();
+        assert_eq!(own, ["build-shop-7", "build-shop-12"]);
+    }
+
+    #[test]
+    fn a_build_gets_no_more_than_half_of_the_memory() {
+        let machine = memory_of_machine().expect("Linux tells");
+        let limit = limits().memory_bytes.expect("there is a limit");
+        assert!(limit <= MEMORY_BYTES && limit <= machine / 2 && machine > 1 << 28, "{limit} of {machine}");
+    }
 }

@@ -110,14 +110,25 @@ impl<'a> Steps<'a> {
             return Ok(installed);
         }
         self.blocking(move |shop, store| shop.lay_out(store, &tree)).await?;
-        for warning in installation::install(&shop, &inputs, self.events).await? {
+        let cache_bytes = self.builder.inner.config.uv_cache_bytes;
+        let warnings = match installation::install(&shop, &inputs, self.events).await {
+            Ok(warnings) => warnings,
+            Err(error) => {
+                match error {
+                    Error::DiskFull { .. } => uv_cache::give_back(&shop).await,
+                    _ => uv_cache::ensure_small(&shop, &inputs, cache_bytes).await,
+                }
+                return Err(error);
+            }
+        };
+        for warning in warnings {
             self.warn(Some(warning));
         }
         dependencies::compile(&shop, python, self.events).await?;
         let interpreter = python.clone();
         let installed =
             self.blocking(move |shop, store| dependencies::keep(shop, store, &interpreter, key)).await?;
-        uv_cache::ensure_small(&shop, &inputs, self.builder.inner.config.uv_cache_bytes).await;
+        uv_cache::ensure_small(&shop, &inputs, cache_bytes).await;
         part.end(count(installed.packages, "package", "packages"));
         Ok(installed)
     }

@@ -62,7 +62,7 @@ fn list(build: &Path) -> Vec<Stocked> {
         let app: AppName = app;
         for (stock, bytes, used) in [
             (Stock::Copies, bytes_of(&copies(&folder)), copies(&folder)),
-            (Stock::Downloads, uv_cache::bytes_below(&folder.join("uv")).unwrap_or(0), folder.join("uv")),
+            (Stock::Downloads, downloads(&folder), folder.join("uv")),
             (Stock::Parts, dependencies::spare_bytes(&folder), folder.join("dependencies.json")),
         ] {
             if bytes > 0 {
@@ -85,6 +85,13 @@ fn remove(folder: &Path, stock: Stock) -> Result<(), Error> {
             Ok(())
         }
     }
+}
+
+/// What a build wrote so that it cannot be measured is as much as may be.
+fn downloads(folder: &Path) -> u64 {
+    let downloads = folder.join("uv");
+    let none = || if downloads.exists() { uv_cache::USUAL_BYTES } else { 0 };
+    uv_cache::bytes_below(&downloads).unwrap_or_else(|_| none())
 }
 
 /// Those that Tandem laid out: they bear the digest of what they are a copy of.

@@ -109,6 +109,34 @@ impl Bench {
         self.data.cgroup_name()
     }
 
+    /// No process of the build's user and no control group of a build is left.
+    #[track_caller]
+    pub(crate) fn expect_nothing_running(&self) {
+        use std::os::unix::fs::MetadataExt as _;
+        let user = Tables::of(&self.data).build_uid(defaults::FIRST_UID);
+        let processes = fs::read_dir("/proc").expect("there is /proc").flatten();
+        let own = |entry: &fs::DirEntry| entry.metadata().is_ok_and(|metadata| metadata.uid() == user);
+        let own: Vec<_> = processes.filter(own).map(|entry| entry.path()).collect();
+        assert!(own.is_empty(), "{own:?} still run");
+        let groups = cgroup::list(&self.cgroup()).expect("control groups can be listed");
+        assert!(!groups.iter().any(|name| name.starts_with("build-")), "{groups:?} are left");
+    }
+
+    /// Files and folders in the app's folder.
+    pub(crate) fn entries(&self) -> usize {
+        let mut waiting = vec![self.build_folder()];
+        let mut count = 0;
+        while let Some(folder) = waiting.pop() {
+            for entry in fs::read_dir(folder).expect("it can be listed").flatten() {
+                count += 1;
+                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    waiting.push(entry.path());
+                }
+            }
+        }
+        count
+    }
+
     /// What uv keeps for the app.
     pub(crate) fn uv_cache_bytes(&self) -> u64 {
         fn below(folder: &Path) -> u64 {

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests may unwrap, and clippy takes only test functions for tests")]
 
 mod bench;
+mod bombs;
 mod django;
 mod hostile;
 mod index;
