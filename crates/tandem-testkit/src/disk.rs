@@ -44,13 +44,28 @@ impl Disk {
     /// Where it cannot be made or mounted.
     #[must_use]
     pub fn ext4(mebibytes: u64) -> Self {
+        Self::ext4_made(mebibytes, &[])
+    }
+
+    /// The same with room for this many files and folders, which may be used up before its bytes are.
+    ///
+    /// # Panics
+    ///
+    /// Where it cannot be made or mounted.
+    #[must_use]
+    pub fn ext4_with_inodes(mebibytes: u64, inodes: u32) -> Self {
+        Self::ext4_made(mebibytes, &["-N", &inodes.to_string()])
+    }
+
+    fn ext4_made(mebibytes: u64, options: &[&str]) -> Self {
         Self::mounted(|mount| {
             let image = mount.with_file_name("image");
             let file = fs::File::create(&image).expect("the temporary folder takes files");
             file.set_len(mebibytes << 20).expect("the temporary folder takes files");
             // No blocks that only root may use: what `df` shows is what there is.
             let words = ["-q", "-F", "-m", "0"].map(std::ffi::OsString::from);
-            let words = words.into_iter().chain([image.clone().into_os_string()]);
+            let words = words.into_iter().chain(options.iter().map(std::ffi::OsString::from));
+            let words = words.chain([image.clone().into_os_string()]);
             let _ = Program::new("mkfs.ext4").arguments(words).run().expect_success();
             let words = ["-o", "loop"].map(std::ffi::OsString::from).into_iter();
             let words = words.chain([image.into_os_string(), mount.as_os_str().to_owned()]);

@@ -10,6 +10,10 @@ use tandem_testkit::wait::eventually;
 use crate::TANDEM;
 use crate::screen::{PLAIN, current, ids, instances, say};
 
+mod budget;
+mod flat;
+mod inodes;
+
 /// An installation whose data folder lies on the disk, with `plain` on it.
 fn with_plain_on(disk: &Disk) -> (Installation, AppFolder) {
     let parent = Some(disk.path().to_owned());
@@ -35,6 +39,7 @@ fn a_deploy_is_refused_before_it_starts_where_the_disk_is_nearly_full() {
     let refused =
         installation.tandem(["deploy", folder.path().to_str().expect("a plain path")]).expect_code(1);
     assert!(refused.stderr.contains("MiB free") && refused.stderr.contains("hint: "), "{refused}");
+    assert!(refused.stderr.contains("`du -xh -d 3 "), "{refused}");
     assert_eq!(rollouts(), before, "nothing began");
     let status = installation.tandem(["status"]).expect_success().stdout;
     assert!(status.contains("deploys are refused"), "{status}");
@@ -114,106 +119,4 @@ fn a_full_disk_stops_no_app_and_no_rollback_and_all_goes_on_once_there_is_room()
 fn crash_one(installation: &Installation) {
     let question = Question { method: http::Method::POST, ..Question::get("/crash?1") };
     let _ = installation.site(PLAIN).ask(question);
-}
-
-/// Deploys one-line changes until the number is reached, and looks at the disk at each multiple of `every`.
-fn deploy_many(
-    (installation, folder): (&Installation, &AppFolder),
-    disk: &Disk,
-    (last, every): (u32, u32),
-) -> Vec<Look> {
-    let mut looks = Vec::new();
-    let mut text = "one".to_owned();
-    for number in 2..=last {
-        let next = format!("deploy {number}");
-        say(folder, &text, &next);
-        installation.deploy(folder.path());
-        text = next;
-        if number % every == 0 {
-            let look = Look::at(installation, disk);
-            tell(&format!("after {number} deploys: {look:?}"));
-            looks.push(look);
-        }
-    }
-    assert_eq!(installation.site(PLAIN).text("/"), format!("deploy {last}\n"));
-    looks
-}
-
-/// What deploys may leave behind.
-#[derive(Debug, Clone, Copy)]
-struct Look {
-    used_kib: u64,
-    inodes: u64,
-    resident_kib: u64,
-    descriptors: usize,
-    processes: usize,
-}
-
-impl Look {
-    fn at(installation: &Installation, disk: &Disk) -> Self {
-        let space = disk.space();
-        let processes = installation.traces().processes();
-        let up = processes.iter().find(|process| process.words.contains(" up ")).expect("tandem up runs").id;
-        let status = std::fs::read_to_string(format!("/proc/{up}/status")).expect("tandem up runs");
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it has memory");
-        let resident = resident.trim().trim_end_matches(" kB").parse().expect("a number");
-        Self {
-            used_kib: (space.total_bytes - space.free_bytes) >> 10,
-            inodes: space.total_inodes - space.free_inodes,
-            resident_kib: resident,
-            descriptors: std::fs::read_dir(format!("/proc/{up}/fd")).expect("tandem up runs").count(),
-            processes: processes.len(),
-        }
-    }
-}
-
-#[expect(clippy::print_stderr, reason = "what was measured is kept with the test's output")]
-fn tell(text: &str) {
-    eprintln!("{text}");
-}
-
-/// The oldest release that is kept works, and the one before is refused with a hint.
-fn go_back(installation: &Installation, last: u32) {
-    let refused = installation.tandem(["rollback", &format!("r{}", last - 6)]).expect_code(1);
-    assert!(refused.stderr.contains("no longer kept") && refused.stderr.contains("hint: "), "{refused}");
-    let _ = installation.tandem(["rollback", &format!("r{}", last - 5)]).expect_success();
-    assert_eq!(installation.site(PLAIN).text("/"), format!("deploy {}\n", last - 5));
-}
-
-#[test]
-fn twenty_deploys_leave_no_process_behind_and_five_releases_to_go_back_to() {
-    let disk = Disk::ext4(256);
-    let (installation, folder) = with_plain_on(&disk);
-    let looks = deploy_many((&installation, &folder), &disk, (20, 10));
-    let [first, last] = looks[..] else { panic!("two looks: {looks:?}") };
-    // Old releases stay warm for a while; those before them leave, on a busy machine some seconds behind the last deploy.
-    eventually("what is no longer warm leaves", || {
-        let left = Look::at(&installation, &disk).processes;
-        (left <= first.processes + 4).then_some(())
-    });
-    assert!(last.used_kib < first.used_kib + 10 * 200, "{looks:?}");
-    go_back(&installation, 20);
-    installation.finish();
-    disk.finish();
-}
-
-mod long {
-    use super::*;
-
-    #[test]
-    fn five_hundred_deploys_leave_the_disk_flat_and_the_fifth_release_before_works() {
-        let disk = Disk::ext4(256);
-        let (installation, folder) = with_plain_on(&disk);
-        let looks = deploy_many((&installation, &folder), &disk, (500, 50));
-        // Two minutes of garbage, and 200 releases that stay listed, come first; then nothing is added but the journal.
-        let (middle, last) = (looks[4], looks[9]);
-        assert!(last.used_kib < middle.used_kib + 250 * 12, "{looks:#?}");
-        assert!(last.inodes < middle.inodes + 500, "{looks:#?}");
-        assert!(last.descriptors < middle.descriptors + 30, "{looks:#?}");
-        assert!(last.processes < middle.processes + 10, "{looks:#?}");
-        assert!(last.resident_kib < middle.resident_kib + 20 * 1024, "{looks:#?}");
-        go_back(&installation, 500);
-        installation.finish();
-        disk.finish();
-    }
 }
