@@ -21,6 +21,8 @@ use crate::steady::Steady;
 
 /// Lines of output kept per rollout; a build that floods its log is told once that the rest is not kept.
 const LINES_MOST: u64 = 20_000;
+/// Bytes of these lines: a line may be of 16 KiB, and all of them are in memory while the rollout is under way.
+const LINE_BYTES_MOST: u64 = 8 << 20;
 
 /// Why a log cannot be kept or read. Fits after "failed to".
 #[derive(Debug, thiserror::Error)]
@@ -164,17 +166,24 @@ struct State {
     /// Lines that the disk had no room for; they come before the next.
     unwritten: Vec<u8>,
     lines: u64,
+    line_bytes: u64,
+    /// Whether people were told that the rest is not kept.
+    told_of_rest: bool,
     /// How much of the rollout's document the events tell.
     told: Told,
 }
 
 impl EventLog {
     fn new(path: PathBuf, clock: Steady, events: Vec<Arc<RolloutEvent>>) -> Self {
-        let lines = events.iter().filter(|event| matches!(event.event, Event::Line { .. })).count() as u64;
+        let texts = events.iter().filter_map(|event| line_text(&event.event));
+        let (lines, line_bytes) =
+            texts.fold((0, 0), |(lines, bytes), text| (lines + 1, bytes + text.len() as u64));
         let (length, _) = watch::channel(events.len());
         let mut told = Told::default();
         events.iter().for_each(|event| told.count(&event.event));
-        let state = Mutex::new(State { events, file: None, unwritten: Vec::new(), lines, told });
+        let unwritten = Vec::new();
+        let state = State { events, file: None, unwritten, lines, line_bytes, told_of_rest: false, told };
+        let state = Mutex::new(state);
         Self { shared: Arc::new(Shared { path, clock, state, length }) }
     }
 
@@ -287,15 +296,19 @@ impl State {
 
     /// The event as it is kept: output over the limit is told of once, then dropped.
     fn admit(&mut self, event: Event) -> Option<Event> {
-        let Event::Line { .. } = event else { return Some(event) };
+        let Some(text) = line_text(&event) else { return Some(event) };
         self.lines += 1;
-        match self.lines {
-            n if n <= LINES_MOST => Some(event),
-            n if n == LINES_MOST + 1 => Some(Event::Warning {
-                text: format!("more than {LINES_MOST} lines of output; the rest is not kept"),
-            }),
-            _ => None,
+        self.line_bytes += text.len() as u64;
+        if self.lines <= LINES_MOST && self.line_bytes <= LINE_BYTES_MOST {
+            return Some(event);
         }
+        let told = std::mem::replace(&mut self.told_of_rest, true);
+        let most = if self.lines > LINES_MOST {
+            format!("{LINES_MOST} lines")
+        } else {
+            format!("{} MiB", LINE_BYTES_MOST >> 20)
+        };
+        (!told).then(|| Event::Warning { text: format!("more than {most} of output; the rest is not kept") })
     }
 
     /// Writes the event behind those that could not be written before.
@@ -314,6 +327,13 @@ impl State {
         ballast::with_room(path, || append_whole(file, &self.unwritten)).map_err(refuse)?;
         self.unwritten.clear();
         Ok(())
+    }
+}
+
+fn line_text(event: &Event) -> Option<&str> {
+    match event {
+        Event::Line { text, .. } => Some(text),
+        _ => None,
     }
 }
 

@@ -76,6 +76,17 @@ async fn a_flood_of_output_is_bounded_and_told_once() {
     let seen = texts(&log, LINES_MOST - 1, true).await;
     assert_eq!(seen.len(), 3, "{seen:?}");
     assert!(seen[1].contains("the rest is not kept"));
+
+    let long = "x".repeat(16 << 10);
+    let folder = tempfile::tempdir().expect("a folder");
+    let log = logs(&folder).log(&key(), long_ago()).expect("a log");
+    for _ in 0..LINE_BYTES_MOST / long.len() as u64 + 5 {
+        log.append(line(&long)).expect("appended");
+    }
+    log.append(finished()).expect("appended");
+    let seen = texts(&log, LINE_BYTES_MOST / long.len() as u64 - 1, true).await;
+    assert_eq!(seen.len(), 3, "{} events", seen.len());
+    assert_eq!(seen[1], "more than 8 MiB of output; the rest is not kept");
 }
 
 #[tokio::test]
