@@ -7,9 +7,9 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use tandem_store::Error;
 use tandem_types::document::{Change, Cursor};
-use tandem_types::{Timestamp, keys};
+use tandem_types::keys;
 
-use crate::mirror::Mirror;
+use crate::mirror::{Mirror, News};
 use crate::shared::Shared;
 
 /// Wait before a watch that ended is taken up again.
@@ -21,8 +21,8 @@ pub(crate) struct Feed {
     cursor: Option<Cursor>,
     /// While everything is listed anew: what was there before.
     listed: Option<BTreeSet<String>>,
-    /// What came since the last `Live`, and when.
-    batch: Vec<(Change, Timestamp)>,
+    /// What came since the last `Live`.
+    batch: Vec<News>,
 }
 
 impl Feed {
@@ -74,7 +74,7 @@ impl Feed {
                 self.listed = Some(self.shared.look(Mirror::keys));
             }
             Change::Live { cursor } => self.apply(cursor),
-            news => self.batch.push((news, self.shared.now())),
+            change => self.batch.extend(News::of(change, self.shared.now())),
         }
     }
 

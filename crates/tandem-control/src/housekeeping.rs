@@ -36,6 +36,11 @@ pub(crate) mod snapshots;
 const EVERY: Duration = Duration::from_secs(60);
 /// Looks until a whole round, which measures folders and lets the store forget deletions.
 const ROUND: u64 = 10;
+/// Steps of forgetting releases in one look, where a store comes from a version that forgot none. As one they would hold up
+/// a rollback; at one step a look ten thousand releases would slow everything down for hours.
+const MOST_STEPS: usize = 20;
+/// Rollouts that one transaction forgets: the same for them.
+const ROLLOUTS_AT_ONCE: usize = 100;
 /// Sweeps after the last change: what was put is young for the first of them.
 const QUIET: u64 = 3;
 /// Blobs that nothing names stay this long after they were last put or asked for: from the question what is missing
@@ -63,7 +68,11 @@ impl Housekeeping {
             tokio::time::sleep(EVERY).await;
             let is_round = look.is_multiple_of(ROUND);
             self.forget_rollouts(defaults::LISTED_ROLLOUTS).await;
-            self.forget_releases(defaults::LISTED_RELEASES).await;
+            for _ in 0..MOST_STEPS {
+                if !self.forget_releases(defaults::LISTED_RELEASES).await {
+                    break;
+                }
+            }
             if is_round {
                 self.keep_within_budget().await;
             }
@@ -96,9 +105,12 @@ impl Housekeeping {
                     tracing::warn!("failed to {error}");
                 }
             }
-            let transaction = old.iter().fold(Transaction::new(cause), delete);
-            if let Err(error) = self.shared.commit(transaction).await {
-                tracing::warn!("failed to forget old rollouts of {place}, trying again later: {error}");
+            for some in old.chunks(ROLLOUTS_AT_ONCE) {
+                let transaction = some.iter().fold(Transaction::new(cause.clone()), delete);
+                if let Err(error) = self.shared.commit(transaction).await {
+                    tracing::warn!("failed to forget old rollouts of {place}, trying again later: {error}");
+                    break;
+                }
             }
         }
     }

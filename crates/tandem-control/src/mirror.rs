@@ -9,13 +9,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tandem_store::Expect;
-use tandem_types::document::{Change, Document};
+use tandem_types::document::Document;
 use tandem_types::rollout::Rollout;
 use tandem_types::{Revision, Timestamp};
 
 mod body;
+mod news;
 
 pub(crate) use body::{Body, Mirrored};
+pub(crate) use news::News;
 
 /// A value as it was written last.
 #[derive(Debug, Clone)]
@@ -34,7 +36,7 @@ impl<T> Versioned<T> {
 }
 
 #[derive(Debug)]
-struct Entry {
+pub(crate) struct Entry {
     revision: Revision,
     heard: Timestamp,
     body: Body,
@@ -60,19 +62,24 @@ impl Mirror {
     /// Takes a document in, unless something newer is known of it. Says whether it was news.
     pub(crate) fn put(&mut self, document: Document, heard: Timestamp) -> bool {
         let Document { key, revision, kind, body } = document;
+        let body = Body::read(&kind, body, &key);
+        self.put_read(key, Entry { revision, heard, body })
+    }
+
+    fn put_read(&mut self, key: String, entry: Entry) -> bool {
+        let Entry { revision, ref body, .. } = entry;
         let known = self.documents.get(&key);
         let newest = known.map(|entry| entry.revision).max(self.deleted.get(&key).copied());
-        let body = Body::read(&kind, body, &key);
         // Read before its deletion, and brought after the watch has told of that and its mark is gone: a ghost.
         let newest = newest.unwrap_or(self.heard);
         // Volatile documents have no revision of their own.
         if !body.is_volatile() && newest >= revision {
             return false;
         }
-        self.index(&key, &body);
+        self.index(&key, &entry.body);
         self.deleted.remove(&key);
         self.changed.insert(key.clone());
-        self.documents.insert(key, Entry { revision, heard, body });
+        self.documents.insert(key, entry);
         true
     }
 
@@ -100,7 +107,7 @@ impl Mirror {
     /// what is left of these is gone. Says whether there was news.
     pub(crate) fn catch_up(
         &mut self,
-        batch: Vec<(Change, Timestamp)>,
+        batch: Vec<News>,
         listed: Option<BTreeSet<String>>,
         up_to: Revision,
     ) -> bool {
@@ -110,14 +117,13 @@ impl Mirror {
             // Read before the listing began, and brought while it went on: as old as what was here.
             gone.extend(self.lasting_up_to(up_to));
         }
-        for (change, heard) in batch {
-            news |= match change {
-                Change::Put { document } => {
-                    gone.remove(&document.key);
-                    self.put(document, heard)
+        for one in batch {
+            news |= match one {
+                News::Written(key, entry) => {
+                    gone.remove(&key);
+                    self.put_read(key, entry)
                 }
-                Change::Delete { key, revision } => self.delete(&key, revision),
-                Change::Reset | Change::Live { .. } => false,
+                News::Deleted(key, revision) => self.delete(&key, revision),
             };
         }
         for key in gone {

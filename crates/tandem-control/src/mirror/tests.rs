@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use proptest::prelude::*;
 use serde_json::json;
+use tandem_types::document::Change;
 
 use super::*;
 
@@ -21,7 +22,11 @@ fn token(key: &str, revision: u64) -> Document {
 
 fn catch_up(mirror: &mut Mirror, changes: Vec<Change>, listed: Option<BTreeSet<String>>, up_to: u64) -> bool {
     let now = Timestamp::UNIX_EPOCH;
-    mirror.catch_up(changes.into_iter().map(|change| (change, now)).collect(), listed, Revision(up_to))
+    mirror.catch_up(
+        changes.into_iter().filter_map(|change| News::of(change, now)).collect(),
+        listed,
+        Revision(up_to),
+    )
 }
 
 /// What is here: key → revision of the content, by the name that was written.
