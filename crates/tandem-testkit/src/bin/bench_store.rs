@@ -1,6 +1,7 @@
 //! Measures the store: transactions a second with full sync, and how long it takes to open with thousands of releases.
 //!
-//! `bench_store FOLDER [RELEASES]`: fills a store in the folder, which should be on the disk that is meant. Prints, asserts nothing.
+//! `bench_store FOLDER [RELEASES [LISTED]]`: fills a store in the folder, which should be on the disk that is meant. Listed are the
+//! releases that are documents still; a server keeps 200 of each environment. Prints, asserts nothing.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,12 +15,14 @@ use tandem_testkit::filled_store::{Filling, fill, write_one_by_one, write_togeth
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args_os().skip(1);
-    let folder = PathBuf::from(arguments.next().context("usage: bench_store FOLDER [RELEASES]")?);
-    let releases = arguments.next().and_then(|text| text.to_str()?.parse().ok()).unwrap_or(10_000);
+    let folder = PathBuf::from(arguments.next().context("usage: bench_store FOLDER [RELEASES [LISTED]]")?);
+    let mut number = || arguments.next().and_then(|text| text.to_str()?.parse().ok());
+    let releases = number().unwrap_or(10_000);
+    let listed = number().unwrap_or(releases);
     let database = folder.join("tandem.sqlite3");
     let clock = Clock::system();
     let start = clock.monotonic();
-    fill(&database, Filling { releases, listed: releases }).await?;
+    fill(&database, Filling { releases, listed }).await?;
     let bytes = std::fs::metadata(&database)?.len();
     tell(&format!("filled with {releases} releases, {bytes} bytes"), since(&clock, start));
     for _ in 0..5 {
