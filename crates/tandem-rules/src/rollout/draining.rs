@@ -185,7 +185,7 @@ impl Step<'_> {
         if self.rollout.kind != RolloutKind::Rollback && self.can_go_back() {
             return Swap::Broken(problem);
         }
-        self.warn(problem.title);
+        self.warn(format!("{}; {}", problem.title, problem.hint));
         for id in self.outgoing_workers() {
             self.draft.set_desired(id, Desired::Stop);
         }

@@ -194,6 +194,9 @@ pub(super) fn never_healthy(
 
 /// The runner's own words say when it starts the instance again, which a rollout that ends here makes untrue.
 fn ended_at_start(seen: &InstanceObservation) -> String {
+    if let Some(why) = not_started(seen) {
+        return format!("could not be started: {why}");
+    }
     let times = match seen.restarts {
         0 => "once".to_owned(),
         restarts => format!("{} times", restarts + 1),
@@ -201,9 +204,15 @@ fn ended_at_start(seen: &InstanceObservation) -> String {
     let how = match &seen.last_exit {
         Some(exit @ Exit { out_of_memory: false, code: Some(_), .. }) => format!(", last with {exit}"),
         Some(exit) => format!(", last {exit}"),
-        None => seen.detail.as_ref().map_or(String::new(), |why| format!(": {why}")),
+        None => String::new(),
     };
     format!("ended {times} at its start{how}")
+}
+
+/// Why its host could not even begin it, such as a full disk.
+fn not_started(seen: &InstanceObservation) -> Option<&str> {
+    let why = seen.detail.as_deref().filter(|_| seen.last_exit.is_none())?;
+    Some(why.split_once("; tries again").map_or(why, |(why, _)| why))
 }
 
 /// Where to look, and what to change where the end tells it.
@@ -215,6 +224,9 @@ fn start_hint(
     let AssignedInstance { process, release, spec, .. } = instance;
     let logs = format!("tandem logs {} --release {release}", target(rollout));
     let ended = observed.filter(|seen| seen.state == InstanceState::Crashed);
+    if ended.is_some_and(|seen| not_started(seen).is_some()) {
+        return "`tandem status` tells what its host lacks, such as room; mend that and try again".to_owned();
+    }
     match ended.and_then(|seen| seen.last_exit.as_ref()) {
         Some(exit) if exit.out_of_memory => {
             let limit = memory(spec);
@@ -300,5 +312,24 @@ fn target(rollout: &Rollout) -> String {
         format!("--app {app}")
     } else {
         format!("--app {app} --env {environment}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instance_that_could_not_be_started_is_not_said_to_have_ended() {
+        let detail = "start the process: create spec.json: No space left on device; tries again in 2s";
+        let seen = serde_json::json!({
+            "id": "i1", "app": "shop", "environment": "production", "release": "r1", "process": "web", "index": 1,
+            "state": "crashed", "restarts": 2, "detail": detail,
+        });
+        let seen: InstanceObservation = serde_json::from_value(seen).unwrap();
+        let why = "could not be started: start the process: create spec.json: No space left on device";
+        assert_eq!(ended_at_start(&seen), why);
+        let ended = InstanceObservation { detail: None, ..seen };
+        assert_eq!(ended_at_start(&ended), "ended 3 times at its start");
     }
 }
