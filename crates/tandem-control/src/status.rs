@@ -13,6 +13,7 @@ use tandem_types::routing::{BalancerStatus, RoutingDocument};
 use tandem_types::{BalancerId, Epoch, HostName, InstanceId, Timestamp, defaults, keys};
 
 use crate::handle::Handle;
+use crate::housekeeping::room;
 use crate::mirror::Mirror;
 use crate::place::Place;
 use crate::{apps, disk, problem, ps, settings, world};
@@ -27,7 +28,9 @@ impl Handle {
         let cursor = cursor.map_err(|error| problem::store("read the store", &error))?;
         let now = self.shared.now();
         let root = self.shared.root.clone();
-        let disks = tasks::blocking("look at the disks", move || disk::disks(&root)).await;
+        let budget = self.shared.budget.get();
+        let look = move || (disk::disks(&root), budget.map(|budget| room::measured(budget, &root)));
+        let (disks, budget) = tasks::blocking("look at the disks", look).await;
         let (hosts, balancers, apps, epoch, problems) = self.shared.look(|mirror| {
             let hosts = self.hosts(mirror, now);
             let balancers = balancers(mirror, now);
@@ -42,7 +45,6 @@ impl Handle {
             (hosts, balancers, apps, epoch, problems)
         });
         let (version, started) = (self.shared.version.clone(), self.shared.started);
-        let budget = self.shared.budget.get();
         Ok(Status { version, started, cursor, epoch, hosts, balancers, apps, disks, budget, problems })
     }
 

@@ -322,7 +322,7 @@ pub struct Status {
     /// Disks that the server writes to. A server of before this was told does not say.
     #[serde(default)]
     pub disks: Vec<DiskStatus>,
-    /// What of its data folder nobody needs, as last measured.
+    /// What of its data folder only helps; of builds as last measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<Budget>,
     /// What a person should look at, most urgent first; empty when all is well.

@@ -80,6 +80,13 @@ fn beside(root: &Path) -> (u64, u64) {
     (disk::bytes_below(&root.join("runner/logs")), disk::bytes_below(&root.join("snapshots")))
 }
 
+/// The budget with what logs and snapshots take by now, which is quick to tell and changes by the minute. Blocks on the
+/// disk.
+pub(crate) fn measured(budget: Budget, root: &Path) -> Budget {
+    let (logs_bytes, snapshots_bytes) = beside(root);
+    Budget { logs_bytes, snapshots_bytes, ..budget }
+}
+
 /// The budget as last measured, for `status`.
 #[derive(Debug, Default)]
 pub(crate) struct LastBudget(Mutex<Option<Budget>>);
