@@ -4,6 +4,7 @@
 //! store; the crates above bring the meaning.
 
 pub mod api;
+pub mod attention;
 pub mod ballast;
 pub mod clock;
 pub mod disk;

@@ -77,6 +77,13 @@ impl Watch {
         self
     }
 
+    /// Drops what is still to be heard and lists everything anew, for who was away for long: in between lies what was true then.
+    pub fn begin_again(&mut self) {
+        self.cursor = None;
+        self.connected.send_if_modified(|connected| std::mem::replace(connected, false));
+        self.state = State::Waiting(Instant::now());
+    }
+
     /// The last cursor heard: everything up to it has been returned.
     #[must_use]
     pub fn cursor(&self) -> Option<&Cursor> {
