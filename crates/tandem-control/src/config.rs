@@ -25,6 +25,7 @@ use crate::handle::Handle;
 use crate::housekeeping::Housekeeping;
 use crate::housekeeping::snapshots::SnapshotTaker;
 use crate::mirror::Mirror;
+use crate::observing::Observing;
 use crate::rollouts::Reconciler;
 use crate::secrets::{self, Keyring};
 use crate::shared::{Parts, Shared};
@@ -69,7 +70,7 @@ pub struct Control {
     feed: Feed,
     /// The store's file, of which snapshots are taken.
     database: PathBuf,
-    pub(crate) observing_since: Timestamp,
+    pub(crate) observing: Arc<Observing>,
 }
 
 impl Control {
@@ -94,8 +95,9 @@ impl Control {
         if let Some(ahead) = shared.look(newest_told).and_then(|told| shared.steady.not_before(told)) {
             tell_time_ahead(ahead);
         }
-        let observing_since = shared.now();
-        Ok(Self { shared, feed, database: data.database(), observing_since })
+        // By the machine's clock: whether this process does its work is no matter of a test's.
+        let observing = Arc::new(Observing::new(shared.steady.clone(), Clock::system()));
+        Ok(Self { shared, feed, database: data.database(), observing })
     }
 
     /// Use cases. Cheap to clone.
@@ -109,13 +111,14 @@ impl Control {
     /// # Errors
     /// None today: what fails is tried again.
     pub async fn run(self, drain: Drain) -> Result<(), Error> {
-        let Self { shared, feed, database, observing_since } = self;
+        let Self { shared, feed, database, observing } = self;
         // Awaited and not only started: a panic in one of them is one of control.
         let feed = tasks::owned("control feed", feed.run());
         let housekeeping = tasks::owned("housekeeping", Housekeeping::new(Arc::clone(&shared)).run());
         let snapshots = tasks::owned("snapshots", SnapshotTaker::new(Arc::clone(&shared), database).run());
         tokio::select! {
-            () = Reconciler::new(shared, observing_since).run(drain) => {}
+            () = Reconciler::new(shared, Arc::clone(&observing)).run(drain) => {}
+            () = observing.keep() => {}
             () = feed => {}
             () = housekeeping => {}
             () = snapshots => {}

@@ -12,6 +12,7 @@ mod hosts;
 mod housekeeping;
 mod instance_config;
 mod mirror;
+mod observing;
 mod place;
 mod problem;
 mod ps;

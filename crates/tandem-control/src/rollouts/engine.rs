@@ -22,6 +22,7 @@ use super::followers::{Followers, Job};
 use super::static_files::StaticFiles;
 use super::{apply, farewell};
 use crate::builder::BuildOrder;
+use crate::observing::Observing;
 use crate::place::Place;
 use crate::problem;
 use crate::shared::Shared;
@@ -36,7 +37,7 @@ pub(super) struct Engine {
     pub(super) builds: Builds,
     pub(super) followers: Followers,
     pub(super) static_files: StaticFiles,
-    pub(super) observing_since: Timestamp,
+    pub(super) observing: Arc<Observing>,
 }
 
 /// What a look came to.
@@ -71,7 +72,7 @@ impl Engine {
         let around = Surroundings {
             hosts: self.shared.hosts.clone(),
             fence: lease.fence,
-            observing_since: self.observing_since,
+            observing_since: self.observing.since(),
         };
         let mut gathered = self.shared.look(|mirror| gather(mirror, place, &around))?;
         self.static_files.fill_in(&self.shared, &mut gathered.world).await;

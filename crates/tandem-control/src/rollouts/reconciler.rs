@@ -21,6 +21,7 @@ use super::engine::Engine;
 use super::followers::Followers;
 use super::static_files::StaticFiles;
 use crate::config::LONGEST_SLEEP;
+use crate::observing::Observing;
 use crate::place::Place;
 use crate::shared::Shared;
 
@@ -52,10 +53,10 @@ enum Woken {
 }
 
 impl Reconciler {
-    pub(crate) fn new(shared: Arc<Shared>, observing_since: Timestamp) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, observing: Arc<Observing>) -> Self {
         let builds = Builds::new(Arc::clone(&shared));
         let (followers, static_files) = (Followers::default(), StaticFiles::default());
-        let engine = Engine { shared, builds, followers, static_files, observing_since };
+        let engine = Engine { shared, builds, followers, static_files, observing };
         Self {
             engine: Arc::new(engine),
             due: BTreeSet::new(),

@@ -211,8 +211,8 @@ async fn run(
         hosts: vec![alpha()],
         version: "test".to_owned(),
     };
-    let mut control = Control::build(config).await.expect("control");
-    control.observing_since -= listened.as_duration();
+    let control = Control::build(config).await.expect("control");
+    control.observing.listened(listened.as_duration());
     let handle = control.handle();
     let running = vec![
         tasks::owned("control", async move {

@@ -103,7 +103,7 @@ impl Step<'_> {
                 None | Some(JobState::Waiting | JobState::Running)
             );
             if open {
-                let end = later(self.since(), limit);
+                let end = later(self.watched_since(), limit);
                 self.draft.wake_at(end);
                 ended &= self.draft.now >= end;
             }

@@ -91,6 +91,15 @@ pub(super) fn staging_failed(build: BuildNumber, host: &HostName, reason: &str) 
         .hint("tandem status")
 }
 
+pub(super) fn host_silent(build: BuildNumber, hosts: &[HostName]) -> Problem {
+    let hosts: Vec<_> = hosts.iter().map(HostName::as_str).collect();
+    let title = format!("the runner of {} does not report, so {build} is not there", hosts.join(", "));
+    Problem::new(504, "host_silent", title).hint(
+        "on that host, see whether `tandem runner` (or `tandem up`) runs or hangs, and deploy again once \
+         `tandem status` shows it live",
+    )
+}
+
 pub(super) fn staging_timed_out(build: BuildNumber, hosts: &[HostName]) -> Problem {
     let hosts: Vec<_> = hosts.iter().map(HostName::as_str).collect();
     let limit = defaults::STAGE_TIMEOUT;

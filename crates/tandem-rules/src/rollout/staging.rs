@@ -1,11 +1,15 @@
 //! `Staging`: every host that will run the release checks its build out.
 
 use tandem_types::HostName;
-use tandem_types::defaults;
 use tandem_types::rollout::RolloutState;
+use tandem_types::{Span, defaults};
 
 use super::problems;
 use super::step::{Flow, Step};
+
+/// Longest wait for a host whose runner does not report. It may be just started again; for one that hangs or whose machine is
+/// down there is no use to wait for as long as for one that is at work.
+const SILENT_HOST: Span = Span::seconds(60);
 
 impl Step<'_> {
     pub(super) fn staging(&mut self) -> Flow {
@@ -32,6 +36,11 @@ impl Step<'_> {
         }
         if let Some(problem) = self.staging_failure(build) {
             return Flow::Fail(problem);
+        }
+        let is_silent = |host: &&HostName| self.draft.world.host(host, self.draft.now).is_none();
+        let silent: Vec<_> = waiting.iter().filter(is_silent).cloned().collect();
+        if !silent.is_empty() && self.lasted(SILENT_HOST) {
+            return Flow::Fail(problems::host_silent(build, &silent));
         }
         if self.lasted(defaults::STAGE_TIMEOUT) {
             return Flow::Fail(problems::staging_timed_out(build, &waiting));

@@ -39,7 +39,7 @@ impl Step<'_> {
             self.enter(RolloutState::Starting);
         }
         self.fill(&open);
-        self.draft.wake_at(crate::world::later(self.since(), gate_limit()));
+        self.draft.wake_at(crate::world::later(self.watched_since(), gate_limit()));
         Flow::Wait
     }
 

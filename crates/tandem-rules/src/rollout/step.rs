@@ -214,9 +214,14 @@ impl<'w> Step<'w> {
         self.rollout.steps.last().map_or(self.rollout.created, |step| step.started)
     }
 
-    /// Whether the present state has lasted this long; else asks to be woken then.
+    /// From when on the limits of the present state count. While no server listened nobody could tell it that they were met.
+    pub(super) fn watched_since(&self) -> Timestamp {
+        self.since().max(self.draft.world.observing_since)
+    }
+
+    /// Whether the present state has lasted this long before a server's eyes; else asks to be woken then.
     pub(super) fn lasted(&mut self, limit: Span) -> bool {
-        let end = later(self.since(), limit);
+        let end = later(self.watched_since(), limit);
         self.draft.wake_at(end);
         self.draft.now >= end
     }

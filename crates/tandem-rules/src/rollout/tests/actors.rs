@@ -52,6 +52,8 @@ pub struct Runner {
     /// Jobs whose command ran, with the number of times.
     pub ran: BTreeMap<JobId, u32>,
     pub start_delay: u32,
+    /// It does nothing, and tells nothing.
+    pub hangs: bool,
 }
 
 impl Runner {
@@ -63,6 +65,7 @@ impl Runner {
             jobs: BTreeMap::new(),
             ran: BTreeMap::new(),
             start_delay: 1,
+            hangs: false,
         }
     }
 

@@ -2,11 +2,12 @@
 
 use tandem_types::assignment::Desired;
 use tandem_types::rollout::{RolloutKind, RolloutState};
-use tandem_types::{ReleaseNumber, RolloutNumber};
+use tandem_types::{ReleaseNumber, RolloutNumber, Span};
 
 use super::actors::Behavior;
 use super::simulation::Simulation;
 use crate::rollout::plan;
+use crate::world::later;
 
 /// What must be the same at the end.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,8 +30,32 @@ fn end(world: &Simulation) -> End {
     }
 }
 
-/// Runs a story with a crash at the given tick: what was planned is lost, and so are all reports.
-fn run(story: fn(&mut Simulation), crash_at: Option<usize>) -> (Simulation, usize) {
+/// What happens to the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    /// It dies, and the next one is there at once.
+    Crash,
+    /// The next one is there after an hour.
+    Outage,
+    /// It hangs for an hour.
+    Stop,
+}
+
+impl Fault {
+    fn befall(self, world: &mut Simulation) {
+        match self {
+            Self::Crash => world.restart_server(),
+            Self::Outage => {
+                world.stop_server(Span::minutes(60));
+                world.restart_server();
+            }
+            Self::Stop => world.stop_server(Span::minutes(60)),
+        }
+    }
+}
+
+/// Runs a story with a fault at the given tick: what was planned is lost.
+fn run(story: fn(&mut Simulation), fault_at: Option<(Fault, usize)>) -> (Simulation, usize) {
     let mut world = Simulation::new(&[("web", 2), ("worker", 1), ("clock", 1)]);
     for behavior in [Behavior::default(), Behavior::default()] {
         world.deploy(behavior);
@@ -39,11 +64,11 @@ fn run(story: fn(&mut Simulation), crash_at: Option<usize>) -> (Simulation, usiz
     story(&mut world);
     let mut ticks = 0;
     while !world.unfinished().is_empty() && ticks < 1_000 {
-        if crash_at == Some(ticks) {
+        if let Some((fault, _)) = fault_at.filter(|(_, at)| *at == ticks) {
             for rollout in world.unfinished() {
                 let _lost = plan(&world.world(), rollout.number, world.now);
             }
-            world.restart_server();
+            fault.befall(&mut world);
         }
         world.tick();
         ticks += 1;
@@ -55,9 +80,11 @@ fn run(story: fn(&mut Simulation), crash_at: Option<usize>) -> (Simulation, usiz
 fn same_end_after_a_crash_at_any_tick(story: fn(&mut Simulation)) {
     let (undisturbed, ticks) = run(story, None);
     assert!(ticks < 1_000, "the story has no end");
-    for crash_at in 0..=ticks {
-        let (world, _) = run(story, Some(crash_at));
-        assert_eq!(end(&world), end(&undisturbed), "after a crash at tick {crash_at} of {ticks}");
+    for fault in [Fault::Crash, Fault::Outage, Fault::Stop] {
+        for at in 0..=ticks {
+            let (world, _) = run(story, Some((fault, at)));
+            assert_eq!(end(&world), end(&undisturbed), "after {fault:?} at tick {at} of {ticks}");
+        }
     }
 }
 
@@ -88,6 +115,28 @@ fn a_singleton_that_fails_after_the_shift_ends_alike() {
         world.spec = super::simulation::spec(&[("web", 2), ("clock", 1)]);
         world.deploy(Behavior { worker_crashes: true, ..Behavior::default() });
     });
+}
+
+/// The old release serves on, and what was begun is not half done once its runner goes on.
+#[test]
+fn a_deploy_to_a_host_that_hangs_fails_within_minutes_and_says_which_host() {
+    let mut world = Simulation::deployed(&[("web", 2)], 1);
+    world.runners[0].hangs = true;
+    let deploy = world.deploy(Behavior::default());
+    let begun = world.now;
+    world.settle();
+    let rollout = &world.rollouts[&deploy];
+    assert_eq!(rollout.state, RolloutState::Failed);
+    let problem = rollout.problem.as_ref().expect("it says why");
+    assert_eq!(problem.code, "host_silent");
+    assert!(problem.title.contains("the runner of alpha does not report"), "{problem:?}");
+    assert!(rollout.finished.expect("it ended") < later(begun, Span::minutes(3)), "{rollout:?}");
+    world.runners[0].hangs = false;
+    world.settle();
+    let again = world.deploy(Behavior::default());
+    world.settle();
+    assert_eq!(world.rollouts[&again].state, RolloutState::Completed);
+    assert_eq!(world.runners[0].ran.values().max(), Some(&1), "no command ran twice");
 }
 
 #[test]

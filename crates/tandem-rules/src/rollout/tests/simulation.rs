@@ -261,14 +261,14 @@ impl Simulation {
 
     pub fn run_runners(&mut self) {
         let behaviors = self.behaviors.clone();
-        for runner in &mut self.runners {
+        for runner in self.runners.iter_mut().filter(|runner| !runner.hangs) {
             let Some(assignment) = self.assignments.get(&runner.host) else { continue };
             runner.obey(assignment, |build| behaviors.get(&build).copied().unwrap_or_default(), self.now);
         }
     }
 
     pub fn report(&mut self) {
-        for runner in &self.runners {
+        for runner in self.runners.iter().filter(|runner| !runner.hangs) {
             let report = runner.report(&self.app.name, self.assignments.get(&runner.host));
             let received = Received { value: Arc::new(report), at: self.now };
             self.reports.insert(runner.host.clone(), received);
@@ -281,6 +281,12 @@ impl Simulation {
             let received = Received { value: Arc::new(status), at: self.now };
             self.statuses.insert(balancer.id.clone(), received);
         }
+    }
+
+    /// The server does nothing for so long, and knows then what it knew.
+    pub fn stop_server(&mut self, length: Span) {
+        self.now = later(self.now, length);
+        self.observing_since = self.now;
     }
 
     /// What a server that starts anew knows: the documents as they are stored, and no report of anybody.
