@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use tandem_kit::{files, tasks};
-use tandem_sandbox::shim::{Secrets, ShimSpec};
+use tandem_sandbox::shim::{ExitRecord, Secrets, ShimSpec, Status};
 use tandem_sandbox::{Limits, Mount, Network, Spec, User, logs};
 use tandem_types::assignment::AssignedBuild;
 use tandem_types::instance::Isolation;
@@ -121,6 +121,17 @@ pub(crate) fn is_in(folder: &Path) -> bool {
     folder.join(NAME).exists()
 }
 
+/// How long a process ran: as its shim measured it. One of before shims did that tells two times of the wall clock, between
+/// which it may have been set.
+pub(crate) fn ran(record: &ExitRecord) -> Span {
+    record.ran_ms.map_or_else(|| between(record.started, record.exit.at), Span::millis)
+}
+
+/// How long a process has run, by the same measure.
+pub(crate) fn age(status: &Status, now: Timestamp) -> Span {
+    status.ran_ms.map_or_else(|| between(status.started, now), Span::millis)
+}
+
 /// Length of time from one wall-clock time to another; nothing where it runs backwards.
 pub(crate) fn between(from: Timestamp, to: Timestamp) -> Span {
     Span::millis(u64::try_from(to.as_millisecond() - from.as_millisecond()).unwrap_or(0))
@@ -128,6 +139,8 @@ pub(crate) fn between(from: Timestamp, to: Timestamp) -> Span {
 
 #[cfg(test)]
 mod tests {
+    use tandem_types::instance::Exit;
+
     use super::*;
 
     #[test]
@@ -135,5 +148,34 @@ mod tests {
         let at = |second| Timestamp::from_second(second).expect("it is in range");
         assert_eq!(between(at(1), at(3)), Span::seconds(2));
         assert_eq!(between(at(3), at(1)), Span::millis(0));
+    }
+
+    /// An hour on either side of its life: a crash is neither forgiven for it nor counted as one at the start.
+    #[test]
+    fn what_the_shim_measured_counts_and_not_the_wall_clock() {
+        let at = |second| Timestamp::from_second(second).expect("it is in range");
+        let record = |jump: i64, ran_ms| ExitRecord {
+            started: at(10_000),
+            exit: Exit { code: Some(1), signal: None, out_of_memory: false, at: at(10_010 + jump) },
+            timed_out: false,
+            dropped_lines: 0,
+            ran_ms,
+        };
+        let status = |ran_ms| Status {
+            version: 1,
+            shim_pid: 1,
+            child_pid: Some(2),
+            started: at(10_000),
+            exit: None,
+            timed_out: false,
+            dropped_lines: 0,
+            ran_ms,
+        };
+        for jump in [-3_600, 0, 3_600] {
+            assert_eq!(ran(&record(jump, Some(10_000))), Span::seconds(10));
+            assert_eq!(age(&status(Some(10_000)), at(10_010 + jump)), Span::seconds(10));
+        }
+        assert_eq!(ran(&record(0, None)), Span::seconds(10), "of an older shim");
+        assert_eq!(age(&status(None), at(10_010)), Span::seconds(10));
     }
 }

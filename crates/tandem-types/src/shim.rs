@@ -56,6 +56,9 @@ pub enum Answer {
         timed_out: bool,
         /// Lines of output dropped so far.
         dropped_lines: u64,
+        /// How long it has run, or ran, by a clock that nobody sets. None: a shim of before this was told.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ran_ms: Option<u64>,
     },
     /// Done, or begun.
     Ok,

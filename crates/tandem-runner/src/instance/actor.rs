@@ -28,6 +28,8 @@ pub(crate) struct Actor {
     pub(super) backoff: Backoff,
     /// What `PORT` says in its environment, once it was started.
     pub(super) port: Option<u16>,
+    /// Since when its process runs.
+    pub(super) since: Option<Instant>,
 }
 
 /// Where an instance stands.
@@ -54,7 +56,7 @@ impl Actor {
             Record { intent: (*intent).clone(), ..record.unwrap_or_else(|| Record::new((*intent).clone())) };
         let folder = context.folders.unit(Unit::Instance(intent.instance.id));
         let line = line(&record);
-        Self { context, orders, folder, record, line, backoff: Backoff::new(), port: None }
+        Self { context, orders, folder, record, line, backoff: Backoff::new(), port: None, since: None }
     }
 
     /// Lives until it is told to leave. Dropped at any await, it leaves its process as it is.

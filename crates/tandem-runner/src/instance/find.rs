@@ -6,7 +6,6 @@ use tandem_kit::error::chain;
 use tandem_kit::points::{self, Effect};
 use tandem_sandbox::cgroup::Group;
 use tandem_sandbox::shim::{Adopted, ExitRecord, ShimHandle, adopt};
-use tandem_types::Span;
 use tandem_types::instance::{Exit, InstanceState};
 
 use super::actor::{Actor, Phase};
@@ -43,10 +42,11 @@ impl Actor {
             Ok(status) if status.child_pid.is_none() => self.take_over_ended(shim).await,
             Ok(status) => {
                 let gate = if self.record.passed { Gate::passed_before() } else { Gate::closed() };
-                let run = Run::new(shim, gate, (self.age(status.started), self.context.budget));
+                let age = spec::age(&status, self.context.clock.now());
+                let run = Run::new(shim, gate, (age, self.context.budget));
                 self.port = spec::cached_port(&self.folder);
                 self.guard_port().await;
-                self.began(&status);
+                self.began(&status, age);
                 self.report(run.gate.state());
                 Phase::Running(Box::new(run))
             }
@@ -87,12 +87,10 @@ impl Actor {
     pub(super) fn unknown_end(&self) -> ExitRecord {
         let at = self.context.clock.now();
         let exit = Exit { code: None, signal: None, out_of_memory: false, at };
-        ExitRecord { started: self.line.started.unwrap_or(at), exit, timed_out: false, dropped_lines: 0 }
-    }
-
-    /// How long ago that was, by the wall clock; nothing where it was set back since.
-    pub(super) fn age(&self, started: tandem_types::Timestamp) -> Span {
-        spec::between(started, self.context.clock.now())
+        let ran = self.since.map(|since| since.elapsed().as_millis());
+        let ran_ms = ran.map(|ran| u64::try_from(ran).unwrap_or(u64::MAX));
+        let started = self.line.started.unwrap_or(at);
+        ExitRecord { started, exit, timed_out: false, dropped_lines: 0, ran_ms }
     }
 }
 

@@ -63,14 +63,16 @@ impl Actor {
             return Phase::Find;
         };
         let run = Run::new(shim, Gate::closed(), (Span::millis(0), self.context.budget));
-        self.began(&status);
+        self.began(&status, Span::millis(0));
         self.line.log_tail.clear();
         self.report_because(InstanceState::Starting, "has just started");
         Phase::Running(Box::new(run))
     }
 
     /// Puts what is known of a living process into the report to come.
-    pub(super) fn began(&mut self, status: &Status) {
+    pub(super) fn began(&mut self, status: &Status, age: Span) {
+        let now = tokio::time::Instant::now();
+        self.since = Some(now.checked_sub(age.as_duration()).unwrap_or(now));
         self.line.pid = Some(status.shim_pid);
         self.line.started = Some(status.started);
         self.line.address = self.port.map(|port| Address::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, port))));
@@ -170,6 +172,7 @@ impl Actor {
         let wait = self.backoff.ended(Span::millis(0));
         self.line.pid = None;
         self.line.started = None;
+        self.since = None;
         self.report_because(InstanceState::Crashed, format!("{reason}; tries again in {wait}"));
         Phase::Rest(tokio::time::Instant::now() + wait.as_duration())
     }

@@ -16,13 +16,14 @@ impl Actor {
         }
         self.line.pid = None;
         self.line.started = None;
+        self.since = None;
         self.record.last_exit = Some(record.exit.clone());
         self.record.passed = false;
         self.keep_record();
         if self.orders.now().wants_end() {
             return Phase::Stopped;
         }
-        let wait = self.backoff.ended(spec::between(record.started, record.exit.at));
+        let wait = self.backoff.ended(spec::ran(&record));
         self.attach_tail().await;
         let detail = format!("ended by itself ({}); starts again in {wait}", record.exit);
         self.report_because(InstanceState::Crashed, detail);

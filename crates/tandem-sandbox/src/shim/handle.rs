@@ -50,6 +50,8 @@ pub struct Status {
     pub timed_out: bool,
     /// Lines of output dropped so far.
     pub dropped_lines: u64,
+    /// How long it has run, or ran, by a clock that nobody sets; a shim of before this was told does not say.
+    pub ran_ms: Option<u64>,
 }
 
 /// Why a shim could not be asked.
@@ -179,8 +181,8 @@ impl ShimHandle {
                 return Ok(record);
             }
             // The disk is full; what the shim says must do.
-            if let Some(Status { exit: Some(exit), started, timed_out, dropped_lines, .. }) = told {
-                return Ok(ExitRecord { started, exit, timed_out, dropped_lines });
+            if let Some(Status { exit: Some(exit), started, timed_out, dropped_lines, ran_ms, .. }) = told {
+                return Ok(ExitRecord { started, exit, timed_out, dropped_lines, ran_ms });
             }
             if !self.shim.lives() {
                 return self.gone().await;
@@ -231,8 +233,8 @@ impl ShimHandle {
 
 fn as_status(answer: Answer) -> Result<Status, Error> {
     match answer {
-        Answer::Status { version, shim_pid, child_pid, started, exit, timed_out, dropped_lines } => {
-            Ok(Status { version, shim_pid, child_pid, started, exit, timed_out, dropped_lines })
+        Answer::Status { version, shim_pid, child_pid, started, exit, timed_out, dropped_lines, ran_ms } => {
+            Ok(Status { version, shim_pid, child_pid, started, exit, timed_out, dropped_lines, ran_ms })
         }
         other => Err(unexpected(other)),
     }

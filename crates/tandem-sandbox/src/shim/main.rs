@@ -66,6 +66,8 @@ struct Shim {
     control: Control,
     signals: SignalFd,
     supervisor: Supervisor,
+    /// When the command was executed.
+    begun: Moment,
     end: Option<End>,
     /// Clients that wait for the end.
     waiting: Vec<u64>,
@@ -98,6 +100,7 @@ impl Shim {
         if let Some(timeout) = spec.timeout {
             supervisor.limit(timeout.as_duration());
         }
+        let begun = clock.monotonic();
         points::reached_blocking(Effect::ShimStarted);
         // From here on the command runs, and nothing may fail any more.
         log.line(Stream::Tandem, "started");
@@ -108,6 +111,7 @@ impl Shim {
             control,
             signals,
             supervisor,
+            begun,
             end: None,
             waiting: Vec::new(),
             dismissed: false,
@@ -202,10 +206,19 @@ impl Shim {
             exit: end.map(|record| record.exit.clone()),
             timed_out: end.is_some_and(|record| record.timed_out),
             dropped_lines: self.log.dropped(),
+            ran_ms: end.map_or_else(|| Some(self.ran_ms()), |record| record.ran_ms),
         }
     }
 
+    /// How long it has run until now.
+    fn ran_ms(&self) -> u64 {
+        let ran = self.clock.monotonic().elapsed_since(self.begun);
+        u64::try_from(ran.as_millis()).unwrap_or(u64::MAX)
+    }
+
     fn note_end(&mut self, ending: Ending) {
+        // First of all: the last lines of the log may take seconds.
+        let ran_ms = self.ran_ms();
         points::reached_blocking(Effect::ShimEnded);
         let late = if ending.timed_out { ": its time was up" } else { "" };
         self.log.line(Stream::Tandem, &format!("ended: {}{late}", ending.exit));
@@ -215,6 +228,7 @@ impl Shim {
             exit: ending.exit,
             timed_out: ending.timed_out,
             dropped_lines: self.log.dropped(),
+            ran_ms: Some(ran_ms),
         };
         self.end = Some(End { record, recorded: false, since: self.clock.monotonic() });
         self.settle();

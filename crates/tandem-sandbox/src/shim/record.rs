@@ -23,6 +23,9 @@ pub struct ExitRecord {
     /// Lines of output that could not be kept.
     #[serde(default)]
     pub dropped_lines: u64,
+    /// How long it ran, by a clock that nobody sets. None: a shim of before this was told, or of which nothing is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ran_ms: Option<u64>,
 }
 
 impl ExitRecord {

@@ -36,7 +36,12 @@ fn records_keep_their_form() {
     files::write_atomic(&shim_file(folder.path()), SHIM.as_bytes(), 0o600).unwrap();
     let exit = ExitRecord::read(folder.path()).unwrap().unwrap();
     assert_eq!((exit.exit.code, exit.dropped_lines), (Some(1), 7));
+    assert_eq!(exit.ran_ms, None, "written by a shim that did not tell");
     assert_eq!(serde_json::to_string(&exit).unwrap(), EXIT);
+    let told = EXIT.replace("7}", r#"7,"ran_ms":1000}"#);
+    let exit: ExitRecord = serde_json::from_str(&told).unwrap();
+    assert_eq!(exit.ran_ms, Some(1_000));
+    assert_eq!(serde_json::to_string(&exit).unwrap(), told);
     let shim = ShimRecord::read(folder.path()).unwrap();
     assert_eq!((shim.shim.pid, shim.child), (4242, Some((4243, 98766))));
     assert_eq!(serde_json::to_string(&shim).unwrap(), SHIM);
