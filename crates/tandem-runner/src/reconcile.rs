@@ -11,6 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tandem_kit::api::Watch;
+use tandem_kit::attention::{Attention, NOTE_EVERY};
+use tandem_kit::clock::Clock;
 use tandem_kit::drain::Drain;
 use tandem_kit::tasks::{self, Owned, Tasks};
 use tandem_sandbox::cgroup;
@@ -47,12 +49,14 @@ pub(crate) struct Reconciler {
     next_sweep: Instant,
     /// A look for it that is under way.
     sweeping: Option<Owned<Traces>>,
+    attention: Attention,
 }
 
 enum Event {
     Change(Change),
     Ended(Unit),
     Alone,
+    Turn,
     SweepDue,
     Swept(Traces),
     Drain,
@@ -75,7 +79,8 @@ impl Reconciler {
         actors.adopt().await;
         let assignments = Assignments::new(context.ledger.fences());
         let Outlets { needs, alone } = outlets;
-        Self { context, actors, ended, assignments, needs, alone, next_sweep: Instant::now(), sweeping: None }
+        let (next_sweep, attention) = (Instant::now(), Attention::new(Clock::system()));
+        Self { context, actors, ended, assignments, needs, alone, next_sweep, sweeping: None, attention }
     }
 
     /// Reconciles until the drain, and then ends as told.
@@ -90,14 +95,24 @@ impl Reconciler {
                 () = &mut alone, if !self.is_settled() => Event::Alone,
                 () = tokio::time::sleep_until(self.next_sweep), if self.may_sweep() => Event::SweepDue,
                 traces = found(&mut self.sweeping) => Event::Swept(traces),
+                () = tokio::time::sleep(NOTE_EVERY) => Event::Turn,
                 () = drain.requested() => Event::Drain,
             };
+            if let Some(absence) = self.attention.note() {
+                tracing::warn!("did nothing for {absence:?}; asking anew what should run here");
+                watch.begin_again();
+                // What it says was said to the runner of then.
+                if matches!(event, Event::Change(_)) {
+                    continue;
+                }
+            }
             match event {
                 Event::Change(change) => {
                     if !self.assignments.apply(change) {
                         continue;
                     }
                 }
+                Event::Turn => continue,
                 Event::Ended(unit) => self.actors.forget(unit),
                 Event::Alone => {
                     tracing::warn!("no server answers: what ran here before is started again without one");

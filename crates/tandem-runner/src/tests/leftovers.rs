@@ -127,6 +127,8 @@ async fn what_is_left_of_an_instance_is_found_later_too() {
     let secret = scene.data.runtime().join("secrets/i98.json");
     files::write_atomic_unsynced(&secret, b"{}", 0o600).expect("there is room");
     scene.eventually("both to go", || !stray.exists() && !secret.exists()).await;
+    // It counts as ready after a second; what it writes first may take longer.
+    scene.eventually("it to have begun", || scene.lines("starts") > 0).await;
     let after = scene.state(1, InstanceState::Ready).await;
     assert_eq!((after.pid, scene.lines("starts")), (before.pid, 1));
 }
