@@ -81,10 +81,10 @@ fn an_app_that_uses_up_the_inodes_stops_no_other_and_no_rollback_and_deploys_are
         fs::remove_file(piece.path()).expect("it is a file");
     }
     assert_eq!(site.text("/hoard"), "No space left on device\n");
-    let moved = installation.tandem(["rollback"]).expect_success();
-    assert_eq!(current(&installation, "plain"), "r1");
+    let moved = installation.tandem(["rollback", "r2"]).expect_success();
+    assert_eq!(current(&installation, "plain"), "r2");
     let said = |words: &str| moved.stderr.contains(words);
-    assert!(said("worker.1 of r1 could not be started: ") && said("No space left on device"), "{moved}");
+    assert!(said("worker.1 of r2 could not be started: ") && said("No space left on device"), "{moved}");
     assert!(said("`tandem status` tells what its host lacks") && !said("tries again"), "{moved}");
     let report = load.stop();
     assert!(report.failures().is_empty(), "{:?}", report.failures());
