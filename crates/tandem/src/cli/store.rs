@@ -12,6 +12,7 @@ use tandem_kit::files;
 use tandem_kit::paths::DataDir;
 use tandem_store::sqlite;
 
+use crate::data_folder;
 use crate::exit::Exit;
 use crate::failure::{Failure, chain_of};
 use crate::session::Session;
@@ -70,6 +71,13 @@ fn data(session: &Session) -> Result<DataDir, Failure> {
             .hint("name the data folder with --data or TANDEM_DATA"));
     }
     DataDir::open_any(&folder).map_err(|error| Failure::new(format!("failed to {}", chain_of(&error))))
+}
+
+/// The same for who reads the store as this version understands it, which a newer version's is not.
+fn known_data(session: &Session) -> Result<DataDir, Failure> {
+    let data = data(session)?;
+    data_folder::check(data.root())?;
+    Ok(data)
 }
 
 /// Takes up a restore that was cut off, unless somebody has the store open: who opened it has done so. What would be

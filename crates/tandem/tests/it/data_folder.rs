@@ -159,7 +159,9 @@ fn from_a_newer_generation_people_go_back_with_the_snapshot_from_before_it() {
     let taken = take.run().expect_success().json();
     newer.signal(Signal::SIGTERM);
     newer.wait(PATIENCE);
-    expect_refused(installation.tandem(["up"]), &root);
+    for verb in [&["up"][..], &["store", "check"], &["store", "snapshot"]] {
+        expect_refused(installation.tandem(verb), &root);
+    }
 
     let taken = taken["path"].as_str().expect("a snapshot has a path");
     let refused = installation.tandem(["store", "restore", taken]).expect_code(1);

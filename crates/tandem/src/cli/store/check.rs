@@ -14,7 +14,7 @@ use tandem_types::release::Release;
 use tandem_types::rollout::Rollout;
 use tandem_types::routing::RoutingDocument;
 
-use super::{data, failed, finish_restore};
+use super::{failed, finish_restore, known_data};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{bytes, local_time};
@@ -29,7 +29,7 @@ struct Report {
 }
 
 pub(super) async fn run(session: &Session) -> Result<Exit, Failure> {
-    let data = data(session)?;
+    let data = known_data(session)?;
     finish_restore(&data)?;
     let database = data.database();
     let look = database.clone();

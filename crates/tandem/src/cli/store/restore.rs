@@ -213,7 +213,10 @@ fn own_stamp(data: &DataDir) -> Result<(), Failure> {
     if stamp::check(data.root()).is_ok() {
         return Ok(());
     }
-    Stamp::current().write(data.root()).map_err(|e| Failure::chain("write this version's stamp", &e))
+    Stamp::current().write(data.root()).map_err(|e| Failure::chain("write this version's stamp", &e))?;
+    let stamp = data.root().join("stamp.json");
+    sqlite::owner::give(&stamp, &data.database())
+        .map_err(|e| Failure::chain("hand this version's stamp over", &e))
 }
 
 fn tell(session: &Session, restored: &Restored) -> Result<(), Failure> {

@@ -5,14 +5,14 @@ use tandem_kit::tasks;
 use tandem_kit::version::Version;
 use tandem_store::sqlite::snapshots::{Reason, Snapshots};
 
-use super::{data, failed, finish_restore};
+use super::{failed, finish_restore, known_data};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::bytes;
 use crate::session::Session;
 
 pub(super) async fn run(session: &Session) -> Result<Exit, Failure> {
-    let data = data(session)?;
+    let data = known_data(session)?;
     finish_restore(&data)?;
     // Who wrote the store, which need not be this version.
     let stamp = Stamp::read(data.root()).ok().flatten();
