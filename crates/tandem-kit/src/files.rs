@@ -180,7 +180,7 @@ pub fn lock_shared(path: &Path) -> Result<Option<LockGuard>, Error> {
 fn lock(path: &Path, how: fn(&File) -> Result<(), TryLockError>) -> Result<Option<LockGuard>, Error> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    let file = at("open", path, options.open(path))?;
+    let file = at("open", path, ballast::with_room(path, || options.open(path)))?;
     match how(&file) {
         Ok(()) => Ok(Some(LockGuard { file, shared: false })),
         Err(TryLockError::WouldBlock) => Ok(None),
