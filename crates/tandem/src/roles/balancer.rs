@@ -8,11 +8,13 @@ use serde::Serialize;
 use tandem_balancer::{Balancer, BuildError, Config, ListenError};
 use tandem_kit::api::Server;
 use tandem_kit::logging::{self, LogOptions};
+use tandem_kit::paths::DataDir;
 use tandem_kit::{drain, files};
 use tandem_types::BalancerId;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
+use super::squatters;
 use super::up::machine;
 use crate::data_folder;
 use crate::exit::Exit;
@@ -96,8 +98,16 @@ pub(super) fn log_file(state: &Path) -> PathBuf {
 
 async fn serve(args: Args, identity: Identity) -> Result<Exit, Failure> {
     let Identity { name, state, server } = identity;
+    let installation = installation_of(&state);
+    let http = args.http.clone();
     let config = Config { threads: args.threads, ..Config::new(name, server, state, args.http) };
-    let balancer = Balancer::build(config).await.map_err(explain)?;
+    let balancer = match Balancer::build(config.clone()).await {
+        Err(BuildError::Listen(ListenError::InUse { .. })) if evict(installation, http).await => {
+            Balancer::build(config).await
+        }
+        built => built,
+    };
+    let balancer = balancer.map_err(explain)?;
     let listen = |kind| signal(kind).map_err(|e| Failure::chain("listen for signals", &e));
     let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
     let (trigger, drain) = drain::channel();
@@ -115,6 +125,20 @@ async fn serve(args: Args, identity: Identity) -> Result<Exit, Failure> {
     };
     ended.map_err(|error| Failure::new(format!("failed to {}", chain_of(&error))))?;
     Ok(Exit::Done)
+}
+
+/// The data folder in which it lies, where that one's instances run beside it.
+fn installation_of(state: &Path) -> Option<DataDir> {
+    let root = state.parent().filter(|root| root.join("runner").is_dir())?;
+    DataDir::open(root).ok()
+}
+
+/// Ends an instance that has taken its port while it was away.
+async fn evict(installation: Option<DataDir>, http: Vec<SocketAddr>) -> bool {
+    match installation {
+        Some(data) => squatters::evict(&data, http).await,
+        None => false,
+    }
 }
 
 /// Writes the ready file once it serves, if one is wanted; returns only with a failure to.

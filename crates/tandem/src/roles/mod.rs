@@ -7,6 +7,7 @@ mod lock;
 pub(crate) mod runner;
 pub(crate) mod server;
 pub(crate) mod shim;
+mod squatters;
 pub(crate) mod stop;
 mod supervise;
 pub(crate) mod up;

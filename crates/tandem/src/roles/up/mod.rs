@@ -18,6 +18,7 @@ use tandem_kit::paths::{self, DataDir};
 use tokio::sync::watch;
 
 use super::lock::{self, Locks, Role};
+use super::squatters;
 use super::supervise::{self, Supervisor};
 use crate::cli::Global;
 use crate::data_folder;
@@ -133,6 +134,7 @@ async fn start(args: &Args, folder: &std::path::Path, data: DataDir) -> Result<P
     let clock = Clock::system();
     data_folder::take_over(&data, &clock).await?;
     let address = Address::Unix(data.api_socket());
+    squatters::evict(&data, args.http().into_iter().chain([args.api])).await;
     let balancer = supervise::prepare(&data, &address, args.http()).await?;
     let server = Server::start(&data, args.api, (&clock, "system:up")).await?;
     let client = Client::new(address.clone());
