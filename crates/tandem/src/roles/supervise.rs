@@ -14,7 +14,7 @@ use tandem_kit::drain::{self, Drain, Trigger};
 use tandem_kit::paths::DataDir;
 use tandem_kit::tasks::{self, Owned};
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::balancer_process::{Running, StartError, Wanted};
 use super::up::machine;
@@ -26,6 +26,11 @@ use crate::port;
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 /// Longest wait between two starts: people who fixed the cause do not want to wait for long.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// Time between two looks whether another process serves in the place of the one that is looked after.
+const LOOK: Duration = Duration::from_millis(200);
+/// How often, and with which pause, it is looked whether who serves can hand over.
+const LOOKS: usize = 20;
+const PAUSE: Duration = Duration::from_millis(20);
 /// A balancer that ran this long starts the back-off anew.
 const FORGIVEN: Duration = Duration::from_secs(60);
 
@@ -193,20 +198,28 @@ async fn keep_running(prepared: Prepared, tell: watch::Sender<First>, stopping: 
             Some(running) => Ok(running),
             None => start((&data, &wanted), before.take(), &stopping).await,
         };
-        let ended = match started {
+        let (ended, pid) = match started {
             Ok(mut running) => {
+                let pid = running.pid();
                 served = true;
                 // A port that was picked stays: people and load balancers know it by now.
                 wanted.http = running.addresses();
                 tell.send_replace(First::Serves(running.addresses()));
                 tokio::select! {
-                    how = running.ended() => how,
+                    how = running.ended() => (how, Some(pid)),
+                    () = until_followed(&data, pid) => ("it was followed by another one".to_owned(), Some(pid)),
                     () = stopping.requested() => return,
                 }
             }
             Err(StartError::Stopped) => return,
-            Err(error) => chain_of(&error),
+            Err(error) => (chain_of(&error), None),
         };
+        before = Running::find(&data).filter(|other| Some(other.pid()) != pid);
+        if let Some(other) = before.take_if(|other| other.meets(&wanted)) {
+            tracing::info!("balancer: process {} serves now and is adopted", other.pid());
+            running = Some(other);
+            continue;
+        }
         if !served {
             tell.send_replace(First::Failed(ended.clone()));
         }
@@ -222,6 +235,18 @@ async fn keep_running(prepared: Prepared, tell: watch::Sender<First>, stopping: 
     }
 }
 
+/// Waits until another one serves in the place of a process: one that a `tandem up` had started before it was killed. From
+/// then on it is nobody's child, while the one before may finish what it has for half a minute.
+async fn until_followed(data: &DataDir, pid: u32) {
+    loop {
+        sleep(LOOK).await;
+        let serving = Process::find(&data.balancer());
+        if serving.is_ok_and(|serving| serving.is_some_and(|process| process.pid != pid)) {
+            return;
+        }
+    }
+}
+
 /// Starts a balancer, to take over from the one before. Where that fails and the one before serves at the same addresses,
 /// that one is as good as there is.
 async fn start(
@@ -229,7 +254,10 @@ async fn start(
     mut before: Option<Running>,
     stopping: &Drain,
 ) -> Result<Running, StartError> {
-    if let Some(running) = before.take_if(|_| !Process::hands_over(&data.balancer())) {
+    if before.is_some()
+        && !hands_over(data).await
+        && let Some(running) = before.take()
+    {
         tracing::warn!(
             "balancer: process {} is of a version that cannot hand over: until the new one serves, connections are refused",
             running.pid()
@@ -246,6 +274,18 @@ async fn start(
         }
         (started, _) => started,
     }
+}
+
+/// Whether who serves can hand over. Looked for a while: one whose successor has died listens again only a moment after it is
+/// found again, and must not be stopped for that.
+async fn hands_over(data: &DataDir) -> bool {
+    for _ in 0..LOOKS {
+        if Process::hands_over(&data.balancer()) {
+            return true;
+        }
+        sleep(PAUSE).await;
+    }
+    false
 }
 
 /// How long to wait before the next start: nothing at first, then longer with every death in a row.
