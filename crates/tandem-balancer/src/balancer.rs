@@ -30,9 +30,7 @@ use crate::static_files::Library;
 
 /// Longest wait for a first table before requests are answered without one.
 const FIRST_TABLE: Duration = Duration::from_secs(3);
-/// Time in which a process that finishes what it has finds the one that serves now: it looks every 20 ms.
-const ELDERS_COME: Duration = Duration::from_millis(300);
-/// Time after the drain's limit for the threads to end.
+/// Time after the drain's limit for the threads to end: they keep it themselves, and a moment more lets them say so.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// What a balancer is started with.
@@ -221,10 +219,7 @@ impl Balancer {
         let opening = Opening { giver: Arc::clone(&giver), open, known: outlook.known, serving, silence };
         tasks.spawn("announce", Kind::Component, opening.run(taker, tasks.clone()));
         ending.requested().await;
-        // Nobody is to be queued where nobody accepts. The lock stays until the end.
-        let _lock = giver.sockets.lock().await.take().map(|sockets| sockets.lock);
-        // The threads keep the limit themselves; a moment more lets them say so.
-        tasks.join(config.drain_limit + GRACE).await;
+        let _lock = giver.let_end(&tasks, config.drain_limit + GRACE).await;
         // Its last words end here: whoever took over knows then that nothing is open any more.
         drop(giver);
         tasks.failure().map_or(Ok(()), |failure| Err(RunError::Task(failure)))
@@ -251,8 +246,11 @@ impl Opening {
     /// process serves, once that one agrees. Then tells, and waits for who takes over from here.
     async fn run(self, taker: Option<Taker>, tasks: Tasks) -> Result<(), RunError> {
         let drain = tasks.drain().clone();
-        let listener = match taker {
-            Some(taker) => taker.run(&self.giver, &tasks).await?,
+        let (listener, silence) = match taker {
+            Some(taker) => match taker.run(&self.giver, &tasks).await {
+                Err(TakeError::Stopped) => return Ok(()),
+                taken => taken?,
+            },
             None => {
                 let mut known = self.known.subscribe();
                 tokio::select! {
@@ -260,7 +258,7 @@ impl Opening {
                     _ = tokio::time::timeout(FIRST_TABLE, known.wait_for(|known| *known)) => {}
                 }
                 self.open.send_replace(true);
-                self.giver.announce().map_err(RunError::Announce)?
+                (self.giver.announce().map_err(RunError::Announce)?, self.silence)
             }
         };
         tasks.spawn("hand-over-socket", Kind::Helper, Arc::clone(&self.giver).run(listener, tasks.clone()));
@@ -268,8 +266,8 @@ impl Opening {
             // Whoever asked may have stopped waiting.
             let _ = serving.send(self.giver.identity.http.clone());
         }
-        if self.silence.is_some() {
-            tokio::time::sleep(ELDERS_COME).await;
+        if let Some(_silence) = silence {
+            self.giver.elders.let_come(&self.giver.state_dir).await;
         }
         Ok(())
     }

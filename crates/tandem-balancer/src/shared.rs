@@ -84,10 +84,13 @@ impl Shared {
     /// Whether nobody accepts or is connected any more after the sockets were handed over, or who is had time enough.
     pub(crate) fn has_left(&self) -> bool {
         let left = self.leaving.borrow().as_ref().map(|leave| leave.since);
+        left.is_some_and(|since| self.is_empty() || since.elapsed() >= self.drain_limit)
+    }
+
+    /// Whether nobody accepts or is connected.
+    pub(crate) fn is_empty(&self) -> bool {
         // In this order: who accepts counts a connection before it stops to accept.
-        let empty =
-            || self.accepting.load(Ordering::SeqCst) == 0 && self.connections.load(Ordering::SeqCst) == 0;
-        left.is_some_and(|since| empty() || since.elapsed() >= self.drain_limit)
+        self.accepting.load(Ordering::SeqCst) == 0 && self.connections.load(Ordering::SeqCst) == 0
     }
 
     /// What is left of the drain's time when the process ends: who finishes after a hand-over has had some already.

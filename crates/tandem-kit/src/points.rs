@@ -73,6 +73,11 @@ effects! {
     BalancerHeard "balancer-heard" "A balancer has heard of a routing table and has not acted."
     BalancerReady "balancer-ready" "A balancer is ready for a table and has told nobody."
     BalancerTelling "balancer-telling" "A balancer is about to report how it stands."
+    HandoverAsked "handover-asked" "A balancer was asked for its sockets and has given nothing yet."
+    HandoverTaken "handover-taken" "A new balancer has lock and sockets of the old one, and serves nothing yet."
+    HandoverGo "handover-go" "A balancer is silent and has told the new one to serve."
+    HandoverOpened "handover-opened" "A new balancer serves and is found; the old one does not know."
+    HandoverLeft "handover-left" "A balancer has let lock and sockets go to the new one and has not said so."
     FileAside "file-aside" "A file is written aside and has not got its name."
 }
 

@@ -5,16 +5,25 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tandem_kit::drain::Drain;
 use tandem_types::routing::BalancerStatus;
 use tokio::net::UnixStream;
 use tokio::sync::watch;
 
-use super::link;
 use super::message::Message;
+use super::{has_elders, link};
+
+/// Time in which a process that finishes what it has finds the one that serves now: it looks every 20 ms.
+const COME: Duration = Duration::from_millis(300);
+/// Longest wait for the first of them, on a machine that has no time for anybody.
+const COME_LATE: Duration = Duration::from_secs(2);
+/// Time between two looks.
+const INTERVAL: Duration = Duration::from_millis(20);
 
 /// The latest status of each.
 #[derive(Debug, Clone)]
@@ -48,6 +57,21 @@ impl Elders {
     pub(crate) fn are_gone(&self) -> bool {
         self.statuses.borrow().is_empty()
     }
+
+    /// Lets those come that followed somebody who has died: they look for whoever serves now. Returns at once where there
+    /// is none.
+    pub(crate) async fn let_come(&self, state_dir: &Path) {
+        if !has_elders(state_dir) {
+            return;
+        }
+        tokio::time::sleep(COME).await;
+        let late = async {
+            while self.are_gone() && has_elders(state_dir) {
+                tokio::time::sleep(INTERVAL).await;
+            }
+        };
+        let _ = tokio::time::timeout(COME_LATE, late).await;
+    }
 }
 
 impl Place {
@@ -65,7 +89,14 @@ impl Drop for Place {
 
 /// Listens to one until it has ended: then its socket ends too, whichever way it went. When this process drains it is
 /// told to hurry: whoever waits for the end of the balancer waits for all of it.
-pub(super) async fn follow(place: Place, mut stream: UnixStream, drain: Drain) {
+///
+/// Where it was killed, those whose word it passed on live and come by themselves; what it said last counts until then.
+pub(super) async fn follow(place: Place, stream: UnixStream, (state_dir, drain): (&Path, &Drain)) {
+    listen_to_the_end(&place, stream, drain).await;
+    place.elders.let_come(state_dir).await;
+}
+
+async fn listen_to_the_end(place: &Place, mut stream: UnixStream, drain: &Drain) {
     let (mut reader, mut writer) = stream.split();
     let listening = async {
         loop {
@@ -170,7 +201,10 @@ mod tests {
         let place = elders.add(status(7, &[(1, 1)]));
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         let (_trigger, drain) = tandem_kit::drain::channel();
-        let following = tandem_kit::tasks::owned("follow", follow(place, ours, drain));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().to_owned();
+        let following = async move { follow(place, ours, (&path, &drain)).await };
+        let following = tandem_kit::tasks::owned("follow", following);
         theirs.write_u32(2).await.unwrap();
         theirs.write_all(b"{}").await.unwrap();
         link::send(&mut theirs, &Message::Status(Box::new(status(9, &[(1, 1)])))).await.unwrap();

@@ -1,6 +1,7 @@
 //! The old one's side: offers its sockets to whoever asks rightly, goes on until the new one serves, then finishes what it
 //! has and ends.
 
+use std::future::pending;
 use std::io;
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
@@ -9,14 +10,16 @@ use std::time::Duration;
 
 use tandem_kit::drain::{Drain, Trigger};
 use tandem_kit::files::{self, LockGuard};
-use tandem_kit::tasks::{Kind, Tasks};
+use tandem_kit::points::{self, Effect};
+use tandem_kit::tasks::{self, Kind, Owned, Tasks};
 use tandem_types::Epoch;
 use tandem_types::routing::BalancerStatus;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Mutex, Notify, watch};
+use tokio::sync::{Mutex, MutexGuard, Notify, watch};
 use tokio::time::timeout;
 
 use super::message::{Message, Offer, PROTOCOL, Take};
+use super::parting::Parting;
 use super::{Elders, Voice, elders, link};
 use crate::control::Identity;
 use crate::process::Process;
@@ -32,6 +35,8 @@ const INTERVAL: Duration = Duration::from_millis(20);
 /// Locked, together with others, by each process that has handed over: one that starts anew knows by it that it will
 /// hear of requests that are open elsewhere.
 const MARK: &str = "elders.lock";
+/// How often it is tried to get it.
+const MARK_TRIES: usize = 10;
 
 /// What a balancer gives away.
 #[derive(Debug)]
@@ -69,14 +74,7 @@ pub(crate) struct Giver {
     pub replaced: Notify,
     /// The conversation with who serves now. It ends with the process and not before: so that one knows when all
     /// requests here have ended.
-    pub last_words: Mutex<Option<Parting>>,
-}
-
-/// What a process that has given everything away holds until it ends.
-#[derive(Debug)]
-pub(crate) struct Parting {
-    _stream: UnixStream,
-    _mark: Option<LockGuard>,
+    pub last_words: Mutex<Option<Owned<()>>>,
 }
 
 /// Whether processes that have handed over still finish what they have.
@@ -101,6 +99,15 @@ impl Giver {
     pub(crate) fn announce(&self) -> io::Result<UnixListener> {
         self.process().write(&self.state_dir)?;
         link::listen(&self.state_dir)
+    }
+
+    /// Lets everything end within a limit. Returns the lock of the folder, which is to be held until the very end: none where
+    /// another process has it.
+    pub(crate) async fn let_end(&self, tasks: &Tasks, limit: Duration) -> Option<LockGuard> {
+        // Nobody is to be queued where nobody accepts, nor will accept: who is just taking over has these sockets already.
+        let close = async { self.sockets.lock().await.take().map(|sockets| sockets.lock) };
+        let (lock, _) = tokio::join!(timeout(limit, close), tasks.join(limit));
+        lock.ok().flatten()
     }
 
     fn process(&self) -> Process {
@@ -141,7 +148,7 @@ impl Giver {
         }
     }
 
-    async fn answer(self: Arc<Self>, mut stream: UnixStream, tasks: Tasks) {
+    pub(super) async fn answer(self: Arc<Self>, mut stream: UnixStream, tasks: Tasks) {
         let first = tokio::select! {
             first = timeout(PATIENCE, link::receive(&mut stream)) => first,
             () = tasks.drain().requested() => return,
@@ -149,7 +156,7 @@ impl Giver {
         match first {
             Ok(Ok(Message::Elder(status))) => {
                 let place = self.elders.add(*status);
-                elders::follow(place, stream, tasks.drain().clone()).await;
+                elders::follow(place, stream, (&self.state_dir, tasks.drain())).await;
             }
             Ok(Ok(Message::Take(take))) => self.hand_over(stream, (&take, tasks.drain())).await,
             // Somebody who looked whether there is anybody.
@@ -166,59 +173,98 @@ impl Giver {
                     *sockets = Some(kept);
                     format!("it is {}, not {}", self.identity.id, take.id)
                 }
-                Some(kept) => return self.give(stream, (take, drain), (kept, &mut sockets)).await,
+                Some(kept) => return self.give(stream, (take, drain), (kept, sockets)).await,
             },
         };
         // Who is refused may be gone by now.
         let _ = link::send(&mut stream, &Message::Refused(refusal)).await;
     }
 
+    /// Who is asked to end meanwhile brings this to its end all the same while anything is open here: nobody else could say
+    /// so. Sockets that nobody accepts on are the new one's too, so whoever comes waits for it and is not refused.
     async fn give(
         &self,
         mut stream: UnixStream,
         (take, drain): (&Take, &Drain),
-        (kept, place): (Sockets, &mut Option<Sockets>),
+        (kept, mut place): (Sockets, MutexGuard<'_, Option<Sockets>>),
     ) {
         tracing::info!("process {} takes over", take.pid);
+        let offered = self.offer(&mut stream, (take, &kept)).await;
         let given = tokio::select! {
-            given = self.offer_and_wait(&mut stream, (take, &kept)) => given,
-            () = drain.requested() => {
+            given = self.until_it_serves(&mut stream, offered) => given,
+            () = self.until_nothing_is_open(drain) => {
                 *place = Some(kept);
-                return;
+                // It hears the end of this when the last word of this process is said and written.
+                return self.hold_until_end(async move { let _stream = stream; pending().await }).await;
             }
         };
         match given {
             Ok(mark) => {
                 let held: Vec<_> = kept.listening.iter().map(|listening| listening.address).collect();
                 self.shared.leave(taken_by(&take.http, &held));
-                drop(kept);
+                drop((kept, place));
                 tracing::info!("process {} serves; finishing what is open", take.pid);
+                points::reached(Effect::HandoverLeft).await;
                 self.finish(stream, (mark, drain)).await;
             }
             Err(error) => {
                 let _ = link::send(&mut stream, &Message::Refused(error.to_string())).await;
-                let error: &dyn std::error::Error = &error;
-                tracing::warn!(error, "process {} did not take over; serving on", take.pid);
+                tell_failure(&error, take.pid);
                 *place = Some(kept);
+                drop(place);
+                self.outlast(stream, drain).await;
             }
         }
     }
 
-    /// Until the new one serves. Where that fails everything is as before. Returns the mark of an elder.
-    async fn offer_and_wait(
-        &self,
-        stream: &mut UnixStream,
-        (take, kept): (&Take, &Sockets),
-    ) -> Result<Option<LockGuard>, GiveError> {
+    /// Waits until this process is asked to end and has nothing that anybody would have to know of.
+    async fn until_nothing_is_open(&self, drain: &Drain) {
+        drain.requested().await;
+        while !self.shared.is_empty() || !self.elders.are_gone() {
+            tokio::time::sleep(INTERVAL).await;
+        }
+    }
+
+    /// One that came too late to serve may have been slow only, and write down that it serves before it hears that it
+    /// does not.
+    async fn outlast(&self, mut stream: UnixStream, drain: &Drain) {
+        let ended = async { while link::receive(&mut stream).await.is_ok() {} };
+        tokio::select! {
+            () = ended => {}
+            () = drain.requested() => {}
+        }
+        // Somebody else may be taking over, or have done so: then it is the one to write.
+        let Ok(sockets) = self.sockets.try_lock() else { return };
+        if sockets.is_some() && !self.is_written_down() {
+            self.take_back().await;
+        }
+    }
+
+    fn is_written_down(&self) -> bool {
+        Process::last(&self.state_dir).is_some_and(|process| process.pid == std::process::id())
+    }
+
+    /// Gives what there is to give; it is kept here too.
+    async fn offer(&self, stream: &mut UnixStream, (take, kept): (&Take, &Sockets)) -> Result<(), GiveError> {
+        points::reached(Effect::HandoverAsked).await;
         let offered = async {
-            link::send(stream, &Message::Offer(Box::new(self.offer(take, kept)))).await?;
+            link::send(stream, &Message::Offer(Box::new(self.make_offer(take, kept)))).await?;
             link::send_descriptor(stream, kept.lock.as_fd()).await?;
             for listening in &kept.listening {
                 link::send_descriptor(stream, listening.socket.as_fd()).await?;
             }
             Ok::<_, io::Error>(())
         };
-        timeout(PATIENCE, offered).await.map_err(|_| GiveError::Late)??;
+        Ok(timeout(PATIENCE, offered).await.map_err(|_| GiveError::Late)??)
+    }
+
+    /// Where it does not come to serve everything is as before. Returns the mark of an elder.
+    async fn until_it_serves(
+        &self,
+        stream: &mut UnixStream,
+        offered: Result<(), GiveError>,
+    ) -> Result<Option<LockGuard>, GiveError> {
+        offered?;
         let silence = loop {
             let Message::Ready(epoch) = receive(stream).await? else {
                 return Err(GiveError::Unexpected("something else than that it is ready".to_owned()));
@@ -239,9 +285,10 @@ impl Giver {
         };
         // Before another can serve: should that one die, the next must not think that there is nobody else. Without it,
         // on a disk that takes nothing, all that is lost is this second line of defense.
-        let mark = files::lock_shared(&self.state_dir.join(MARK)).unwrap_or_default();
+        let mark = self.mark().await;
         let status = self.merged.borrow().clone();
         link::send(stream, &Message::Go(Box::new(status))).await?;
+        points::reached(Effect::HandoverGo).await;
         match receive(stream).await {
             Ok(Message::Serving) => {
                 silence.for_good();
@@ -256,7 +303,23 @@ impl Giver {
         }
     }
 
-    fn offer(&self, take: &Take, kept: &Sockets) -> Offer {
+    /// Who looks whether there is a mark has it alone for a moment.
+    async fn mark(&self) -> Option<LockGuard> {
+        for _ in 0..MARK_TRIES {
+            match files::lock_shared(&self.state_dir.join(MARK)) {
+                Ok(None) => tokio::time::sleep(INTERVAL).await,
+                Ok(mark) => return mark,
+                Err(error) => {
+                    let error: &dyn std::error::Error = &error;
+                    tracing::warn!(error, "no balancer that starts anew will know of this one's requests");
+                    return None;
+                }
+            }
+        }
+        None
+    }
+
+    fn make_offer(&self, take: &Take, kept: &Sockets) -> Offer {
         let saved = self.saved.borrow().as_ref().and_then(|saved| serde_json::to_value(saved).ok());
         Offer {
             protocol: PROTOCOL.min(take.protocol),
@@ -274,7 +337,7 @@ impl Giver {
 
     async fn take_back(&self) {
         let (process, folder) = (self.process(), self.state_dir.clone());
-        let written = tandem_kit::tasks::blocking("write the process file", move || process.write(&folder));
+        let written = tasks::blocking("write the process file", move || process.write(&folder));
         if let Err(error) = written.await {
             let error: &dyn std::error::Error = &error;
             tracing::error!(error, "could not write down again that this process serves");
@@ -283,13 +346,13 @@ impl Giver {
     }
 
     /// Tells the new one how it stands until the last request has ended, or had its time; then ends the process.
-    async fn finish(&self, mut stream: UnixStream, (mark, drain): (Option<LockGuard>, &Drain)) {
+    async fn finish(&self, stream: UnixStream, (mark, drain): (Option<LockGuard>, &Drain)) {
+        let (state_dir, merged, end) = (self.state_dir.clone(), self.merged.clone(), self.end.clone());
+        self.hold_until_end(Parting { state_dir, merged, end, mark, stream }.tell()).await;
         tokio::select! {
             () = self.until_finished() => {}
-            () = self.tell(&mut stream) => {}
             () = drain.requested() => {}
         }
-        *self.last_words.lock().await = Some(Parting { _stream: stream, _mark: mark });
         self.end.fire();
     }
 
@@ -299,60 +362,14 @@ impl Giver {
         }
     }
 
-    /// Tells whoever serves how this process stands; returns when that one says that everything ends.
-    async fn tell(&self, stream: &mut UnixStream) {
-        let mut again = false;
-        loop {
-            if self.tell_one(stream, again).await == Told::End {
-                return;
-            }
-            again = true;
-            // The one that took over has died. Its successor must know of the requests that are open here.
-            *stream = loop {
-                match link::connect(&self.state_dir).await {
-                    Ok(Some(stream)) => break stream,
-                    Ok(None) => {}
-                    Err(error) => tracing::debug!("cannot reach who serves now: {error}"),
-                }
-                tokio::time::sleep(INTERVAL).await;
-            };
-        }
-    }
-
-    async fn tell_one(&self, stream: &mut UnixStream, again: bool) -> Told {
-        let (mut reader, mut writer) = stream.split();
-        let mut heard = std::pin::pin!(link::receive(&mut reader));
-        let mut statuses = self.merged.clone();
-        let mut first = again;
-        loop {
-            let status = Box::new(statuses.borrow_and_update().clone());
-            let message = if first { Message::Elder(status) } else { Message::Status(status) };
-            first = false;
-            tokio::select! {
-                heard = &mut heard => return Told::of(heard),
-                sent = link::send(&mut writer, &message) => if sent.is_err() { return Told::Lost },
-            }
-            tokio::select! {
-                heard = &mut heard => return Told::of(heard),
-                changed = statuses.changed() => if changed.is_err() { std::future::pending().await },
-            }
-        }
+    async fn hold_until_end(&self, words: impl Future<Output = ()> + Send + 'static) {
+        *self.last_words.lock().await = Some(tasks::owned("last-words", words));
     }
 }
 
-/// How telling came to an end.
-#[derive(Debug, PartialEq, Eq)]
-enum Told {
-    /// Everything ends.
-    End,
-    /// The other one is gone.
-    Lost,
-}
-
-impl Told {
-    fn of(heard: io::Result<Message>) -> Self {
-        if matches!(heard, Ok(Message::End)) { Self::End } else { Self::Lost }
-    }
+fn tell_failure(error: &GiveError, pid: u32) {
+    let error: &dyn std::error::Error = error;
+    tracing::warn!(error, "process {pid} did not take over; serving on");
 }
 
 async fn receive(stream: &mut UnixStream) -> Result<Message, GiveError> {

@@ -20,6 +20,7 @@ mod elders;
 mod give;
 mod link;
 mod message;
+mod parting;
 mod take;
 mod voice;
 
@@ -29,3 +30,6 @@ pub(crate) use message::Offer;
 pub use take::TakeError;
 pub(crate) use take::{Given, Refusal, Sought, Taker, offers, seek};
 pub(crate) use voice::{Silence, Voice};
+
+#[cfg(test)]
+mod tests;

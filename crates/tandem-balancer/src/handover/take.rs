@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tandem_kit::drain::Drain;
 use tandem_kit::files::{self, LockGuard};
+use tandem_kit::points::{self, Effect};
 use tandem_kit::tasks::{Kind, Tasks};
 use tandem_types::BalancerId;
 use tandem_types::routing::BalancerStatus;
@@ -16,7 +17,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::message::{Message, Offer, PROTOCOL, Take};
-use super::{Elders, Giver, Silence, elders, link};
+use super::{Elders, Giver, Silence, elders, has_elders, link};
 use crate::process;
 use crate::serve::Listening;
 
@@ -82,7 +83,10 @@ pub(crate) async fn seek(
             return Ok(Sought::Free(lock));
         }
         match timeout(PATIENCE, ask(state_dir, (id, http))).await {
-            Ok(Ok(Asked::Given(given))) => return Ok(Sought::Given(given)),
+            Ok(Ok(Asked::Given(given))) => {
+                points::reached(Effect::HandoverTaken).await;
+                return Ok(Sought::Given(given));
+            }
             Ok(Ok(Asked::Refused(reason))) => return Err(Refusal::Refused(reason)),
             Ok(Ok(Asked::Nobody)) => {}
             // It ended in the middle; then the folder is free.
@@ -147,51 +151,60 @@ pub enum TakeError {
     /// It says what this version does not understand.
     #[error("take over: understand the old process")]
     Unclear(#[source] io::Error),
+    /// The end was asked for before; it is no failure.
+    #[error("take over: everything is stopped")]
+    Stopped,
     /// What others need to find this process could not be written.
     #[error("write down where this balancer serves")]
     Announce(#[source] io::Error),
 }
 
 impl Taker {
-    /// Comes to serve. Returns the socket on which the next one asks.
-    pub(crate) async fn run(mut self, giver: &Arc<Giver>, tasks: &Tasks) -> Result<UnixListener, TakeError> {
-        let place = match self.until_told_to_go(tasks.drain()).await {
-            Ok(place) => place,
+    /// Comes to serve. Returns the socket on which the next one asks; and the silence where the old one has ended, but those
+    /// that it followed live: they have to be heard first.
+    pub(crate) async fn run(
+        mut self,
+        giver: &Arc<Giver>,
+        tasks: &Tasks,
+    ) -> Result<(UnixListener, Option<Silence>), TakeError> {
+        let (listener, place) = match self.come_to_serve(giver, tasks.drain()).await {
+            Ok(served) => served,
             Err(error) => {
                 self.silence.for_good();
                 return Err(error);
             }
         };
-        self.open.send_replace(true);
-        let announcing = Arc::clone(giver);
-        // The socket belongs to the event loop of this thread, so this waits for the disk here.
-        let listener = match announcing.announce() {
-            Ok(listener) => listener,
-            Err(error) => {
-                self.silence.for_good();
-                return Err(TakeError::Announce(error));
-            }
-        };
-        if let Some(place) = place {
-            match self.until_left().await {
-                Ok(Some(status)) => {
-                    if let Some(status) = status {
-                        place.update(*status);
-                    }
-                    let following = elders::follow(place, self.stream, tasks.drain().clone());
-                    tasks.spawn("elder", Kind::Work, following);
-                }
-                // It ended: so did its requests.
-                Ok(None) => drop(place),
-                Err(error) => {
-                    self.silence.for_good();
-                    return Err(error);
-                }
-            }
-        }
-        drop(self.silence);
         tracing::info!("took over");
-        Ok(listener)
+        let Some(place) = place else {
+            return Ok((listener, has_elders(&giver.state_dir).then_some(self.silence)));
+        };
+        let (giver, drain, stream) = (Arc::clone(giver), tasks.drain().clone(), self.stream);
+        let following = async move { elders::follow(place, stream, (&giver.state_dir, &drain)).await };
+        tasks.spawn("elder", Kind::Work, following);
+        Ok((listener, None))
+    }
+
+    /// No place: the old one has ended, and so have its requests.
+    async fn come_to_serve(
+        &mut self,
+        giver: &Giver,
+        drain: &Drain,
+    ) -> Result<(UnixListener, Option<elders::Place>), TakeError> {
+        let place = self.until_told_to_go(drain).await?;
+        self.open.send_replace(true);
+        // The socket belongs to the event loop of this thread, so this waits for the disk here.
+        let listener = giver.announce().map_err(TakeError::Announce)?;
+        points::reached(Effect::HandoverOpened).await;
+        if drain.is_requested() && place.is_some() {
+            // The old one still accepts, and takes back what this one wrote.
+            return Err(TakeError::Stopped);
+        }
+        let Some(place) = place else { return Ok((listener, None)) };
+        let Some(status) = self.until_left().await? else { return Ok((listener, None)) };
+        if let Some(status) = status {
+            place.update(*status);
+        }
+        Ok((listener, Some(place)))
     }
 
     /// None: the old one has ended before. What it had is here.
@@ -199,13 +212,17 @@ impl Taker {
         // An error means that the control side is gone; then the process drains.
         let _ = timeout(LISTING, self.known.wait_for(|known| *known)).await;
         loop {
+            if drain.is_requested() {
+                return Err(TakeError::Stopped);
+            }
             let epoch = self.own.borrow().serving;
-            if link::send(&mut self.stream, &Message::Ready(epoch)).await.is_err() {
+            if !self.say(&Message::Ready(epoch)).await? {
                 return Ok(None);
             }
             let heard = tokio::select! {
+                biased;
+                () = drain.requested() => return Err(TakeError::Stopped),
                 heard = timeout(PATIENCE, link::receive(&mut self.stream)) => heard,
-                () = drain.requested() => return Err(TakeError::Late),
             };
             match heard {
                 Ok(Ok(Message::Go(status))) => return Ok(Some(self.elders.add(*status))),
@@ -225,8 +242,8 @@ impl Taker {
 
     /// Says that this one serves and waits until the old one has stopped to accept, and says how it stands. None: it has
     /// ended. Where its status is not understood there is none.
-    async fn until_left(&mut self) -> Result<Option<Option<Box<BalancerStatus>>>, TakeError> {
-        if link::send(&mut self.stream, &Message::Serving).await.is_err() {
+    pub(super) async fn until_left(&mut self) -> Result<Option<Option<Box<BalancerStatus>>>, TakeError> {
+        if !self.say(&Message::Serving).await? {
             return Ok(None);
         }
         match timeout(PATIENCE, link::receive(&mut self.stream)).await {
@@ -241,6 +258,17 @@ impl Taker {
                 Ok(Some(None))
             }
             Err(_) => Err(TakeError::Late),
+        }
+    }
+
+    /// False: it does not listen any more. Where it had no patience with this process it has said so, and serves on.
+    async fn say(&mut self, message: &Message) -> Result<bool, TakeError> {
+        if link::send(&mut self.stream, message).await.is_ok() {
+            return Ok(true);
+        }
+        match timeout(PATIENCE, link::receive(&mut self.stream)).await {
+            Ok(Ok(Message::Refused(reason))) => Err(TakeError::Refused(reason)),
+            _ => Ok(false),
         }
     }
 }

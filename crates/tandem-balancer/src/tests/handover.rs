@@ -194,6 +194,38 @@ async fn a_long_request_and_a_websocket_go_on_and_count_until_they_end() {
 }
 
 #[tokio::test]
+async fn of_three_in_a_row_under_load_each_counts_until_its_own_requests_have_ended() {
+    let (begun, go) = (Arc::<AtomicU64>::default(), Arc::<Notify>::default());
+    let old = slow("old", Arc::clone(&begun), Arc::clone(&go)).await;
+    let new = App::saying("new").await;
+    let mut world = World::serving(&[old.address]).await;
+    world.place(&[(1, old.address), (2, new.address)]);
+    let load = Load::start(&world, 4);
+    let (mut open, mut before) = (Vec::new(), Vec::new());
+    for number in 1..=2 {
+        let mut client = Client::connect(world.address).await;
+        open.push(tasks::owned("open", async move { client.ask(get("/slow")).await }));
+        eventually(|| begun.load(Ordering::SeqCst) == number).await;
+        before.extend(world.hand_over().await);
+        load.more().await;
+    }
+    world.flip(table(1, vec![shop(&[1])]), table(2, vec![shop(&[2])])).await;
+    // The third one never sent the instance anything, and speaks for the two before.
+    for left in [2, 1] {
+        world.until(|status| status.draining == [(InstanceId(1), left)].into()).await;
+        go.notify_one();
+    }
+    world.until(|status| status.draining.is_empty()).await;
+    for open in open {
+        assert_eq!(open.await.unwrap().text(), "old");
+    }
+    for before in before {
+        before.ended().await;
+    }
+    load.finish().await;
+}
+
+#[tokio::test]
 async fn an_old_one_that_hears_nothing_of_a_table_holds_its_epoch_back() {
     let (begun, go) = (Arc::<AtomicU64>::default(), Arc::<Notify>::default());
     let old = slow("old", Arc::clone(&begun), Arc::clone(&go)).await;
@@ -262,6 +294,31 @@ async fn one_that_ends_in_the_middle_is_followed_all_the_same() {
     world.run(new).await;
     assert_eq!(fetch(world.address, "/").await.text(), "app");
     world.serve(2, vec![shop(&[1])]).await;
+}
+
+#[tokio::test]
+async fn one_that_is_asked_to_end_in_the_middle_counts_until_its_requests_have_ended() {
+    let (begun, go) = (Arc::<AtomicU64>::default(), Arc::<Notify>::default());
+    let old = slow("old", Arc::clone(&begun), Arc::clone(&go)).await;
+    let new = App::saying("new").await;
+    let mut world = World::serving(&[old.address]).await;
+    world.place(&[(1, old.address), (2, new.address)]);
+    let mut client = Client::connect(world.address).await;
+    let open = tasks::owned("open", async move { client.ask(get("/slow")).await });
+    eventually(|| begun.load(Ordering::SeqCst) == 1).await;
+    // It has given its sockets away and waits for the new one to get ready.
+    let next = world.build().await.unwrap();
+    world.drain();
+    let before = world.run(next).await.unwrap();
+    assert!(!before.is_ended());
+    world.route(table(2, vec![shop(&[2])]), Some(table(3, vec![shop(&[2])])));
+    let status = world.until(|status| status.prepared == Some(Epoch(3))).await;
+    // It follows no table any more, so what it may still route to must stay.
+    assert_eq!((fetch(world.address, "/").await.text(), status.serving), ("new", Epoch(1)));
+    go.notify_one();
+    assert_eq!(open.await.unwrap().text(), "old");
+    before.ended().await;
+    world.until(|status| status.serving == Epoch(2)).await;
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ mod deploy;
 mod disk;
 mod failing;
 mod guestbook;
+mod handover;
 mod harness;
 mod hints;
 mod hostile;

@@ -299,11 +299,7 @@ mod long {
     fn an_open_request_is_not_forgotten_when_the_balancer_that_took_over_dies() {
         let (mut installation, _folder) = with_plain();
         let versions = Versions::of(&installation);
-        let mut client = TcpStream::connect(installation.ready().http).expect("it listens");
-        let request = format!("GET /slow?25 HTTP/1.1\r\nHost: {PLAIN}\r\nConnection: close\r\n\r\n");
-        client.write_all(request.as_bytes()).expect("it takes a request");
-        let (old, port) = (serving(&installation).0, client.local_addr().expect("it is connected").port());
-        eventually("the old one has accepted it", || has_client(old, port).then_some(()));
+        let client = ask_slowly(&installation);
         change_to(&mut installation, &versions.new);
         let killed = serving(&installation).0;
         kill(Pid::from_raw(killed.cast_signed()), Signal::SIGKILL).expect("it runs");
@@ -314,11 +310,42 @@ mod long {
         });
         // The old instances are stopped once nobody has a request with them; their own stop time is 10 s.
         let _ = installation.tandem(["restart"]).expect_success();
+        expect_answer(client);
+        installation.finish();
+    }
+
+    #[test]
+    fn of_three_balancers_in_a_row_the_first_is_heard_also_when_the_second_dies() {
+        let (mut installation, _folder) = with_plain();
+        let versions = Versions::of(&installation);
+        let of_first = ask_slowly(&installation);
+        change_to(&mut installation, &versions.new);
+        let of_second = ask_slowly(&installation);
+        let second = serving(&installation).0;
+        change_to(&mut installation, &versions.old);
+        kill(Pid::from_raw(second.cast_signed()), Signal::SIGKILL).expect("it finishes a request");
+        let _ = installation.tandem(["restart"]).expect_success();
+        expect_answer(of_first);
+        drop(of_second);
+        installation.finish();
+    }
+
+    /// Begins a request that is longer than the app's stop time, and waits until who serves has accepted it.
+    fn ask_slowly(installation: &Installation) -> TcpStream {
+        let mut client = TcpStream::connect(installation.ready().http).expect("it listens");
+        let request = format!("GET /slow?25 HTTP/1.1\r\nHost: {PLAIN}\r\nConnection: close\r\n\r\n");
+        client.write_all(request.as_bytes()).expect("it takes a request");
+        let (pid, port) = (serving(installation).0, client.local_addr().expect("it is connected").port());
+        eventually("it is accepted", || has_client(pid, port).then_some(()));
+        client
+    }
+
+    fn expect_answer(mut client: TcpStream) {
         let mut answer = String::new();
         client.read_to_string(&mut answer).expect("the connection stays whole");
         assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("one\n"), "{answer}");
-        installation.finish();
     }
+
     /// Whether a process has accepted the connection of a client that has this port.
     fn has_client(pid: u32, port: u16) -> bool {
         let end = format!(":{port:04X}");
