@@ -281,7 +281,8 @@ impl Error {
                     format!("{what} needs more than the {} MiB of memory that a build may use", limit >> 20);
                 refused("build_out_of_memory", title).detail(tail(lines)).hint(
                     "pin versions that have wheels for this Python, so that nothing large is compiled on the server, or \
-                     let the build do less at a time; then deploy again",
+                     let the build do less at a time; what a package prints while it is built is kept in memory, too. Then \
+                     deploy again",
                 )
             }
             Self::TooManyProcesses { what, limit, lines } => {

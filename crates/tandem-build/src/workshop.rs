@@ -34,8 +34,11 @@ use crate::{Error, Events};
 
 /// Compilers take a lot; more than this is a build that goes astray.
 const MEMORY_BYTES: u64 = 4 << 30;
-/// Parallel compilers and their threads.
-const PIDS: u32 = 4096;
+/// Parallel compilers and their threads, for each core; and the least and the most that a build gets of them. A bomb of four
+/// thousand processes kept two cores busy for ten seconds until all of them were dead, and nobody else could start one.
+const PIDS_PER_CORE: u32 = 256;
+const LEAST_PIDS: u32 = 1024;
+const MOST_PIDS: u32 = 4096;
 /// What one command may print. Compilers of large packages say some mebibytes.
 const OUTPUT_BYTES: u64 = 64 << 20;
 /// Where commands find Tandem's own scripts and leave their reports.
@@ -67,7 +70,13 @@ pub(crate) struct Workshop {
 pub(crate) fn limits() -> Limits {
     let half = memory_of_machine().map(|bytes| bytes / 2);
     let memory_bytes = Some(half.map_or(MEMORY_BYTES, |half| half.min(MEMORY_BYTES)));
-    Limits { memory_bytes, cpus: None, pids: Some(PIDS), weight: Weight::Normal }
+    Limits { memory_bytes, cpus: None, pids: Some(pids()), weight: Weight::Normal }
+}
+
+fn pids() -> u32 {
+    let cores = std::thread::available_parallelism()
+        .map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(u32::MAX));
+    cores.saturating_mul(PIDS_PER_CORE).clamp(LEAST_PIDS, MOST_PIDS)
 }
 
 fn memory_of_machine() -> Option<u64> {
@@ -241,7 +250,7 @@ impl Workshop {
                 Err(Error::OutOfMemory { what, limit, lines })
             }
             Some(Limit::Processes) => {
-                Err(Error::TooManyProcesses { what, limit: self.limits.pids.unwrap_or(PIDS), lines })
+                Err(Error::TooManyProcesses { what, limit: self.limits.pids.unwrap_or(MOST_PIDS), lines })
             }
         }
     }
