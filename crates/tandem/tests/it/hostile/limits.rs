@@ -1,14 +1,12 @@
 //! Bombs: each ends at its limit, and the neighbor, the balancer and the server do not notice.
 
-use serde_json::{Value, json};
-use tandem_testkit::app_folder::AppFolder;
+use serde_json::Value;
 use tandem_testkit::installation::Installation;
 use tandem_testkit::wait::{PATIENCE, within};
 use tandem_types::defaults::RESTART_MOST;
 
 use super::neighbor::Visitors;
-use super::{HOSTILE, NEIGHBOR, ask, can_isolate, has_limits, installation, tell};
-use crate::screen::{instances, say};
+use super::{HOSTILE, NEIGHBOR, can_isolate, has_limits, installation, tell};
 
 /// Memory of the app, of which Python and its files have some.
 const MEMORY: u64 = 256 << 20;
@@ -64,7 +62,7 @@ fn every_bomb_ends_at_its_limit_and_the_neighbor_loses_nothing() {
     }
     let installation = installation();
     for (name, most) in &BOMBS {
-        let visitors = Visitors::come(&installation);
+        let visitors = Visitors::of(&installation, NEIGHBOR);
         let outcome = set_off(&installation, name);
         let status = installation.tandem(["status", "--json"]).expect_success().json();
         let visits = visitors.leave();
@@ -121,29 +119,4 @@ fn walk(folder: &std::path::Path) -> u64 {
             if metadata.is_dir() { walk(&entry.path()) } else { metadata.len() }
         })
         .sum()
-}
-
-#[test]
-fn ports_taken_by_an_app_are_passed_over_and_never_trusted() {
-    if !can_isolate() {
-        return;
-    }
-    let installation = installation();
-    let taken = ask(&installation.site(HOSTILE), "/squat/next", &json!({ "from": next_port(&installation) }));
-    assert!(taken.as_u64().is_some_and(|taken| taken >= 100), "most of the ports were free: {taken}");
-    let folder = AppFolder::fixture("plain");
-    folder.edit("tandem.toml", "app = \"plain\"", "app = \"neighbor\"");
-    say(&folder, "one", "two");
-    installation.deploy(folder.path());
-    assert_eq!(installation.site(NEIGHBOR).text("/"), "two\n");
-    assert!(!instances(&installation, "neighbor", "serving").is_empty());
-    installation.finish();
-}
-
-/// The port after those that were given.
-fn next_port(installation: &Installation) -> u64 {
-    let state = installation.data().runner().join("state.json");
-    let text = std::fs::read_to_string(&state).expect("the runner keeps it");
-    let state: Value = serde_json::from_str(&text).expect("it is JSON");
-    state["ports"]["next"].as_u64().expect("a port comes next")
 }

@@ -2,17 +2,20 @@
 //!
 //! The app is the fixture `hostile` of the testkit. Nothing of this can be tried without root, bubblewrap and nft.
 
+mod builds;
 mod context;
+mod disk;
 mod escapes;
 mod limits;
 mod litter;
 mod neighbor;
+mod ports;
 
 use std::path::Path;
 
 use tandem_testkit::app_folder::AppFolder;
 use tandem_testkit::connection::Question;
-use tandem_testkit::installation::Installation;
+use tandem_testkit::installation::{Installation, Setting};
 use tandem_testkit::site::Site;
 use tandem_types::instance::Isolation;
 
@@ -35,7 +38,16 @@ fn has_limits() -> bool {
 
 /// An installation with both apps. The neighbor listens on IPv4 and IPv6 and has a secret.
 fn installation() -> Installation {
-    let installation = Installation::start(TANDEM);
+    installation_on(None)
+}
+
+/// The same with its data folder below another one.
+fn installation_on(parent: Option<&Path>) -> Installation {
+    let parent = parent.map(Path::to_owned);
+    let mut installation =
+        Installation::prepare(Setting { binary: TANDEM.into(), parent, group: None, user: None });
+    installation.take_tools();
+    installation.start_again();
     let neighbor = AppFolder::fixture("plain");
     neighbor.edit("tandem.toml", "app = \"plain\"", "app = \"neighbor\"");
     neighbor.edit("server.py", "Server((\"127.0.0.1\", ", "Server((\"::\", ");

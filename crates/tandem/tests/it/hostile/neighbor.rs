@@ -1,4 +1,4 @@
-//! The neighbor under load: every request must be answered; how long each took is printed.
+//! An app under load: every request must be answered; how long each took is printed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,14 +11,12 @@ use tandem_testkit::installation::Installation;
 use tandem_testkit::site::Site;
 use tandem_testkit::wait::pass;
 
-use super::NEIGHBOR;
-
 /// Between two requests of a visitor.
 const PAUSE: Duration = Duration::from_millis(15);
 /// Visitors at a time.
 const VISITORS: usize = 2;
 
-/// Visitors of the neighbor, until they are stopped.
+/// Visitors of an app, until they are stopped.
 pub(super) struct Visitors {
     end: Arc<AtomicBool>,
     threads: Vec<JoinHandle<Vec<Visit>>>,
@@ -33,12 +31,13 @@ pub(super) struct Visits {
 }
 
 impl Visitors {
-    pub(super) fn come(installation: &Installation) -> Self {
+    /// Visitors of the app with this host name.
+    pub(super) fn of(installation: &Installation, host: &'static str) -> Self {
         let end = Arc::new(AtomicBool::new(false));
         let address = installation.ready().http;
         let visit = |_| {
             let end = Arc::clone(&end);
-            std::thread::spawn(move || visit_until(&Site::new(address, NEIGHBOR), &end))
+            std::thread::spawn(move || visit_until(&Site::new(address, host), &end))
         };
         let threads = (0..VISITORS).map(visit).collect();
         Self { end, threads }
