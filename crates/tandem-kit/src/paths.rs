@@ -212,14 +212,14 @@ impl DataDir {
         format!("tandem/{}", self.short)
     }
 
-    /// Removes what a killed `tandem up` had written aside in these folders themselves; each part does so in its own. For who
-    /// holds the lock.
+    /// Removes what killed processes had written aside in these folders themselves; each part does so in its own. `is_ours`
+    /// says of a file whether the caller's lock keeps everybody else from writing it.
     ///
     /// # Errors
     /// The disk refuses.
-    pub fn remove_aside(&self) -> Result<(), files::Error> {
+    pub fn remove_aside(&self, is_ours: impl Fn(&str) -> bool) -> Result<(), files::Error> {
         let folders = [&self.root, &self.keys(), &self.runtime];
-        folders.into_iter().try_for_each(|folder| files::remove_aside(folder, |_| true))
+        folders.into_iter().try_for_each(|folder| files::remove_aside(folder, &is_ours))
     }
 
     /// Removes the runtime folder when nothing runs any more, and the link that leads into it; for `tandem down` and

@@ -25,6 +25,9 @@ const LEFT_WITHIN: Duration = Duration::from_secs(10);
 /// Time between two tries.
 const INTERVAL: Duration = Duration::from_millis(20);
 
+/// The one file that a runner writes beside a server's.
+const RUNNER: &str = "runner.json";
+
 /// What has a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
@@ -41,11 +44,21 @@ impl Role {
     const ALL: [Self; 3] = [Self::Up, Self::Server, Self::Runner];
 
     /// Its verb.
-    fn verb(self) -> &'static str {
+    pub(crate) fn verb(self) -> &'static str {
         match self {
             Self::Up => "up",
             Self::Server => "server",
             Self::Runner => "runner",
+        }
+    }
+
+    /// Whether nobody else writes a file of that name while this role has its locks. The name of the host is written by whoever
+    /// comes first, be it a balancer, which has none of them.
+    fn writes_alone(self, name: &str) -> bool {
+        match self {
+            Self::Up => true,
+            Self::Server => name != RUNNER && name != "host.json",
+            Self::Runner => name == RUNNER,
         }
     }
 
@@ -67,7 +80,11 @@ pub(crate) struct Holder {
 impl Holder {
     /// Where it stands in a runtime folder.
     pub(crate) fn file(runtime: &Path, role: Role) -> PathBuf {
-        runtime.join(format!("{}.json", role.verb()))
+        runtime.join(match role {
+            Role::Up => "up.json",
+            Role::Server => "server.json",
+            Role::Runner => RUNNER,
+        })
     }
 
     /// Whoever wrote it down last, if its process lives: a note outlives a crash.
@@ -134,10 +151,9 @@ pub(super) fn take(data: &DataDir, folder: &Path, role: Role) -> Result<Locks, F
     let holder = Holder { pid: std::process::id(), data: Some(data.root().to_owned()) };
     files::write_json(&Holder::file(data.runtime(), role), &holder, 0o600)
         .map_err(|e| Failure::chain("note who holds the lock", &e))?;
-    if role == Role::Up {
-        // Who shares the folder could take away what another is just writing.
-        data.remove_aside().map_err(|e| Failure::chain("clear what a killed `tandem up` left", &e))?;
-    }
+    // Only now: somebody else could be just writing it.
+    let swept = data.remove_aside(|name| role.writes_alone(name));
+    swept.map_err(|e| Failure::chain("clear what a killed process left", &e))?;
     Ok(Locks { _own: own, _folder: of_folder })
 }
 
@@ -261,6 +277,30 @@ mod tests {
         drop(server);
         drop(runner);
         drop(take(&data, folder.path(), Role::Up).expect("nobody is left"));
+        data.remove_runtime().expect("the runtime folder goes");
+    }
+
+    #[test]
+    fn what_killed_processes_wrote_aside_goes_with_the_next_one_of_their_role() {
+        let (folder, data) = data();
+        let left = |name: &str| {
+            let of_runtime = ["runner", "server", "api"].iter().any(|own| name.starts_with(own));
+            let parent = if of_runtime { data.runtime() } else { data.root() };
+            parent.join(format!(".{name}.0a1b2c3d.tmp"))
+        };
+        let names = ["runner.json", "server.json", "api.json", "version.json", "host.json"];
+        for name in names {
+            files::write_atomic_unsynced(&left(name), b"{", 0o600).expect("it is written");
+        }
+        let there = || names.into_iter().filter(|name| left(name).exists()).collect::<Vec<_>>();
+        let server = take(&data, folder.path(), Role::Server).expect("nobody is there");
+        assert_eq!(there(), ["runner.json", "host.json"], "a runner may be writing them");
+        let runner = take(&data, folder.path(), Role::Runner).expect("nobody is there");
+        assert_eq!(there(), ["host.json"]);
+        drop((server, runner));
+        let up = take(&data, folder.path(), Role::Up).expect("nobody is left");
+        assert!(there().is_empty());
+        drop(up);
         data.remove_runtime().expect("the runtime folder goes");
     }
 
