@@ -17,6 +17,8 @@ use crate::output::{Style, visible, visible_lines};
 
 /// Code of the failure to find a server on this machine.
 pub(crate) const NOT_RUNNING: &str = "server_not_running";
+/// Code of the failure to hear from a server that is there.
+pub(crate) const SILENT: &str = "server_silent";
 
 /// Why a command failed.
 #[derive(Debug)]
@@ -84,6 +86,11 @@ impl Failure {
         Self::new(format!("failed to {act}: {}", chain_of(error)))
     }
 
+    /// Says better what failed.
+    pub(crate) fn titled(self, title: impl Into<String>) -> Self {
+        self.with(|told| told.title = title.into())
+    }
+
     /// Adds the next command to type.
     pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
         self.with(|told| told.hint = hint.into())
@@ -92,6 +99,15 @@ impl Failure {
     /// Adds lines that one does not do without.
     pub(crate) fn detail(self, detail: impl Into<String>) -> Self {
         self.with(|told| told.detail = detail.into())
+    }
+
+    /// Adds lines where there are none yet.
+    pub(crate) fn or_detail(self, detail: impl Into<String>) -> Self {
+        self.with(|told| {
+            if told.detail.is_empty() {
+                told.detail = detail.into();
+            }
+        })
     }
 
     /// Sets the code for `--json`.
@@ -200,6 +216,7 @@ fn code_of(error: &api::Error) -> &'static str {
     match error {
         api::Error::NotRunning { .. } => NOT_RUNNING,
         api::Error::Connect { .. } => "server_unreachable",
+        api::Error::Silent { .. } => SILENT,
         api::Error::Closed { .. } => "connection_lost",
         api::Error::Protocol { .. } | api::Error::Problem(_) => "answer_not_understood",
     }

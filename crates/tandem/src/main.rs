@@ -11,6 +11,7 @@ mod exit;
 mod failure;
 mod follow;
 mod git;
+mod hung;
 mod output;
 mod place;
 mod port;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use tandem_kit::api::{Client, Server};
 use tandem_kit::clock::Clock;
@@ -13,6 +14,10 @@ use crate::cli::Global;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::place::{self, Place};
+
+/// Longest wait for an answer. A server that is overloaded answers within seconds; people who wait for one that hangs should
+/// hear of it before they think of Ctrl-C.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What every verb works with.
 pub(crate) struct Session {
@@ -40,7 +45,7 @@ impl Session {
         if let Some(client) = self.client.get() {
             return Ok(client);
         }
-        let client = Client::new(self.server()?);
+        let client = Client::new(self.server()?).waiting(PATIENCE);
         Ok(self.client.get_or_init(|| client))
     }
 

@@ -1,6 +1,6 @@
 //! The client: requests, JSON bodies, problems.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +13,7 @@ use http_body_util::BodyExt as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tandem_types::problem::Problem;
+use tokio::time::Instant;
 
 use super::connection::{self, Connection};
 use super::lines::lines_of;
@@ -26,12 +27,17 @@ const LONGEST_ANSWER: usize = 64 * 1024 * 1024;
 const LONGEST_PROBLEM: usize = 1024 * 1024;
 /// Longest wait for a call with a JSON answer, and for the head of a stream of lines.
 const CALL_LIMIT: Duration = Duration::from_secs(60);
+/// A stream of bytes to a server that takes none of them for this long, and answers nothing, is given up.
+const STALLED: Duration = Duration::from_secs(60);
 
 /// A client of one server, cheap to clone; clones share the kept connections.
 #[derive(Clone)]
 pub struct Client {
     server: Arc<Server>,
     pool: Arc<Pool>,
+    limit: Duration,
+    /// Longest time in which nothing of a body flows.
+    pub(super) stalled: Duration,
 }
 
 impl std::fmt::Debug for Client {
@@ -49,7 +55,14 @@ impl Client {
 
     /// A client that keeps an unused connection for so long.
     pub(super) fn keeping(server: Server, idle_limit: Duration) -> Self {
-        Self { server: Arc::new(server), pool: Arc::new(Pool::new(idle_limit)) }
+        let pool = Arc::new(Pool::new(idle_limit));
+        Self { server: Arc::new(server), pool, limit: CALL_LIMIT, stalled: STALLED }
+    }
+
+    /// The same client with another limit for calls with a JSON answer; else they have a minute.
+    #[must_use]
+    pub fn waiting(self, limit: Duration) -> Self {
+        Self { limit, ..self }
     }
 
     /// Where this client's server is.
@@ -111,12 +124,30 @@ impl Client {
     }
 
     /// Sends a body that is made while it is sent, and returns the answer with its body unread. It may take as long as
-    /// bytes flow.
+    /// bytes flow; after a minute in which none do it is given up.
     ///
     /// # Errors
     /// See [`Error`].
     pub async fn post_stream(&self, path: &str, body: Body) -> Result<Response<Body>, Error> {
-        self.exchange(Method::POST, path, (Some("application/octet-stream"), body)).await
+        let moved = Arc::new(Mutex::new(Instant::now()));
+        let when = Arc::clone(&moved);
+        let last = move || *moved.lock().unwrap_or_else(PoisonError::into_inner);
+        let counted = body.map_frame(move |frame| {
+            *when.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+            frame
+        });
+        let kind = Some("application/octet-stream");
+        let mut sent = Box::pin(self.exchange(Method::POST, path, (kind, counted.boxed_unsync())));
+        loop {
+            let until = last() + self.stalled;
+            match tokio::time::timeout_at(until, &mut sent).await {
+                Ok(answer) => return answer,
+                Err(_) if last() + self.stalled > until => {}
+                Err(_) => {
+                    return Err(Error::Silent { request: format!("POST {path}"), waited: self.stalled });
+                }
+            }
+        }
     }
 
     /// Sends JSON and returns the answer with its body unread, for answers that are streams of bytes.
@@ -162,7 +193,8 @@ impl Client {
         T: DeserializeOwned + Send + 'static,
     {
         let request = format!("GET {path}");
-        let answer = within(&request, self.exchange(Method::GET, path, (None, bodies::empty()))).await?;
+        let asked = self.exchange(Method::GET, path, (None, bodies::empty()));
+        let answer = within(self.limit, &request, asked).await?;
         Ok(lines_of(request, answer.into_body()))
     }
 
@@ -177,7 +209,7 @@ impl Client {
             Some(json) => (Some("application/json"), bodies::full(json)),
             None => (None, bodies::empty()),
         };
-        within(&request, async {
+        within(self.limit, &request, async {
             let answer = self.exchange(method, path, body).await?;
             let bytes = read(answer.into_body(), LONGEST_ANSWER).await;
             let bytes = bytes.map_err(|error| unread(&request, error))?;
@@ -262,9 +294,13 @@ fn head_of(request: &Request<Body>) -> Request<Body> {
     head
 }
 
-async fn within<T>(request: &str, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    let late = |_| closed(request, std::io::Error::from(std::io::ErrorKind::TimedOut).into());
-    tokio::time::timeout(CALL_LIMIT, call).await.map_err(late)?
+async fn within<T>(
+    limit: Duration,
+    request: &str,
+    call: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let late = |_| Error::Silent { request: request.to_owned(), waited: limit };
+    tokio::time::timeout(limit, call).await.map_err(late)?
 }
 
 /// Boxed, since the compiler does not see through the error type of the body otherwise.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tandem_types::problem::Problem;
 
@@ -40,6 +41,14 @@ pub enum Error {
         #[source]
         source: BoxError,
     },
+    /// The server is there and does nothing.
+    #[error("read the answer to {request}: nothing came within {waited:?}")]
+    Silent {
+        /// Method and path.
+        request: String,
+        /// How long was waited.
+        waited: Duration,
+    },
     /// The connection ended before the answer did.
     #[error("read the answer to {request}: the connection was closed")]
     Closed {
@@ -65,6 +74,7 @@ impl Error {
             Self::Protocol { .. } => {
                 "client and server may differ in version: compare `tandem --version` on both"
             }
+            Self::Silent { .. } => "it may be stopped or hang: look at its process and its log",
             Self::Problem(_) | Self::Closed { .. } => return None,
         };
         Some(text.to_owned())
@@ -82,6 +92,9 @@ impl Error {
     /// Whether the server could not be reached or was lost on the way: what a new try may heal.
     #[must_use]
     pub fn is_lost(&self) -> bool {
-        matches!(self, Self::NotRunning { .. } | Self::Connect { .. } | Self::Closed { .. })
+        matches!(
+            self,
+            Self::NotRunning { .. } | Self::Connect { .. } | Self::Silent { .. } | Self::Closed { .. }
+        )
     }
 }

@@ -129,6 +129,27 @@ async fn a_problem_comes_with_its_hint_and_anything_else_names_the_status() {
     assert!(matches!(server.client().get::<String>("/nonsense").await, Err(Error::Protocol { .. })));
 }
 
+/// As one that was stopped: the kernel takes connections and some bytes in its place.
+#[tokio::test]
+async fn a_server_that_does_nothing_is_given_up_whatever_was_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("api.sock");
+    let _stopped = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let mut client = Client::new(Server::Unix(path)).waiting(Duration::from_millis(20));
+    client.stalled = Duration::from_millis(20);
+    let told = |error: Error| {
+        assert!(error.is_lost());
+        error.to_string()
+    };
+    let text = told(client.get::<String>("/a").await.unwrap_err());
+    assert_eq!(text, "read the answer to GET /a: nothing came within 20ms");
+    let lines: Vec<_> = client.lines::<u32>("/numbers").collect().await;
+    assert!(matches!(lines.as_slice(), [Err(Error::Silent { .. })]));
+    let endless = futures_util::stream::repeat_with(|| Ok::<_, std::io::Error>(vec![0; 65_536].into()));
+    let body = crate::http::stream(endless);
+    assert!(matches!(client.post_stream("/all", body).await, Err(Error::Silent { .. })));
+}
+
 #[tokio::test]
 async fn no_server_is_told_with_the_command_that_starts_one() {
     let folder = tempfile::tempdir().unwrap();

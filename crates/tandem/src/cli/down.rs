@@ -40,6 +40,8 @@ pub(super) async fn run(_args: Args, session: &Session) -> Result<Exit, Failure>
         Ok(()) => session.output.note("stopping"),
         Err(api::Error::Problem(problem)) => return Err(problem.into()),
         Err(error) if session.global.server.is_some() => return Err(error.into()),
+        // It runs, so nobody can stop the apps in its place.
+        Err(silent @ api::Error::Silent { .. }) => return Err(silent.into()),
         Err(_) => session.output.note("no server runs; stopping what it left behind"),
     }
     let stopped = stop::wait_or_stop(session).await;

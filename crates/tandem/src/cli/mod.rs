@@ -29,6 +29,7 @@ use tandem_types::AppName;
 use crate::elsewhere;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::hung;
 use crate::output::Output;
 use crate::roles;
 use crate::session::Session;
@@ -141,8 +142,13 @@ pub(crate) fn run(command: Command, global: Global, output: Output) -> Result<Ex
         .build()
         .map_err(|e| Failure::chain("start the event loop", &e))?;
     let session = Session::new(global, output);
-    let exit = runtime.block_on(Box::pin(dispatch(command, &session)));
-    let exit = exit.map_err(|failure| elsewhere::explain(failure, &session));
+    let exit = runtime.block_on(async {
+        tokio::select! {
+            exit = Box::pin(dispatch(command, &session)) => exit,
+            failure = hung::stays_stopped(&session) => Err(failure),
+        }
+    });
+    let exit = exit.map_err(|failure| hung::explain(elsewhere::explain(failure, &session), &session));
     runtime.shutdown_background();
     exit
 }

@@ -32,11 +32,16 @@ pub(super) async fn patiently<T: DeserializeOwned>(session: &Session, path: &str
     let mut attempts = 1;
     loop {
         match client.get(path).await {
-            Err(error) if error.is_lost() && attempts < ATTEMPTS => attempts += 1,
+            Err(error) if error.is_lost() && attempts < ATTEMPTS => attempts += weight(&error),
             answer => return Ok(answer?),
         }
         sleep(RETRY).await;
     }
+}
+
+/// How many of [`ATTEMPTS`] one that failed counts for: to hear that a server does not answer takes half a minute each.
+fn weight(error: &api::Error) -> u32 {
+    if matches!(error, api::Error::Silent { .. }) { ATTEMPTS / 2 } else { 1 }
 }
 
 /// Events in order, each once.
@@ -93,8 +98,11 @@ impl<'a> Events<'a> {
     async fn next_event(&mut self) -> Result<Option<RolloutEvent>, Failure> {
         loop {
             let Ok(next) = timeout(SILENCE, self.try_next()).await else {
-                if self.is_settled().await {
-                    return Ok(None);
+                match self.is_settled().await {
+                    Ok(true) => return Ok(None),
+                    Ok(false) => self.failures = 0,
+                    // What is still to come of the stream is that of a server that hangs.
+                    Err(error) => self.broken(Some(error)).await?,
                 }
                 continue;
             };
@@ -105,7 +113,7 @@ impl<'a> Events<'a> {
                     return Ok(Some(event));
                 }
                 Ok(Some(_)) => {}
-                Ok(None) if self.is_settled().await => return Ok(None),
+                Ok(None) if matches!(self.is_settled().await, Ok(true)) => return Ok(None),
                 Ok(None) => self.broken(None).await?,
                 Err(problem @ api::Error::Problem(_)) => return Err(problem.into()),
                 Err(error) => self.broken(Some(error)).await?,
@@ -118,11 +126,15 @@ impl<'a> Events<'a> {
         self.stream.insert(connected).try_next().await
     }
 
-    /// Whether the server's record of the rollout says that there is nothing to wait for. Unknown is no.
-    async fn is_settled(&self) -> bool {
+    /// Whether the server's record of the rollout says that there is nothing to wait for. An error: nobody answers.
+    async fn is_settled(&self) -> Result<bool, api::Error> {
         let path = self.followed.place.path(&format!("rollouts/{}", self.followed.rollout));
         let rollout: Result<Rollout, _> = self.client.get(&path).await;
-        rollout.is_ok_and(|rollout| result::is_settled(&rollout, self.followed.until))
+        match rollout {
+            Ok(rollout) => Ok(result::is_settled(&rollout, self.followed.until)),
+            Err(error) if error.is_lost() => Err(error),
+            Err(_) => Ok(false),
+        }
     }
 
     fn connect(&self) -> BoxStream<'static, Result<RolloutEvent, api::Error>> {
@@ -133,15 +145,21 @@ impl<'a> Events<'a> {
     /// Waits before the next attempt, or gives up. The first failure is told, not every one.
     async fn broken(&mut self, error: Option<api::Error>) -> Result<(), Failure> {
         self.stream = None;
-        self.failures += 1;
-        if self.failures == 2 {
+        let told = self.failures >= 2;
+        self.failures += error.as_ref().map_or(1, weight);
+        if self.failures >= 2 && !told {
             self.session.output.note("the connection to the server is lost; waiting for it to come back");
         }
         if self.failures >= ATTEMPTS {
-            let failure = error.map_or_else(|| Failure::new("the server ended the stream"), Failure::from);
             let target = self.session.target(&self.followed.place);
             let watch = format!("tandem rollout watch {}{target}", self.followed.rollout);
-            return Err(failure.hint(format!("the rollout goes on where it can: `{watch}`")));
+            let goes_on = format!("the rollout goes on where it can: `{watch}`");
+            return Err(match error {
+                // The hint is what to do about the server.
+                Some(silent @ api::Error::Silent { .. }) => Failure::from(silent).detail(goes_on),
+                Some(error) => Failure::from(error).hint(goes_on),
+                None => Failure::new("the server ended the stream").hint(goes_on),
+            });
         }
         sleep(RETRY).await;
         Ok(())

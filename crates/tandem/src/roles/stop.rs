@@ -5,6 +5,7 @@
 //! could stop them then; this does what the server would: it takes the lock, runs a runner that only stops, and ends
 //! the balancer last.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use super::supervise;
 use super::up::runner::Runner;
 use crate::data_folder;
 use crate::failure::{Failure, chain_of};
+use crate::hung;
 use crate::output::{Output, Spinner};
 use crate::session::Session;
 
@@ -58,6 +60,7 @@ fn nothing(folder: &Path) -> Failure {
 /// not killed by a number that was written down: people are told which one it is.
 async fn wait_for_lock(data: &DataDir, output: &Output) -> Result<LockGuard, Failure> {
     let mut told = false;
+    let mut named = BTreeSet::new();
     loop {
         let lock =
             files::lock_exclusive(&data.lock()).map_err(|e| Failure::chain("lock the data folder", &e))?;
@@ -70,6 +73,11 @@ async fn wait_for_lock(data: &DataDir, output: &Output) -> Result<LockGuard, Fai
                 "a runner goes on without a server, which would tell it to stop: end it with `kill {pid}`, \
                  and the apps that it leaves are stopped here"
             ));
+        }
+        for (who, pid) in Holder::all(data.runtime()) {
+            if hung::State::of(pid) == Some(hung::State::Stopped) && named.insert(pid) {
+                output.note(format!("{who} is stopped by a signal: `kill -CONT {pid}` lets it go on"));
+            }
         }
         sleep(INTERVAL).await;
     }
