@@ -62,6 +62,15 @@ impl Process {
         handover::offers(state_dir)
     }
 
+    /// Ends once the balancer that serves has answered, whatever it said; also where nobody serves, or one of a version that
+    /// cannot be asked. While it hangs this waits.
+    ///
+    /// # Errors
+    /// It cannot be asked.
+    pub async fn answers(state_dir: &Path) -> std::io::Result<()> {
+        handover::answers(state_dir).await
+    }
+
     pub(crate) fn write(&self, state_dir: &Path) -> Result<(), files::Error> {
         files::write_json(&state_dir.join(PROCESS), self, 0o600)
     }

@@ -59,6 +59,16 @@ pub(super) fn is_listened(state_dir: &Path) -> bool {
     folder.is_ok_and(|folder| std::os::unix::net::UnixStream::connect(folder.path(NAME)).is_ok())
 }
 
+/// Ends once whoever listens in a state folder has looked at this, or where nobody listens. Of one that hangs the kernel takes the
+/// connection, and nothing more happens. All versions end a conversation that says nothing.
+pub(crate) async fn answers(state_dir: &Path) -> io::Result<()> {
+    let Some(mut stream) = connect(state_dir).await? else { return Ok(()) };
+    stream.shutdown().await?;
+    let mut rest = [0; 64];
+    while stream.read(&mut rest).await? > 0 {}
+    Ok(())
+}
+
 fn is_nobody(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
 }

@@ -26,6 +26,7 @@ mod voice;
 
 pub(crate) use elders::{Elders, merge};
 pub(crate) use give::{Giver, Sockets, has_elders};
+pub(crate) use link::answers;
 pub(crate) use message::Offer;
 pub use take::TakeError;
 pub(crate) use take::{Given, Refusal, Sought, Taker, offers, seek};

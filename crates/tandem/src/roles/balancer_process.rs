@@ -25,6 +25,7 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::balancer::log_file;
+use super::watchdog::Watchdog;
 use crate::failure::{Failure, chain_of};
 
 /// Time a balancer has from its start to serving.
@@ -168,6 +169,19 @@ impl Running {
     /// Where it serves.
     pub(super) fn addresses(&self) -> Vec<SocketAddr> {
         self.process.http.clone()
+    }
+
+    /// Waits for its end, and brings it about where it does not answer any more: it holds the sockets, so until it is gone
+    /// everybody who comes waits in vain. Says how it ended.
+    pub(super) async fn ended_or_hung(&mut self) -> String {
+        let (folder, addresses) = (self.data.balancer(), self.addresses());
+        tokio::select! {
+            how = self.ended() => return how,
+            () = Watchdog::default().hangs(&folder, &addresses) => {}
+        }
+        tracing::error!("balancer: process {} lives and answers nobody; killing it", self.pid());
+        self.signal(Signal::SIGKILL);
+        self.ended().await
     }
 
     /// Waits for its end and says how it ended.

@@ -11,5 +11,6 @@ mod squatters;
 pub(crate) mod stop;
 mod supervise;
 pub(crate) mod up;
+mod watchdog;
 
 pub(crate) use lock::{Holder, Role};

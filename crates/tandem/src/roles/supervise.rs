@@ -206,7 +206,7 @@ async fn keep_running(prepared: Prepared, tell: watch::Sender<First>, stopping: 
                 wanted.http = running.addresses();
                 tell.send_replace(First::Serves(running.addresses()));
                 tokio::select! {
-                    how = running.ended() => (how, Some(pid)),
+                    how = running.ended_or_hung() => (how, Some(pid)),
                     () = until_followed(&data, pid) => ("it was followed by another one".to_owned(), Some(pid)),
                     () = stopping.requested() => return,
                 }
