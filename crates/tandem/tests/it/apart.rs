@@ -49,6 +49,7 @@ impl Apart {
     pub(crate) fn start() -> Self {
         let setting = Setting { binary: TANDEM.into(), parent: None, group: None, user: None };
         let mut installation = Installation::prepare(setting);
+        installation.take_tools();
         installation.name_heir();
         let mut apart = Self { installation, running: Vec::new(), http: None, api: None };
         for role in [Role::Runner, Role::Balancer, Role::Server] {
@@ -118,6 +119,13 @@ impl Apart {
         let (_, mut running) = self.running.remove(place);
         running.signal(signal);
         running.wait(PATIENCE)
+    }
+
+    /// Sends a role a signal that does not end it. Tells its process.
+    pub(crate) fn signal(&mut self, role: Role, signal: Signal) -> Pid {
+        let running = self.find(role).expect("it runs");
+        running.signal(signal);
+        running.id()
     }
 
     /// The balancer's address.

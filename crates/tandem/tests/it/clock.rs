@@ -9,8 +9,10 @@ use std::path::PathBuf;
 
 use nix::sys::signal::Signal;
 use tandem_testkit::app_folder::AppFolder;
+use tandem_testkit::connection::Question;
 use tandem_testkit::installation::{Installation, Setting};
 use tandem_testkit::load::{Load, Mix, Target};
+use tandem_testkit::site::Site;
 use tandem_testkit::wait::eventually;
 use tandem_types::Timestamp;
 
@@ -152,6 +154,53 @@ fn a_clock_that_is_set_back_by_an_hour_ends_nothing() {
 #[test]
 fn a_clock_that_is_set_forward_and_at_once_back_beyond_ends_nothing() {
     nothing_ends_or_is_forgotten(HOUR, -HOUR);
+}
+
+/// A request on the old release is neither cut off nor waited for beyond its end, and a release phase that has no end is
+/// stopped after its time, however the clock is set meanwhile.
+#[test]
+fn a_clock_that_is_set_while_requests_drain_and_a_release_phase_runs_out_ends_neither_early_nor_late() {
+    let (installation, folder, hands) = with_plain();
+    let (site, address) = (installation.site(PLAIN), installation.ready().http);
+    let sleep = "    time.sleep(float(seconds))\n";
+    folder.edit("server.py", sleep, &format!("    print(\"slow begins\", flush=True)\n{sleep}"));
+    installation.deploy(folder.path());
+    let slow = std::thread::spawn(move || Site::new(address, PLAIN).ask(Question::get("/slow?5")));
+    eventually("the app has the request", || {
+        let logs = installation.tandem(["logs", "--app", "plain"]).expect_success().stdout;
+        logs.contains("slow begins").then_some(())
+    });
+    say(&folder, "one", "two");
+    let path = folder.path().to_str().expect("a plain path").to_owned();
+    let log = installation.data().root().join("../client.log");
+    let words = ["deploy", &path, "--app", "plain", "--wait", "verdict"];
+    let mut client = installation.program(words).output(&log).start();
+    eventually("the traffic has moved", || (site.text("/") == "two\n").then_some(()));
+    assert!(!slow.is_finished(), "the request is under way");
+    hands.set(HOUR);
+    let _ = installation.tandem(["status"]).expect_success();
+    hands.set(-HOUR);
+    assert!(client.ended().is_none(), "it waits for the request");
+    let answer = slow.join().expect("the thread only asks").expect("it is answered");
+    assert_eq!((answer.status.as_u16(), answer.text().as_str()), (200, "one\n"));
+    let ended = eventually("the deploy ends with the request", || client.ended());
+    assert!(ended.success(), "{}", std::fs::read_to_string(&log).unwrap_or_default());
+
+    let endless = "echo begun >> /data/releases; sleep 1000\"\ntimeout = \"3s\"";
+    folder.edit("tandem.toml", "echo released >> /data/releases\"", endless);
+    let mut client = installation.program(["deploy", &path, "--app", "plain"]).output(&log).start();
+    let releases = installation.data().volumes().join("plain.production/data/releases");
+    let phases = || std::fs::read_to_string(&releases).unwrap_or_default();
+    eventually("the release phase has begun", || phases().contains("begun").then_some(()));
+    hands.set(0);
+    hands.set(-HOUR);
+    assert!(!eventually("the deploy fails", || client.ended()).success());
+    let said = std::fs::read_to_string(&log).unwrap_or_default();
+    assert!(said.contains("ran out of its time"), "{said}");
+    assert_eq!(phases().matches("begun").count(), 1);
+    assert_eq!(site.text("/"), "two\n");
+    expect_a_journal_in_order(&installation);
+    installation.finish();
 }
 
 #[test]

@@ -7,12 +7,13 @@
 //! go here, so that a kill leaves the whole of it or nothing. A POST that a killed process was at work on fails.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tandem_testkit::app_folder::AppFolder;
 use tandem_testkit::load::{Load, Mix, Target};
-use tandem_testkit::wait::eventually;
+use tandem_testkit::wait::{eventually, pass};
 
 use crate::apart::{Apart, Role, process_of, who_answers};
 use crate::screen::{PLAIN, ids, instances, say};
@@ -23,9 +24,9 @@ fn gets() -> Mix {
 }
 
 /// An app that runs, under load.
-struct Scene {
-    apart: Apart,
-    folder: AppFolder,
+pub(crate) struct Scene {
+    pub(crate) apart: Apart,
+    pub(crate) folder: AppFolder,
     web: Vec<String>,
     worker: String,
     /// None while no balancer runs.
@@ -36,7 +37,7 @@ struct Scene {
 }
 
 impl Scene {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let apart = Apart::start();
         let folder = AppFolder::fixture("plain");
         folder.edit("server.py", "    timeout = 2\n", "    timeout = 2\n    wbufsize = -1\n");
@@ -49,13 +50,14 @@ impl Scene {
         scene
     }
 
-    fn begin_load(&mut self) {
+    pub(crate) fn begin_load(&mut self) {
         let target = Target { address: self.apart.http(), host: PLAIN.to_owned() };
         self.load = Some(Load::start(target, gets()));
     }
 
     /// Stops asking, and proves that all that was asked was answered.
-    fn end_load(&mut self) {
+    #[expect(clippy::print_stdout, reason = "figures for who runs the long one")]
+    pub(crate) fn end_load(&mut self) {
         let report = self.load.take().expect("there is load").stop();
         let failures = report.failures();
         let (lost, all) = (failures.len(), report.samples.len());
@@ -100,14 +102,14 @@ impl Scene {
         });
     }
 
-    fn crash_and_wait(&mut self, web: usize, by_shim: bool) {
+    pub(crate) fn crash_and_wait(&mut self, web: usize, by_shim: bool) {
         // Those that answer now: one that is down already must not be the second one of two.
         self.until_both_answer();
         let before = self.crash(web, by_shim);
         self.until_back(web, before);
     }
 
-    fn crash_worker(&mut self) {
+    pub(crate) fn crash_worker(&mut self) {
         let app = || process_of(&self.apart.installation, &self.worker, "python3 worker.py");
         let before = eventually("the worker runs", app);
         kill(before, Signal::SIGKILL).expect("it runs");
@@ -116,7 +118,7 @@ impl Scene {
     }
 
     /// After the server is back: everything that happened is known, and new things can.
-    fn catches_up(mut self) {
+    pub(crate) fn catches_up(mut self) {
         assert!(self.load.as_ref().is_some_and(|load| load.ended() > 50), "there was load");
         self.is_known();
         self.deploys();
@@ -125,7 +127,7 @@ impl Scene {
     }
 
     /// The server sees what became of everything meanwhile.
-    fn is_known(&self) {
+    pub(crate) fn is_known(&self) {
         let Self { apart, web, worker, kills, worker_kills, .. } = self;
         let installation = &apart.installation;
         let expected: Vec<_> = web.iter().zip(*kills).collect();
@@ -144,7 +146,7 @@ impl Scene {
         });
     }
 
-    fn deploys(&self) {
+    pub(crate) fn deploys(&self) {
         let Self { apart, folder, kills, worker_kills, .. } = self;
         let installation = &apart.installation;
         let logs = installation.tandem(["logs", "-n", "100000", "--app", "plain"]).expect_success().stdout;
@@ -199,12 +201,37 @@ fn a_balancer_started_while_the_server_is_dead_serves_what_it_was_told_last() {
     scene.catches_up();
 }
 
-mod long {
-    use std::time::Duration;
+/// Server and balancer are dead together for so long, and come back in this order.
+fn both_come_back(first: Role, second: Role, length: Duration) {
+    let mut scene = Scene::new();
+    scene.end_load();
+    scene.apart.end(Role::Server, Signal::SIGKILL);
+    scene.apart.end(Role::Balancer, Signal::SIGKILL);
+    let app = scene.app(1);
+    let before = scene.crash(0, false);
+    pass(length);
+    scene.apart.start_again(first);
+    if first == Role::Server {
+        scene.is_known();
+    }
+    scene.apart.start_again(second);
+    scene.begin_load();
+    scene.until_back(0, before);
+    assert_eq!(scene.app(1), app, "nobody touched it");
+    let load = scene.load.as_ref().expect("there is load");
+    eventually("there was load", || (load.ended() > 50).then_some(()));
+    scene.catches_up();
+}
 
+#[test]
+fn a_server_that_is_back_before_the_balancer_leaves_the_apps_as_they_are() {
+    both_come_back(Role::Server, Role::Balancer, Duration::ZERO);
+}
+
+mod long {
     use tandem_kit::clock::Clock;
 
-    use super::{Role, Scene, Signal};
+    use super::{Duration, Role, Scene, Signal, both_come_back};
 
     /// How long the servers are dead.
     const OUTAGE: Duration = Duration::from_secs(600);
@@ -233,5 +260,13 @@ mod long {
         scene.is_known();
         println!("it knows everything after {:?}", clock.monotonic().elapsed_since(begin));
         scene.catches_up();
+    }
+
+    /// Longer than anybody counts as live who does not report.
+    #[test]
+    fn server_and_balancer_dead_for_a_minute_change_nothing_whoever_comes_first() {
+        for (first, second) in [(Role::Server, Role::Balancer), (Role::Balancer, Role::Server)] {
+            both_come_back(first, second, Duration::from_secs(60));
+        }
     }
 }

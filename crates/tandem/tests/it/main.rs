@@ -18,6 +18,7 @@ mod disk;
 mod failing;
 mod guestbook;
 mod handover;
+mod hanging;
 mod harness;
 mod hints;
 mod hostile;
