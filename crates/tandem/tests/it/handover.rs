@@ -99,7 +99,9 @@ impl World {
         let programs = [TANDEM.into(), installation.copy_of_binary("tandem-new")];
         installation.end(Signal::SIGTERM);
         let up = start_up(&installation);
-        Self { installation, holds, programs, up, _folder: folder }
+        let world = Self { installation, holds, programs, up, _folder: folder };
+        world.expect_one_that_serves("at first");
+        world
     }
 
     /// The balancer that serves.
