@@ -69,7 +69,7 @@ fn expect_all(bombs: &[(&str, End)]) {
     }
     let disk = Disk::ext4(DISK);
     let installation = installation_on(Some(disk.path()));
-    tell(&format!("{:26} | {}", "quiet", quiet(&installation).describe()));
+    tell(&format!("{:26} | {}", "quiet", Visits::in_quiet(&installation, NEIGHBOR).describe()));
     let before = disk.space();
     for (name, end) in bombs {
         let (visitors, own) = (Visitors::of(&installation, NEIGHBOR), Visitors::of(&installation, HOSTILE));
@@ -96,13 +96,6 @@ fn expect_all(bombs: &[(&str, End)]) {
     });
     installation.finish();
     disk.finish();
-}
-
-/// What visitors wait for when nothing happens.
-fn quiet(installation: &Installation) -> Visits {
-    let visitors = Visitors::of(installation, NEIGHBOR);
-    pass(Duration::from_secs(2));
-    visitors.leave()
 }
 
 /// Deploys the hostile app with this bomb among its dependencies, and asks for the status until that has ended. Says how long

@@ -5,7 +5,7 @@ use tandem_testkit::installation::Installation;
 use tandem_testkit::wait::{PATIENCE, within};
 use tandem_types::defaults::RESTART_MOST;
 
-use super::neighbor::Visitors;
+use super::neighbor::{Visitors, Visits};
 use super::{HOSTILE, NEIGHBOR, can_isolate, has_limits, installation, tell};
 
 /// Memory of the app, of which Python and its files have some.
@@ -61,6 +61,8 @@ fn every_bomb_ends_at_its_limit_and_the_neighbor_loses_nothing() {
         return;
     }
     let installation = installation();
+    let quiet = Visits::in_quiet(&installation, NEIGHBOR);
+    tell(&format!("{:20} | {:30} | {}", "quiet", "", quiet.describe()));
     for (name, most) in &BOMBS {
         let visitors = Visitors::of(&installation, NEIGHBOR);
         let outcome = set_off(&installation, name);

@@ -13,6 +13,8 @@ use tandem_testkit::wait::pass;
 
 /// Between two requests of a visitor.
 const PAUSE: Duration = Duration::from_millis(15);
+/// How long visitors come before anything happens.
+const QUIET: Duration = Duration::from_secs(2);
 /// Visitors at a time.
 const VISITORS: usize = 2;
 
@@ -59,6 +61,13 @@ impl Visitors {
 }
 
 impl Visits {
+    /// What visitors wait for while nothing else happens.
+    pub(super) fn in_quiet(installation: &Installation, host: &'static str) -> Self {
+        let visitors = Visitors::of(installation, host);
+        pass(QUIET);
+        visitors.leave()
+    }
+
     pub(super) fn describe(&self) -> String {
         let at = |part: usize| self.times.get(self.times.len() * part / 1000).copied().unwrap_or_default();
         let (count, lost) = (self.times.len(), self.lost.len());
