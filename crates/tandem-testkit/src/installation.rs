@@ -332,7 +332,11 @@ impl Installation {
     }
 
     /// Takes the uv that an earlier scenario had to install: once a run is enough for 20 MB.
-    fn take_tools(&self) {
+    ///
+    /// # Panics
+    ///
+    /// Where it cannot be copied.
+    pub fn take_tools(&self) {
         let tools = self.data.tools();
         if kept_uv().exists() {
             tandem_kit::files::ensure_dir(&tools, 0o700).expect("the data folder takes folders");

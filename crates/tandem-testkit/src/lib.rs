@@ -15,6 +15,7 @@ pub mod hold;
 pub mod installation;
 pub mod leftovers;
 pub mod load;
+pub mod locks;
 pub mod program;
 pub mod promises;
 pub mod site;

@@ -1,8 +1,8 @@
 //! What Tandem promises whatever was killed, asked of a living installation: [`broken`] names what does not hold.
 //!
 //! The same questions after each fault: did every rollout end and does what serves agree with it, does only that run
-//! which should, did nothing die by itself, did a release phase run twice, is anything left without an owner, is every
-//! acknowledged transaction there and none by half.
+//! which should, did nothing die by itself, did a release phase run twice, is anything left without an owner, is every lock
+//! held by who is meant to have it, is every acknowledged transaction there and none by half.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -21,10 +21,16 @@ use tandem_types::{InstanceId, ReleaseNumber};
 
 use crate::documents::{self, Documents, journal};
 use crate::installation::Installation;
-use crate::wait::within;
+use crate::locks;
+use crate::wait::{self, within};
 
 /// Group of all shims, which have no limits.
 const SHIMS: &str = "shims";
+/// What a process that is neither an app's nor a shim says of itself; the last one is the harness' own.
+const ROLES: [&str; 5] = [" up ", " server ", " runner ", " balancer ", " heir "];
+
+/// Time between two looks at an installation that is not yet as it should be.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// How an installation stood before the fault.
 #[derive(Debug, Clone)]
@@ -53,6 +59,10 @@ pub fn broken(
     let mut found = Vec::new();
     let _ = within(limit, || {
         found = look(installation, before, killed);
+        if !found.is_empty() {
+            // A look costs what other cases need.
+            wait::pass(AGAIN);
+        }
         found.is_empty().then_some(())
     });
     found
@@ -71,11 +81,15 @@ fn instances(installation: &Installation) -> BTreeMap<String, BTreeSet<(i32, u64
 
 fn look(installation: &Installation, before: &Before, killed: &BTreeSet<String>) -> Vec<String> {
     let documents = Documents::read(installation);
-    let mut broken = documents::broken(&before.journal, &journal(installation), &documents);
     let assignments: Vec<Assignment> = documents.all();
-    broken.extend(unfinished(&documents));
+    let mut broken = unfinished(&documents);
     broken.extend(environments(&documents, &assignments));
     broken.extend(not_as_they_should(&documents, &assignments));
+    if !broken.is_empty() {
+        // What follows is asked of what has settled, and costs far more.
+        return broken;
+    }
+    broken.extend(documents::broken(&before.journal, &journal(installation), &documents));
     broken.extend(release_phases(installation, &documents));
     let assigned = || assignments.iter().flat_map(|assignment| &assignment.instances);
     let owners: BTreeSet<String> = assigned().map(|instance| instance.id.to_string()).collect();
@@ -85,6 +99,7 @@ fn look(installation: &Installation, before: &Before, killed: &BTreeSet<String>)
     broken.extend(died(before, killed, &lasting, &instances(installation)));
     broken.extend(without_owner(installation, &owners));
     broken.extend(aside(installation));
+    broken.extend(locks::broken(installation, &documents));
     broken
 }
 
@@ -243,7 +258,7 @@ fn without_owner(installation: &Installation, owners: &BTreeSet<String>) -> Vec<
         let fine = match (shim_of, process.unit.as_deref()) {
             (Some(unit), _) => owned(unit),
             (None, Some(unit)) => unit == SHIMS || owned(unit),
-            (None, None) => [" up ", " balancer ", " heir "].iter().any(|role| words.contains(role)),
+            (None, None) => ROLES.iter().any(|role| words.contains(role)),
         };
         if !fine {
             broken.push(process.to_string());
