@@ -3,11 +3,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use tandem_kit::clock::Clock;
 use tandem_kit::points::Point;
 use tandem_testkit::program::Running;
 use tandem_testkit::promises::{self, Before};
 use tandem_testkit::wait;
 
+use super::load;
+use super::moment::Moment;
 use super::operation::{Abort, Operation};
 use super::table::Line;
 use super::victim::{Known, Victim};
@@ -19,17 +22,6 @@ const LIMIT: Duration = Duration::from_secs(90);
 pub(super) const SETTLED: Duration = Duration::from_secs(45);
 /// Time after the client's end in which a later step may still come to the point.
 const AFTERWARDS: Duration = Duration::from_secs(15);
-
-/// When the victim is killed.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Moment {
-    /// When somebody has come to the point, and while it is held there.
-    At(Point),
-    /// When the victim is there.
-    Sight,
-    /// This long after the operation began.
-    After(Duration),
-}
 
 /// See the module.
 #[derive(Debug, Clone, Copy)]
@@ -46,23 +38,28 @@ impl Case {
     ///
     /// Where a promise does not hold, naming it.
     pub(super) fn run(self, world: &mut World) -> Line {
-        let before = Before::look(&world.installation);
-        let (known, last) = (Known::look(world), newest(world));
-        if let Moment::At(point) = self.moment {
-            world.holds.hold(point);
-        }
+        let clock = Clock::system();
+        let begin = clock.monotonic();
+        let before = Before::look(world.installation());
+        let (known, last) = (Known::look(world), world.newest());
+        self.hold(world);
         let _ = world.holds.take_passed();
+        let asking = load::begin(world);
         let mut client = self.operation.begin(world);
         let mut abort = Abort::new(self.operation);
         let met = self.await_moment(world, (&mut client, &mut abort), &known);
         let killed = if met { self.victim.kill(world, &mut client, &known) } else { None };
-        if let Moment::At(point) = self.moment {
-            world.holds.let_go(point);
+        let taken = killed.is_some() && self.victim.is_started_by_hand();
+        if taken && self.moment.is_of_shim() {
+            world.start_again(self.victim);
+            self.let_go(world);
+        } else {
+            self.let_go(world);
+            if taken {
+                world.start_again(self.victim);
+            }
         }
-        if killed.is_some() && self.victim.takes_the_server() {
-            world.installation.start_again();
-        }
-        let end = self.await_end(world, (&mut client, &mut abort), &last);
+        let end = self.await_end(world, (&mut client, &mut abort), last);
         if self.operation == Operation::Revert && end == "completed" {
             // On a machine so busy that its clock was seen alive: it must not stay.
             world.put_in_place();
@@ -73,22 +70,37 @@ impl Case {
             (true, Some(_), end) => end,
         };
         self.hold_to_promises(world, &before, &killed.unwrap_or_default());
+        let lost = load::end(asking);
+        assert!(
+            lost.is_empty() || self.victim.may_lose_requests(),
+            "{self:?}: {} requests were lost, such as {:?}",
+            lost.len(),
+            lost[0]
+        );
         world.rest();
         if self.victim == Victim::ServingShim {
             world.renew();
         }
-        Line::new(self, outcome)
+        let took = clock.monotonic().elapsed_since(begin);
+        Line::new(self, outcome, (lost.len(), took))
     }
 
-    /// The operation alone; nothing is killed.
-    pub(super) fn undisturbed(world: &mut World, operation: Operation) {
-        // Neither moment nor victim is asked for.
-        let case = Self { operation, moment: Moment::After(Duration::ZERO), victim: Victim::Client };
-        let last = newest(world);
-        let mut client = operation.begin(world);
-        let end = case.await_end(world, (&mut client, &mut Abort::new(operation)), &last);
-        if operation == Operation::Revert && end == "completed" {
-            world.put_in_place();
+    fn hold(self, world: &mut World) {
+        match self.moment {
+            Moment::At(point) => world.holds.hold(point),
+            Moment::Build(stage) => world.build_held = Some(stage),
+            Moment::After(_) => {}
+        }
+    }
+
+    fn let_go(self, world: &mut World) {
+        match self.moment {
+            Moment::At(point) => world.holds.let_go(point),
+            Moment::Build(stage) => {
+                stage.let_go(world.installation().data());
+                world.build_held = None;
+            }
+            Moment::After(_) => {}
         }
     }
 
@@ -100,7 +112,7 @@ impl Case {
     ) -> bool {
         let has_come = |world: &World| match self.moment {
             Moment::At(point) => world.holds.is_reached(point),
-            Moment::Sight => self.victim.is_there(world, known),
+            Moment::Build(stage) => stage.is_reached(world.installation().data()),
             Moment::After(_) => false,
         };
         if let Moment::After(time) = self.moment {
@@ -115,11 +127,19 @@ impl Case {
             has_come(world).then_some(())
         };
         let first = wait::within(LIMIT, || come().or_else(|| client.ended().map(|_| ())));
-        first.and_then(|()| wait::within(AFTERWARDS, come)).is_some()
+        let met = first.and_then(|()| wait::within(AFTERWARDS, come)).is_some();
+        if let Moment::Build(_) = self.moment {
+            assert!(
+                met && self.victim.is_there(world, known),
+                "{self:?}: no build was held: {}",
+                world.told()
+            );
+        }
+        met
     }
 
     /// Waits until the client has ended and every rollout with it; says how the newest one stands.
-    fn await_end(self, world: &World, (client, abort): (&mut Running, &mut Abort), last: &str) -> String {
+    fn await_end(self, world: &World, (client, abort): (&mut Running, &mut Abort), last: u64) -> String {
         let ended = wait::within(LIMIT, || {
             abort.nudge(world, has_begun_to_start(world));
             client.ended()
@@ -127,15 +147,15 @@ impl Case {
         let code = ended.unwrap_or_else(|| panic!("{self:?}: the client never ended:\n{}", world.told()));
         let state = wait::within(LIMIT, || {
             abort.nudge(world, has_begun_to_start(world));
-            let rollouts = world.rollouts()?;
-            let newest = rollouts.first()?;
-            if newest["number"] == last {
+            let rollouts = world.rollouts();
+            let newest = rollouts.last()?;
+            if newest.number.0 == last {
                 return Some("not begun".to_owned());
             }
-            let state = newest["state"].as_str()?.to_owned();
-            ["completed", "reverted", "failed", "aborted"].contains(&state.as_str()).then_some(state)
+            newest.state.is_final().then(|| format!("{:?}", newest.state).to_lowercase())
         });
-        let state = state.unwrap_or_else(|| panic!("{self:?}: it never ended: {:?}", world.rollouts()));
+        let state =
+            state.unwrap_or_else(|| panic!("{self:?}: it never ended: {:?}", world.rollouts().last()));
         let told = world.told();
         let acknowledged = told.contains(" of plain/production");
         assert!(!acknowledged || state != "not begun", "{self:?}: an acknowledged rollout is gone: {told}");
@@ -146,17 +166,12 @@ impl Case {
     }
 
     fn hold_to_promises(self, world: &World, before: &Before, killed: &BTreeSet<String>) {
-        let broken = promises::broken(&world.installation, (before, killed), SETTLED);
+        let broken = promises::broken(world.installation(), (before, killed), SETTLED);
         assert!(broken.is_empty(), "{self:?}\n  {}\n{}", broken.join("\n  "), world.told());
     }
 }
 
-/// The number of the newest rollout.
-fn newest(world: &World) -> String {
-    let rollouts = world.rollouts().expect("the server answers");
-    rollouts[0]["number"].as_str().expect("a number").to_owned()
-}
-
-fn has_begun_to_start(world: &World) -> bool {
+/// Whether the rollout under way waits for instances, or did.
+pub(super) fn has_begun_to_start(world: &World) -> bool {
     world.holds.has_passed(Point::Entered(tandem_types::rollout::RolloutState::Starting))
 }

@@ -2,12 +2,15 @@
 //!
 //! A case holds the process that comes to a point (`tandem_kit::points`), kills its victim, lets go, starts again what
 //! nobody else starts, and asks `tandem_testkit::promises` what does not hold. The points come from the program itself: a
-//! first run of each operation notes which it passes. See `docs/decisions/013-kill-matrix.md`.
+//! first run of each operation notes which it passes, and who is there. See `docs/decisions/013-kill-matrix.md`.
 
 mod case;
+mod load;
 mod long;
+mod moment;
 mod operation;
 mod quick;
+mod survey;
 mod table;
 mod victim;
 mod world;

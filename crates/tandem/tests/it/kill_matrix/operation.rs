@@ -38,6 +38,11 @@ impl Operation {
         Self::Restart,
     ];
 
+    /// Whether it makes a build.
+    pub(super) fn builds(self) -> bool {
+        matches!(self, Self::Deploy | Self::FailingDeploy | Self::Abort | Self::Revert)
+    }
+
     /// Begins it.
     pub(super) fn begin(self, world: &mut World) -> Running {
         let flaw = match self {
@@ -93,7 +98,7 @@ impl Abort {
         let over = self.asking.as_mut().is_none_or(|asking| asking.ended().is_some());
         if over {
             let words = ["rollout", "abort", "-m", "wrong branch", "--app", "plain"];
-            self.asking = Some(world.installation.program(words).silent().start());
+            self.asking = Some(world.installation().program(words).silent().start());
         }
     }
 }

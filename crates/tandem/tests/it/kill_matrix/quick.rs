@@ -4,25 +4,15 @@
 use std::collections::BTreeSet;
 
 use tandem_kit::points::{Effect, Point};
-use tandem_testkit::promises::{self, Before};
 use tandem_types::rollout::RolloutState;
 
-use super::case::{Case, Moment};
+use super::case::Case;
+use super::moment::{Moment, Stage};
 use super::operation::Operation;
+use super::survey::survey;
 use super::table;
 use super::victim::Victim;
 use super::world::World;
-
-/// The points that an operation passes, in the order of the list, from a run in which nothing is killed.
-pub(super) fn survey(world: &mut World, operation: Operation) -> Vec<Point> {
-    let _ = world.holds.take_passed();
-    let before = Before::look(&world.installation);
-    Case::undisturbed(world, operation);
-    let broken = promises::broken(&world.installation, (&before, &BTreeSet::new()), super::case::SETTLED);
-    assert!(broken.is_empty(), "{operation:?}\n  {}", broken.join("\n  "));
-    let passed = world.holds.take_passed();
-    Point::all().into_iter().filter(|point| passed.contains(&point.to_string())).collect()
-}
 
 /// Without witnesses nobody asks for a soak, and one of no length ends in the transaction that begins it.
 const SOAK: [Point; 2] = [Point::Entering(RolloutState::Soaking), Point::Entered(RolloutState::Soaking)];
@@ -33,10 +23,10 @@ fn every_point_is_passed_by_some_operation() {
     let mut world = World::start();
     let mut passed: BTreeSet<String> = world.holds.take_passed();
     for operation in Operation::ALL {
-        passed.extend(survey(&mut world, operation).iter().map(Point::to_string));
+        passed.extend(survey(&mut world, operation).iter().map(|seen| seen.point.to_string()));
     }
-    world.installation.end(nix::sys::signal::Signal::SIGKILL);
-    world.installation.start_again();
+    world.kill_role(Victim::Server);
+    world.start_again(Victim::Server);
     tandem_testkit::wait::eventually("a start passes its points", || {
         passed.extend(world.holds.take_passed());
         passed.contains(Effect::InstanceFound.name()).then_some(())
@@ -44,7 +34,7 @@ fn every_point_is_passed_by_some_operation() {
     let elsewhere = |point: &Point| SOAK.contains(point) || crate::handover::POINTS.contains(point);
     let all = Point::all().into_iter().filter(|point| !elsewhere(point)).map(|point| point.to_string());
     let dead: Vec<_> = all.filter(|point| !passed.contains(point)).collect();
-    world.installation.finish();
+    world.finish();
     assert_eq!(dead, Vec::<String>::new(), "points that no operation passes");
 }
 
@@ -53,14 +43,14 @@ fn the_server_dies_at_each_point_of_a_deploy(half: usize) {
     let mut world = World::start();
     let points = survey(&mut world, Operation::Deploy);
     let mine = points.iter().skip(half).step_by(2);
-    let cases = mine.map(|point| Case {
+    let cases = mine.map(|seen| Case {
         operation: Operation::Deploy,
-        moment: Moment::At(*point),
+        moment: Moment::At(seen.point),
         victim: Victim::Server,
     });
     let lines: Vec<_> = cases.map(|case| case.run(&mut world)).collect();
     table::tell(&lines);
-    world.installation.finish();
+    world.finish();
     assert!(
         lines.iter().filter(|line| line.has_killed()).count() * 10 >= lines.len() * 9,
         "too few were killed"
@@ -92,13 +82,32 @@ fn every_other_part_may_die_in_a_deploy() {
         at(Victim::IncomingShim, Point::Entered(RolloutState::Committing)),
         at(Victim::JobShim, Effect::JobLaunched.into()),
         at(Victim::Client, Effect::ClientTold.into()),
-        (Victim::Builder, Moment::Sight),
+        (Victim::Builder, Moment::Build(Stage::Middle)),
+        (Victim::BuildSandbox, Moment::Build(Stage::Begin)),
     ];
     let case = |(victim, moment)| Case { operation: Operation::Deploy, moment, victim };
     let lines: Vec<_> = cases.into_iter().map(|each| case(each).run(&mut world)).collect();
     table::tell(&lines);
-    world.installation.finish();
-    // What a build of this size runs may be over before it is seen.
+    world.finish();
     let killed = lines.iter().filter(|line| line.has_killed()).count();
-    assert!(killed + 1 >= lines.len(), "only {killed} of {} victims were there", lines.len());
+    assert_eq!(killed, lines.len(), "a victim was not there");
+    let built = lines.iter().filter(|line| Victim::BUILD.into_iter().any(|victim| line.is_of(victim)));
+    assert!(built.map(table::Line::outcome).eq(["failed"; 2]), "a build that was killed fails");
+}
+
+/// Neither one's death takes the other with it: the work of each goes on when it is back.
+#[test]
+fn server_and_runner_may_each_die_alone_in_a_deploy() {
+    let mut world = World::start_apart();
+    let cases = [
+        (Victim::Runner, Effect::JobLaunched.into()),
+        (Victim::Runner, Effect::ShimBegun.into()),
+        (Victim::Server, Effect::GatePassed.into()),
+        (Victim::Server, Point::Entering(RolloutState::Committing)),
+    ];
+    let case = |(victim, point)| Case { operation: Operation::Deploy, moment: Moment::At(point), victim };
+    let lines: Vec<_> = cases.into_iter().map(|each| case(each).run(&mut world)).collect();
+    table::tell(&lines);
+    world.finish();
+    assert!(lines.iter().all(table::Line::has_killed), "a moment never came");
 }

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::Write as _;
+use std::time::Duration;
 
 use serde::Serialize;
 
-use super::case::{Case, Moment};
+use super::case::Case;
 use super::victim::Victim;
 
 /// Names the file to which each line of the table is appended as JSON.
@@ -19,19 +20,23 @@ pub(super) struct Line {
     moment: String,
     victim: String,
     outcome: String,
+    /// Requests to the app that failed from the begin to the end of the case.
+    lost: usize,
+    /// How long the case took, with all questions, in milliseconds.
+    took_ms: u128,
 }
 
 impl Line {
-    pub(super) fn new(case: Case, outcome: String) -> Self {
-        let moment = match case.moment {
-            Moment::At(point) => point.to_string(),
-            Moment::Sight => "seen".to_owned(),
-            Moment::After(time) => format!("after {} ms", time.as_millis()),
-        };
+    pub(super) fn new(case: Case, outcome: String, (lost, took): (usize, Duration)) -> Self {
         let name = |value: &dyn std::fmt::Debug| format!("{value:?}");
-        let line = Self { operation: name(&case.operation), moment, victim: name(&case.victim), outcome };
+        let (operation, victim) = (name(&case.operation), name(&case.victim));
+        let moment = case.moment.to_string();
+        let line = Self { operation, moment, victim, outcome, lost, took_ms: took.as_millis() };
         // At once: where a later case fails, the table so far is worth something.
-        say(&format!("{:<14} {:<22} {:<13} {}", line.operation, line.moment, line.victim, line.outcome));
+        say(&format!(
+            "{:<14} {:<22} {:<13} {:<10} lost {:<3} {:>6} ms",
+            line.operation, line.moment, line.victim, line.outcome, line.lost, line.took_ms
+        ));
         line
     }
 
@@ -44,17 +49,25 @@ impl Line {
     pub(super) fn has_killed(&self) -> bool {
         !["no such victim", "moment never came"].contains(&self.outcome.as_str())
     }
+
+    /// How the rollout ended.
+    pub(super) fn outcome(&self) -> &str {
+        &self.outcome
+    }
 }
 
-/// Prints the count of each outcome, and appends the lines to the file that the environment names.
+/// Prints the count of each outcome with what was lost, and appends the lines to the file that the environment names.
 pub(super) fn tell(lines: &[Line]) {
-    let mut count: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    let mut counts: BTreeMap<(&str, &str), (usize, usize)> = BTreeMap::new();
     for line in lines {
-        *count.entry((&line.victim, &line.outcome)).or_default() += 1;
+        let (count, lost) = counts.entry((&line.victim, &line.outcome)).or_default();
+        (*count, *lost) = (*count + 1, *lost + line.lost);
     }
-    for ((victim, outcome), count) in count {
-        say(&format!("{count:>5} {victim:<13} {outcome}"));
+    for ((victim, outcome), (count, lost)) in counts {
+        say(&format!("{count:>5} {victim:<13} {outcome:<18} lost {lost}"));
     }
+    let took: u128 = lines.iter().map(|line| line.took_ms).sum();
+    say(&format!("{:>5} cases, {} s", lines.len(), took / 1_000));
     let Some(file) = std::env::var_os(FILE) else { return };
     let file = OpenOptions::new().create(true).append(true).open(file);
     let mut file = file.expect("the file for the table can be opened");

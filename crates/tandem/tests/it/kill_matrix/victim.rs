@@ -14,8 +14,10 @@ use super::world::World;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Victim {
-    /// Server and runner: one process in `tandem up`.
+    /// Server and runner, which are one process in `tandem up`; where roles run apart, the server alone.
     Server,
+    /// The runner alone, where roles run apart.
+    Runner,
     /// The balancer.
     Balancer,
     /// The shim of an instance that served before.
@@ -24,8 +26,10 @@ pub(super) enum Victim {
     IncomingShim,
     /// The shim of a release phase or smoke check.
     JobShim,
-    /// A program that a build runs.
+    /// The program that a build runs.
     Builder,
+    /// What keeps that program from the rest of the machine.
+    BuildSandbox,
     /// The command line.
     Client,
     /// All of it at once, apps too, as when the power fails.
@@ -42,7 +46,7 @@ pub(super) struct Known {
 
 impl Known {
     pub(super) fn look(world: &World) -> Self {
-        let units = world.installation.traces().units();
+        let units = world.installation().traces().units();
         Self {
             instances: units.into_iter().filter(|unit| unit.starts_with('i')).collect(),
             serving: world.serving(),
@@ -51,17 +55,20 @@ impl Known {
 }
 
 impl Victim {
-    /// All of them.
-    pub(super) const ALL: [Self; 8] = [
+    /// All that may be there at a point of an installation of one `tandem up`.
+    pub(super) const TOGETHER: [Self; 7] = [
         Self::Server,
         Self::Everything,
         Self::Balancer,
         Self::ServingShim,
         Self::IncomingShim,
         Self::JobShim,
-        Self::Builder,
         Self::Client,
     ];
+    /// Those that only an installation with roles apart has.
+    pub(super) const APART: [Self; 2] = [Self::Server, Self::Runner];
+    /// Those that live between two points, and are held in another way.
+    pub(super) const BUILD: [Self; 2] = [Self::Builder, Self::BuildSandbox];
 
     /// Kills it. Returns the instances that die with it; none where there is no such victim now.
     pub(super) fn kill(
@@ -71,8 +78,8 @@ impl Victim {
         known: &Known,
     ) -> Option<BTreeSet<String>> {
         match self {
-            Self::Server => {
-                world.installation.end(Signal::SIGKILL);
+            Self::Server | Self::Runner => {
+                world.kill_role(self);
                 return Some(BTreeSet::new());
             }
             Self::Everything => return Some(everything(world)),
@@ -83,20 +90,47 @@ impl Victim {
             }
             _ => {}
         }
-        let processes = world.installation.traces().processes();
-        let found = processes.iter().find(|process| self.is(process, known))?;
+        let processes = world.installation().traces().processes();
+        let found = self.find(&processes, known)?;
         let _ = kill(found.id, Signal::SIGKILL);
         Some(shim_of(found).into_iter().collect())
     }
 
+    /// All of the world's that are there now.
+    pub(super) fn seen(world: &World, known: &Known, has_client: bool) -> Vec<Self> {
+        let processes = world.installation().traces().processes();
+        let is_there = |victim: &Self| match victim {
+            Self::Server | Self::Runner | Self::Everything => true,
+            Self::Client => has_client,
+            _ => victim.find(&processes, known).is_some(),
+        };
+        world.victims().iter().copied().filter(is_there).collect()
+    }
+
     /// Whether there is one.
     pub(super) fn is_there(self, world: &World, known: &Known) -> bool {
-        world.installation.traces().processes().iter().any(|process| self.is(process, known))
+        self.find(&world.installation().traces().processes(), known).is_some()
     }
 
     /// Whether nobody but the test starts it again.
-    pub(super) fn takes_the_server(self) -> bool {
-        matches!(self, Self::Server | Self::Everything)
+    pub(super) fn is_started_by_hand(self) -> bool {
+        matches!(self, Self::Server | Self::Runner | Self::Everything)
+    }
+
+    /// Whether it may have been at work on a request.
+    pub(super) fn may_lose_requests(self) -> bool {
+        matches!(self, Self::Balancer | Self::ServingShim | Self::Everything)
+    }
+
+    fn find<'p>(self, processes: &'p [Process], known: &Known) -> Option<&'p Process> {
+        let mut build: Vec<_> = processes.iter().filter(|process| is_of_build(process)).collect();
+        build.sort_by_key(|process| (process.started, process.id));
+        match self {
+            // Each one started the next.
+            Self::BuildSandbox => build.first().copied().filter(|first| first.words.contains("bwrap")),
+            Self::Builder => build.last().copied().filter(|last| last.words.contains("python")),
+            _ => processes.iter().find(|process| self.is(process, known)),
+        }
     }
 
     fn is(self, process: &Process, known: &Known) -> bool {
@@ -108,10 +142,13 @@ impl Victim {
                 unit.is_some_and(|unit| unit.starts_with('i') && !known.instances.contains(&unit))
             }
             Self::JobShim => unit.is_some_and(|unit| unit.starts_with('j')),
-            Self::Builder => process.unit.as_ref().is_some_and(|unit| unit.starts_with("build-")),
-            Self::Server | Self::Everything | Self::Client => false,
+            _ => false,
         }
     }
+}
+
+fn is_of_build(process: &Process) -> bool {
+    process.unit.as_ref().is_some_and(|unit| unit.starts_with("build-"))
 }
 
 /// The instance or job that a process is the shim of.
@@ -122,10 +159,10 @@ fn shim_of(process: &Process) -> Option<String> {
 
 /// All but the harness' own, which waits to clean up behind this test.
 fn everything(world: &mut World) -> BTreeSet<String> {
-    world.installation.end(Signal::SIGKILL);
+    world.kill_role(Victim::Server);
     let mut instances = BTreeSet::new();
     eventually("everything is dead", || {
-        let processes = world.installation.traces().processes();
+        let processes = world.installation().traces().processes();
         let lives: Vec<_> = processes.iter().filter(|process| !process.words.contains(" heir ")).collect();
         for process in &lives {
             instances.extend(process.unit.clone());

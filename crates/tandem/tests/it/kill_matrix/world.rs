@@ -1,36 +1,56 @@
 //! An installation on which one case follows the other, and the app that they are about.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 use tandem_testkit::app_folder::AppFolder;
+use tandem_testkit::documents::Documents;
 use tandem_testkit::hold::Holds;
 use tandem_testkit::installation::Installation;
 use tandem_testkit::program::Running;
+use tandem_types::rollout::{Rollout, RolloutState};
+use tandem_types::routing::RoutingDocument;
 
+use super::moment::{self, Stage};
+use super::victim::Victim;
 use crate::TANDEM;
+use crate::apart::{Apart, Role};
 
 /// What the journal says of a deploy without a flaw.
 const SOUND: &str = "sound";
 /// Time that a first deploy has, which may install a tool.
 const FIRST: Duration = Duration::from_secs(120);
+/// Time between two looks at rollouts.
+const AGAIN: Duration = Duration::from_millis(50);
 /// Control groups at which a rest is taken, and those that stay then: two releases, each with up to three web instances, a
 /// worker and a clock, and the shims.
-const MOST_GROUPS: usize = 20;
+const MOST_GROUPS: usize = 28;
 const FEW_GROUPS: usize = 11;
 
 /// See the module.
 pub(super) struct World {
-    pub(super) installation: Installation,
+    roles: Roles,
     pub(super) holds: Holds,
+    /// Where the next build is held, in the program that makes a package of its own.
+    pub(super) build_held: Option<Stage>,
     folder: AppFolder,
     source: Source,
     /// Grows with each case, so that each has something new to deploy and a log of its own.
     turn: u32,
     /// Shims of serving instances that were killed.
     killed: u32,
+}
+
+/// How Tandem runs.
+enum Roles {
+    /// All in one `tandem up`, but for the balancer, which that looks after.
+    Together(Installation),
+    /// Each in a process of its own.
+    Apart(Apart),
 }
 
 /// The app's files as they are before an operation changes them.
@@ -54,22 +74,29 @@ pub(super) enum Flaw {
 }
 
 impl World {
-    /// The app has two releases, of which the second serves and the first is warm.
+    /// One `tandem up`. The app has two releases, of which the second serves and the first is warm.
     pub(super) fn start() -> Self {
-        let installation = Installation::start(TANDEM);
+        Self::of(Roles::Together(Installation::start(TANDEM)))
+    }
+
+    /// The same with roles apart.
+    pub(super) fn start_apart() -> Self {
+        Self::of(Roles::Apart(Apart::start()))
+    }
+
+    fn of(roles: Roles) -> Self {
         let folder = AppFolder::fixture("plain");
         let read =
             |name: &str| std::fs::read_to_string(folder.path().join(name)).expect("the fixture has it");
         let source = Source {
-            server: read("server.py"),
+            server: in_one_go(&read("server.py")),
             worker: read("worker.py"),
             manifest: manifest(&read("tandem.toml")),
         };
         // With dependencies there is a virtual environment, and what the web command seems to serve is imported once.
-        folder.write("requirements.txt", "# none\n");
         folder.write("probe.py", "app = None\n");
-        let holds = Holds::of(installation.data());
-        let mut world = Self { installation, holds, folder, source, turn: 0, killed: 0 };
+        let holds = Holds::of(roles.installation().data());
+        let mut world = Self { roles, holds, build_held: None, folder, source, turn: 0, killed: 0 };
         for _ in 0..2 {
             world.put_in_place();
         }
@@ -91,6 +118,13 @@ impl World {
             Flaw::None | Flaw::Silent => manifest.clone(),
         };
         self.folder.write("tandem.toml", &manifest);
+        self.folder
+            .write("requirements.txt", if self.build_held.is_some() { "./held\n" } else { "# none\n" });
+        // Left from an earlier one, the package would be held where nobody waits.
+        let _ = std::fs::remove_dir_all(self.folder.path().join("held"));
+        for (path, text) in self.build_held.iter().flat_map(|stage| moment::package(*stage, self.turn)) {
+            self.folder.write(&path, &text);
+        }
     }
 
     /// A number that no case had before.
@@ -102,7 +136,7 @@ impl World {
     /// Starts a verb; what it writes is in [`World::told`].
     pub(super) fn client(&self, words: &[&str]) -> Running {
         let words = words.iter().chain(&["--app", "plain"]);
-        self.installation.program(words).output(&self.client_log()).start()
+        self.installation().program(words).output(&self.client_log()).start()
     }
 
     /// Starts a deploy of the folder.
@@ -117,14 +151,20 @@ impl World {
     }
 
     fn client_log(&self) -> PathBuf {
-        self.installation.data().root().join(format!("../client-{}.log", self.turn))
+        self.installation().data().root().join(format!("../client-{}.log", self.turn))
     }
 
-    /// All rollouts, the newest first; none where nobody answers.
-    pub(super) fn rollouts(&self) -> Option<Vec<Value>> {
-        let listed = self.installation.tandem(["rollout", "list", "--json", "--app", "plain"]);
-        let is_answer = listed.code == Some(0);
-        is_answer.then(|| listed.json().as_array().expect("a list").clone())
+    /// All rollouts, the newest last. Read without a process of its own: it is asked for again and again.
+    pub(super) fn rollouts(&self) -> Vec<Rollout> {
+        tandem_testkit::wait::pass(AGAIN);
+        let mut rollouts: Vec<Rollout> = Documents::read(self.installation()).all();
+        rollouts.sort_by_key(|rollout| rollout.number);
+        rollouts
+    }
+
+    /// The number of the newest rollout.
+    pub(super) fn newest(&self) -> u64 {
+        self.rollouts().last().expect("something was deployed").number.0
     }
 
     /// A release without a flaw that `rollback` can bring back; where there is none, one is made.
@@ -139,7 +179,7 @@ impl World {
 
     fn sound_release(&self) -> Option<String> {
         let listed =
-            self.installation.tandem(["releases", "--json", "--app", "plain"]).expect_success().json();
+            self.installation().tandem(["releases", "--json", "--app", "plain"]).expect_success().json();
         let usable = |detail: &&Value| {
             let release = &detail["release"];
             let is_other = release["status"] != "current" && release["status"] != "failed";
@@ -152,7 +192,7 @@ impl World {
     /// Lets old releases go: for 15 s after a start the server cannot know whether a balancer routes to them, and cases follow
     /// each other quicker than that.
     pub(super) fn rest(&self) {
-        let running = || self.installation.traces().units().len();
+        let running = || self.installation().traces().units().len();
         if running() > MOST_GROUPS {
             tandem_testkit::wait::eventually("old releases go", || (running() <= FEW_GROUPS).then_some(()));
         }
@@ -174,15 +214,81 @@ impl World {
         let ended = self.deploy(Flaw::None).wait(FIRST);
         assert!(ended.success(), "a deploy between two cases: {}", self.told());
         tandem_testkit::wait::eventually("its rollout ends", || {
-            let rollouts = self.rollouts()?;
-            (rollouts.first()?["state"] == "completed").then_some(())
+            (self.rollouts().last()?.state == RolloutState::Completed).then_some(())
         });
     }
 
     /// Ids of the instances that serve.
     pub(super) fn serving(&self) -> BTreeSet<String> {
-        crate::screen::ids(&self.installation, "plain", "serving").into_iter().collect()
+        let routing: Vec<RoutingDocument> = Documents::read(self.installation()).all();
+        let routes = routing.iter().flat_map(|routing| &routing.serving.routes);
+        routes.flat_map(|route| &route.pool.members).map(|member| member.instance.to_string()).collect()
     }
+
+    /// The data folder and its verbs.
+    pub(super) fn installation(&self) -> &Installation {
+        self.roles.installation()
+    }
+
+    /// Where the balancer serves.
+    pub(super) fn http(&self) -> SocketAddr {
+        match &self.roles {
+            Roles::Together(installation) => installation.ready().http,
+            Roles::Apart(apart) => apart.http(),
+        }
+    }
+
+    /// Who may be there at a point.
+    pub(super) fn victims(&self) -> &'static [Victim] {
+        match &self.roles {
+            Roles::Together(_) => &Victim::TOGETHER,
+            Roles::Apart(_) => &Victim::APART,
+        }
+    }
+
+    /// Kills the process of a role.
+    pub(super) fn kill_role(&mut self, victim: Victim) {
+        match &mut self.roles {
+            Roles::Together(installation) => drop(installation.end(Signal::SIGKILL)),
+            Roles::Apart(apart) => drop(apart.end(role(victim), Signal::SIGKILL)),
+        }
+    }
+
+    /// Starts again what was killed, and waits until it is ready.
+    pub(super) fn start_again(&mut self, victim: Victim) {
+        match &mut self.roles {
+            Roles::Together(installation) => installation.start_again(),
+            Roles::Apart(apart) => apart.start_again(role(victim)),
+        }
+    }
+
+    /// Stops everything and proves that nothing is left.
+    pub(super) fn finish(self) {
+        match self.roles {
+            Roles::Together(installation) => installation.finish(),
+            Roles::Apart(apart) => apart.finish(),
+        }
+    }
+}
+
+impl Roles {
+    fn installation(&self) -> &Installation {
+        match self {
+            Self::Together(installation) => installation,
+            Self::Apart(apart) => &apart.installation,
+        }
+    }
+}
+
+fn role(victim: Victim) -> Role {
+    if victim == Victim::Runner { Role::Runner } else { Role::Server }
+}
+
+/// An app that writes each answer in one go: a kill leaves the whole of it or nothing.
+fn in_one_go(server: &str) -> String {
+    let changed = server.replace("    timeout = 2\n", "    timeout = 2\n    wbufsize = -1\n");
+    assert!(changed.contains("wbufsize"), "{changed}");
+    changed
 }
 
 /// The fixture's, with a clock, a server's name for the smoke check and a release phase that says whose it is.
