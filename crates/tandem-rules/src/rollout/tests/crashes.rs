@@ -54,24 +54,24 @@ impl Fault {
     }
 }
 
-/// Runs a story with a fault at the given tick: what was planned is lost.
-fn run(story: fn(&mut Simulation), fault_at: Option<(Fault, usize)>) -> (Simulation, usize) {
+/// Runs a story with a fault at the given tick: what was planned is lost. Tells how often was written before each tick.
+fn run(story: fn(&mut Simulation), fault_at: Option<(Fault, usize)>) -> (Simulation, Vec<usize>) {
     let mut world = Simulation::new(&[("web", 2), ("worker", 1), ("clock", 1)]);
     for behavior in [Behavior::default(), Behavior::default()] {
         world.deploy(behavior);
         world.settle();
     }
     story(&mut world);
-    let mut ticks = 0;
-    while !world.unfinished().is_empty() && ticks < 1_000 {
-        if let Some((fault, _)) = fault_at.filter(|(_, at)| *at == ticks) {
+    let mut ticks = Vec::new();
+    while !world.unfinished().is_empty() && ticks.len() < 1_000 {
+        if let Some((fault, _)) = fault_at.filter(|(_, at)| *at == ticks.len()) {
             for rollout in world.unfinished() {
                 let _lost = plan(&world.world(), rollout.number, world.now);
             }
             fault.befall(&mut world);
         }
+        ticks.push(world.writes);
         world.tick();
-        ticks += 1;
     }
     world.settle();
     (world, ticks)
@@ -79,11 +79,13 @@ fn run(story: fn(&mut Simulation), fault_at: Option<(Fault, usize)>) -> (Simulat
 
 fn same_end_after_a_crash_at_any_tick(story: fn(&mut Simulation)) {
     let (undisturbed, ticks) = run(story, None);
-    assert!(ticks < 1_000, "the story has no end");
+    assert!(ticks.len() < 1_000, "the story has no end");
+    // In most ticks nothing happens but waiting; what is away for long goes on from the same state then.
+    let changed = |at: &usize| *at == 0 || ticks.get(*at) != ticks.get(at - 1);
     for fault in [Fault::Crash, Fault::Outage, Fault::Stop] {
-        for at in 0..=ticks {
+        for at in (0..=ticks.len()).filter(|at| fault == Fault::Crash || changed(at)) {
             let (world, _) = run(story, Some((fault, at)));
-            assert_eq!(end(&world), end(&undisturbed), "after {fault:?} at tick {at} of {ticks}");
+            assert_eq!(end(&world), end(&undisturbed), "after {fault:?} at tick {at} of {}", ticks.len());
         }
     }
 }
