@@ -65,6 +65,8 @@ async fn a_shim_whose_runner_died_before_it_had_begun_is_waited_for() {
     let folder = bench.dir();
     let (found, ()) = tokio::join!(adopt(&folder), async { bench.let_go() });
     let Ok(Adopted::Live(handle)) = found else { panic!("it lives, and is {found:?}") };
+    // Adopted is the shim; its command may not have said anything yet.
+    bench.said("up").await;
     super::harness::stop(&handle).await;
     assert_eq!(bench.output(), ["up"]);
 }
