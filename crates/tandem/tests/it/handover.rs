@@ -68,7 +68,9 @@ impl Harm {
         match self {
             Self::OldKilled => point == POINTS[0],
             // Held at `go`, the old one has not heard yet that the new one serves, but it will.
-            Self::NewKilled | Self::NewAskedToEnd => [POINTS[2], POINTS[4]].contains(&point),
+            Self::NewKilled => [POINTS[2], POINTS[4]].contains(&point),
+            // It may hear the signal only when it has said that it serves.
+            Self::NewAskedToEnd => POINTS[2..].contains(&point),
             Self::UpKilled | Self::OldAskedToEnd => false,
         }
     }
