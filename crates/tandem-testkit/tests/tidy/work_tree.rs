@@ -69,13 +69,15 @@ impl WorkTree {
         folders.iter().map(parse).collect()
     }
 
-    /// Lines of Rust by crate, tests included.
+    /// Lines of Rust by crate, tests within its sources included. Its folder `tests` is to the compiler a crate of its own
+    /// that sees the other from outside, and counts as one here: `CRATE/tests`.
     pub(crate) fn lines_by_crate(&self) -> BTreeMap<String, usize> {
         let mut lines = BTreeMap::new();
         for file in self.files_with("rs") {
             let mut parts = file.path.split('/');
-            if let (Some("crates"), Some(folder)) = (parts.next(), parts.next()) {
-                *lines.entry(folder.to_owned()).or_default() += file.text.lines().count();
+            if let (Some("crates"), Some(folder), Some(below)) = (parts.next(), parts.next(), parts.next()) {
+                let name = if below == "tests" { format!("{folder}/tests") } else { folder.to_owned() };
+                *lines.entry(name).or_default() += file.text.lines().count();
             }
         }
         lines
