@@ -103,7 +103,6 @@ fn server_and_runner_may_each_die_alone_in_a_deploy() {
         (Victim::Runner, Effect::JobLaunched.into()),
         (Victim::Runner, Effect::ShimBegun.into()),
         (Victim::Server, Effect::GatePassed.into()),
-        (Victim::Server, Point::Entering(RolloutState::Committing)),
     ];
     let case = |(victim, point)| Case { operation: Operation::Deploy, moment: Moment::At(point), victim };
     let lines: Vec<_> = cases.into_iter().map(|each| case(each).run(&mut world)).collect();

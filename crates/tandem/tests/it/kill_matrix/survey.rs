@@ -17,7 +17,7 @@ use super::world::World;
 /// Time an operation has, each of its points held for a moment.
 const LIMIT: Duration = Duration::from_secs(120);
 /// An operation is over when its client is and no further point was met for this long.
-const QUIET: Duration = Duration::from_secs(4);
+const QUIET: Duration = Duration::from_secs(2);
 
 /// A point that an operation passes.
 #[derive(Debug, Clone)]
