@@ -130,7 +130,7 @@ impl Written {
 
 fn last_written(connection: &Connection, checked: &mut Checked) -> rusqlite::Result<Written> {
     let mut written = Written { by_key: BTreeMap::new(), since: Revision(u64::MAX) };
-    let passing = retention::passing_up_to(connection, retention::KEPT)?;
+    let whole_since = retention::whole_since(connection, retention::KEPT)?;
     let mut statement = connection.prepare("SELECT revision, time, keys FROM journal ORDER BY revision")?;
     let mut rows = statement.query([])?;
     let mut wrong = Vec::new();
@@ -151,7 +151,7 @@ fn last_written(connection: &Connection, checked: &mut Checked) -> rusqlite::Res
         }
     }
     // Between older ones some may be gone.
-    written.since = written.since.max(passing.map_or(Revision(0), |last| Revision(last.0 + 1)));
+    written.since = written.since.max(whole_since.unwrap_or(Revision(0)));
     add(checked, wrong);
     Ok(written)
 }

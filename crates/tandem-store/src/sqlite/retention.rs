@@ -51,13 +51,15 @@ pub(super) fn forget_entries(unit: &Unit<'_>, kept: Kept) -> Result<(), Refusal>
     Ok(())
 }
 
-/// The revision up to which entries of passing actions may be gone; none: there is none so old.
-pub(super) fn passing_up_to(connection: &Connection, kept: Kept) -> rusqlite::Result<Option<Revision>> {
-    newest(connection, kept.passing)
+/// The revision from which on no entry of a passing action is gone; none: there are so few that none ever was.
+///
+/// The oldest of those that nothing cuts, and not the one behind it: which that is, is another one after a cut.
+pub(super) fn whole_since(connection: &Connection, kept: Kept) -> rusqlite::Result<Option<Revision>> {
+    newest(connection, kept.passing - 1)
 }
 
 fn forget_passing(unit: &Unit<'_>, kept: Kept) -> Result<(), Refusal> {
-    let Some(up_to) = passing_up_to(unit.database, kept)? else { return Ok(()) };
+    let Some(up_to) = newest(unit.database, kept.passing)? else { return Ok(()) };
     let [one, other] = PASSING_ACTIONS;
     let text = "DELETE FROM journal WHERE revision IN (
                   SELECT revision FROM journal WHERE revision <= ?1 AND action IN (?2, ?3)

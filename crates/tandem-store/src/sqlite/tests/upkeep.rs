@@ -66,30 +66,47 @@ async fn the_journal_is_bounded_by_age_and_number_and_keeps_the_newest_however_o
     );
 }
 
+/// Rollouts of ten steps and an end, until the store has so many revisions.
+async fn rolled_out(engine: &super::SqliteEngine, revisions: usize) {
+    let written = (0..revisions).map(|number| {
+        let action = if number % 11 < 10 { "rollout.step" } else { "rollout.end" };
+        let cause = Cause { action: action.to_owned(), ..transaction().cause };
+        // One document is written by all of them, and one by each.
+        let write = Transaction::new(cause).put_value("last", ("thing/1", json!(number)), Expect::Any);
+        let key = format!("steps/{number}");
+        engine.transact(write.put_value(key, ("thing/1", json!(number)), Expect::Any))
+    });
+    futures_util::future::try_join_all(written).await.unwrap();
+}
+
 #[tokio::test]
 async fn steps_go_from_the_journal_before_what_they_led_to_and_the_rest_tells_the_same_story() {
     let sqlite = Sqlite::new();
     let engine = sqlite.open_engine().await;
-    // Rollouts of ten steps and an end, as many as come to be cut more than once.
-    let rollouts = 300;
-    let written = (0..rollouts * 11).map(|number| {
-        let action = if number % 11 < 10 { "rollout.step" } else { "rollout.end" };
-        let cause = Cause { action: action.to_owned(), ..transaction().cause };
-        // One document is written by all of them, one by each rollout.
-        let write = Transaction::new(cause).put_value("last", ("thing/1", json!(number)), Expect::Any);
-        let key = format!("rollouts/{}", number / 11);
-        engine.transact(write.put_value(key, ("thing/1", json!(number)), Expect::Any))
-    });
-    futures_util::future::try_join_all(written).await.unwrap();
+    // As many as come to be cut more than once.
+    rolled_out(&engine, 3_300).await;
     let journal = engine.journal(crate::JournalQuery::default()).await.unwrap();
     let of = |action: &str| journal.iter().filter(|entry| entry.cause.action == action).count();
-    assert_eq!(of("rollout.end"), rollouts, "ends stay");
+    assert_eq!(of("rollout.end"), 300, "ends stay");
     let steps = of("rollout.step");
     assert!((1_800..2_400).contains(&steps), "{steps}");
     let newest: Vec<_> = journal.iter().rev().take(2_000).map(|entry| entry.revision.0).collect();
     assert_eq!(newest, (1_301..=3_300).rev().collect::<Vec<_>>(), "nothing lately");
     drop(engine);
     assert_eq!(check(&sqlite.path(), |_| Ok(())).unwrap().problems, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_store_is_whole_right_after_steps_were_cut_and_one_revision_on() {
+    let sqlite = Sqlite::new();
+    let engine = sqlite.open_engine().await;
+    for more in [3_000, 1] {
+        rolled_out(&engine, more).await;
+        let checked = check(&sqlite.path(), |_| Ok(())).unwrap();
+        assert_eq!(checked.problems, Vec::<String>::new(), "at {}", checked.revision);
+        // The newest 2,000, and an end of each rollout before: that the cut was made is what is tried.
+        assert!((2_080..2_100).contains(&checked.journal_entries), "{checked:?}");
+    }
 }
 
 #[tokio::test]
