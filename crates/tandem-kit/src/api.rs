@@ -7,6 +7,7 @@
 mod client;
 mod connection;
 mod error;
+mod flow;
 mod lines;
 mod pool;
 mod server;

@@ -1,6 +1,6 @@
 //! The client: requests, JSON bodies, problems.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,9 +13,9 @@ use http_body_util::BodyExt as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tandem_types::problem::Problem;
-use tokio::time::Instant;
 
 use super::connection::{self, Connection};
+use super::flow::{Counted, Flow};
 use super::lines::lines_of;
 use super::pool::{self, Answer, Pool};
 use super::{Error, Server, Watch};
@@ -124,25 +124,21 @@ impl Client {
     }
 
     /// Sends a body that is made while it is sent, and returns the answer with its body unread. It may take as long as
-    /// bytes flow; after a minute in which none do it is given up.
+    /// bytes flow; after a minute in which the server takes none that are there it is given up. A body that is slow to be made
+    /// is no fault of the server's.
     ///
     /// # Errors
     /// See [`Error`].
     pub async fn post_stream(&self, path: &str, body: Body) -> Result<Response<Body>, Error> {
-        let moved = Arc::new(Mutex::new(Instant::now()));
-        let when = Arc::clone(&moved);
-        let last = move || *moved.lock().unwrap_or_else(PoisonError::into_inner);
-        let counted = body.map_frame(move |frame| {
-            *when.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-            frame
-        });
+        let flow = Flow::default();
+        let counted = Counted { body, flow: flow.clone() }.boxed_unsync();
         let kind = Some("application/octet-stream");
-        let mut sent = Box::pin(self.exchange(Method::POST, path, (kind, counted.boxed_unsync())));
+        let mut sent = Box::pin(self.exchange(Method::POST, path, (kind, counted)));
         loop {
-            let until = last() + self.stalled;
+            let until = flow.since() + self.stalled;
             match tokio::time::timeout_at(until, &mut sent).await {
                 Ok(answer) => return answer,
-                Err(_) if last() + self.stalled > until => {}
+                Err(_) if flow.since() + self.stalled > until => {}
                 Err(_) => {
                     return Err(Error::Silent { request: format!("POST {path}"), waited: self.stalled });
                 }

@@ -151,6 +151,30 @@ async fn a_server_that_does_nothing_is_given_up_whatever_was_asked() {
 }
 
 #[tokio::test]
+async fn a_body_that_is_slow_to_be_made_is_no_fault_of_the_servers() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("api.sock");
+    let listener = tokio::net::UnixListener::bind(&path).unwrap();
+    let mut client = Client::new(Server::Unix(path));
+    client.stalled = Duration::from_millis(20);
+    let slow = futures_util::stream::once(async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        Ok::<_, std::io::Error>("the end".into())
+    });
+    let serve = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut read = Vec::new();
+        while !read.ends_with(b"the end\r\n0\r\n\r\n") {
+            stream.read_buf(&mut read).await.unwrap();
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+        stream
+    };
+    let (answer, _stream) = tokio::join!(client.post_stream("/all", crate::http::stream(slow)), serve);
+    assert!(answer.is_ok(), "{:?}", answer.err());
+}
+
+#[tokio::test]
 async fn no_server_is_told_with_the_command_that_starts_one() {
     let folder = tempfile::tempdir().unwrap();
     let client = Client::new(Server::Unix(folder.path().join("socket")));
