@@ -17,7 +17,7 @@ mod members;
 mod mount_points;
 pub mod packet_rules;
 mod plain;
-mod process;
+pub mod process;
 pub mod run;
 pub mod shim;
 mod spawn;

@@ -10,24 +10,46 @@ use serde::{Deserialize, Serialize};
 
 /// What `/proc/PID/stat` says of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Stat {
-    pub pid: i32,
-    pub parent: i32,
+pub struct Stat {
+    pub(crate) pid: i32,
+    pub(crate) parent: i32,
     /// Id of the session's first process; stays taken as long as the session has members.
-    pub session: i32,
+    pub(crate) session: i32,
     /// In clock ticks since boot.
-    pub start_time: u64,
+    pub(crate) start_time: u64,
     state: u8,
 }
 
 impl Stat {
     /// Reads one process; none where it is gone.
-    pub(crate) fn of(pid: i32) -> Option<Self> {
+    #[must_use]
+    pub fn of(pid: i32) -> Option<Self> {
         parse_stat(&std::fs::read(format!("/proc/{pid}/stat")).ok()?)
     }
 
+    /// Reads the threads of a process; none where it is gone.
+    #[must_use]
+    pub fn threads_of(pid: i32) -> Vec<Self> {
+        let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+        let stats = threads.filter_map(|thread| std::fs::read(thread.path().join("stat")).ok());
+        stats.filter_map(|stat| parse_stat(&stat)).collect()
+    }
+
+    /// When it began, in clock ticks since boot: with its id it is told from all others of this boot.
+    #[must_use]
+    pub fn start_time(&self) -> u64 {
+        self.start_time
+    }
+
+    /// The letter of its state, as in `proc(5)`.
+    #[must_use]
+    pub fn state(&self) -> char {
+        self.state.into()
+    }
+
     /// Whether it can still run code: a zombie only waits to be reaped.
-    pub(crate) fn lives(&self) -> bool {
+    #[must_use]
+    pub fn lives(&self) -> bool {
         !matches!(self.state, b'Z' | b'X' | b'x')
     }
 }
