@@ -110,11 +110,14 @@ pub(crate) fn prepare_request(parts: &mut Parts, framing: Framing, origin: &Orig
     parts.extensions.clear();
 }
 
-/// `http://host/path?query` → `/path?query`; what has that form already stays as it is.
+/// `http://host/path?query` → `/path?query`; what has that form already stays as it is. No path becomes `/` (RFC 9112,
+/// 3.2.1), also where a fragment, which has no place in a request, hid that there is none.
 fn origin_form(uri: Uri) -> Uri {
     if uri.scheme().is_none() && uri.authority().is_none() {
         return uri;
     }
-    let target = uri.into_parts().path_and_query.unwrap_or_else(|| PathAndQuery::from_static("/"));
-    Uri::from(target)
+    let target = uri.into_parts().path_and_query;
+    // Written out it has its slash, which the parts of an absolute target may lack.
+    let written = target.and_then(|target| PathAndQuery::try_from(target.to_string()).ok());
+    Uri::from(written.unwrap_or_else(|| PathAndQuery::from_static("/")))
 }

@@ -56,6 +56,28 @@ fn only_whole_and_plain_wishes_for_an_upgrade_are_carried_through() {
 }
 
 #[test]
+fn an_absolute_target_without_a_path_asks_for_the_root() {
+    for (target, passed_on) in [
+        ("http://shop.example/a?b", "/a?b"),
+        ("http://shop.example", "/"),
+        ("http://shop.example?b", "/?b"),
+        ("http://shop.example:80#80/a", "/"),
+        ("http://shop.example?b#/a", "/?b"),
+        ("/a?b", "/a?b"),
+    ] {
+        let mut request = parts(|p| p.uri(target).header(HOST, "other.example"));
+        let origin = Origin {
+            address: Origin::address_value([10, 0, 0, 1].into()),
+            scheme: "http",
+            host: HeaderValue::from_static("shop.example"),
+            id: HeaderValue::from_static("id"),
+        };
+        prepare_request(&mut request, Framing::Plain, &origin);
+        assert_eq!(request.uri.to_string(), passed_on, "{target}");
+    }
+}
+
+#[test]
 fn ids_differ() {
     let mut state = 0;
     let mut random = move || {
