@@ -61,8 +61,12 @@ pub(super) fn whole_since(connection: &Connection, kept: Kept) -> rusqlite::Resu
 fn forget_passing(unit: &Unit<'_>, kept: Kept) -> Result<(), Refusal> {
     let Some(up_to) = newest(unit.database, kept.passing)? else { return Ok(()) };
     let [one, other] = PASSING_ACTIONS;
+    // Before ends of rollouts had an action of their own they were written as steps: those stay as well.
     let text = "DELETE FROM journal WHERE revision IN (
                   SELECT revision FROM journal WHERE revision <= ?1 AND action IN (?2, ?3)
+                    AND NOT (action = 'rollout.step' AND (
+                      reason LIKE '%→ completed' OR reason LIKE '%→ reverted'
+                      OR reason LIKE '%→ failed' OR reason LIKE '%→ aborted'))
                   ORDER BY revision LIMIT ?4)";
     let row = (sql(up_to), one, other, sql_limit(Some(kept.step)));
     unit.database.prepare_cached(text)?.execute(row)?;

@@ -97,6 +97,30 @@ async fn steps_go_from_the_journal_before_what_they_led_to_and_the_rest_tells_th
 }
 
 #[tokio::test]
+async fn ends_of_rollouts_that_an_earlier_version_wrote_as_steps_stay() {
+    let sqlite = Sqlite::new();
+    let engine = sqlite.open_engine().await;
+    let ends = [
+        "4: draining → completed",
+        "4: reverting → reverted",
+        "4: checking → failed",
+        "4: building → aborted",
+    ];
+    let others = ["4: committing → draining", "4: draining"];
+    for reason in ends.iter().chain(&others).chain(&["4: a → b"; 3]) {
+        let (action, reason) = ("rollout.step".to_owned(), (*reason).to_owned());
+        let cause = Cause { action, reason, ..transaction().cause };
+        engine.transact(Transaction::new(cause).noted()).await.unwrap();
+    }
+    let kept = Kept { passing: 3, ..retention::KEPT };
+    engine.writer.write(move |unit| retention::forget_entries(unit, kept)).await.unwrap();
+    let journal = engine.journal(crate::JournalQuery::default()).await.unwrap();
+    let left: Vec<_> = journal.iter().map(|entry| entry.cause.reason.as_str()).collect();
+    assert_eq!(left[..4], ends);
+    assert_eq!(left[4..], ["4: a → b"; 3]);
+}
+
+#[tokio::test]
 async fn a_store_is_whole_right_after_steps_were_cut_and_one_revision_on() {
     let sqlite = Sqlite::new();
     let engine = sqlite.open_engine().await;
