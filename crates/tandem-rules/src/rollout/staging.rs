@@ -6,6 +6,7 @@ use tandem_types::{Span, defaults};
 
 use super::problems;
 use super::step::{Flow, Step};
+use crate::world::later;
 
 /// Longest wait for a host whose runner does not report. It may be just started again; for one that hangs or whose machine is
 /// down there is no use to wait for as long as for one that is at work.
@@ -37,15 +38,31 @@ impl Step<'_> {
         if let Some(problem) = self.staging_failure(build) {
             return Flow::Fail(problem);
         }
-        let is_silent = |host: &&HostName| self.draft.world.host(host, self.draft.now).is_none();
-        let silent: Vec<_> = waiting.iter().filter(is_silent).cloned().collect();
-        if !silent.is_empty() && self.lasted(SILENT_HOST) {
+        let silent = self.silent(&waiting);
+        if !silent.is_empty() {
             return Flow::Fail(problems::host_silent(build, &silent));
         }
         if self.lasted(defaults::STAGE_TIMEOUT) {
             return Flow::Fail(problems::staging_timed_out(build, &waiting));
         }
         Flow::Wait
+    }
+
+    /// Hosts that have said nothing for too long, since they last did or this was asked of them; asks to be woken when the next
+    /// may be one.
+    fn silent(&mut self, hosts: &[HostName]) -> Vec<HostName> {
+        let begin = self.watched_since();
+        let mut silent = Vec::new();
+        for host in hosts {
+            let last = self.draft.world.observations.get(host).map_or(begin, |report| report.at.max(begin));
+            let end = later(last, SILENT_HOST);
+            if self.draft.now >= end {
+                silent.push(host.clone());
+            } else {
+                self.draft.wake_at(end);
+            }
+        }
+        silent
     }
 
     fn staging_failure(&self, build: tandem_types::BuildNumber) -> Option<tandem_types::problem::Problem> {

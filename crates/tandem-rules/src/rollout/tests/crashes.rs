@@ -142,6 +142,25 @@ fn a_deploy_to_a_host_that_hangs_fails_within_minutes_and_says_which_host() {
 }
 
 #[test]
+fn a_host_that_falls_silent_late_in_a_long_staging_has_its_minute_too() {
+    let mut world = Simulation::deployed(&[("web", 2)], 1);
+    world.runners[0].hangs = true;
+    let deploy = world.deploy(Behavior::default());
+    let host = world.runners[0].host.clone();
+    for _ in 0..120 {
+        world.reports.get_mut(&host).expect("it reported").at = world.now;
+        world.tick();
+    }
+    let tick = |world: &mut Simulation, times: usize| {
+        (0..times).for_each(|_| world.tick());
+        let rollout = &world.rollouts[&deploy];
+        (rollout.state, rollout.problem.as_ref().map(|problem| problem.code.clone()))
+    };
+    assert_eq!(tick(&mut world, 50), (RolloutState::Staging, None));
+    assert_eq!(tick(&mut world, 20).1.as_deref(), Some("host_silent"));
+}
+
+#[test]
 fn a_rollback_ends_alike() {
     same_end_after_a_crash_at_any_tick(|world| {
         world.rollback(1);
