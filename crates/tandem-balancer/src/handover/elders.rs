@@ -58,15 +58,24 @@ impl Elders {
         self.statuses.borrow().is_empty()
     }
 
+    fn has_one_besides(&self, dead: Option<u64>) -> bool {
+        self.statuses.borrow().keys().any(|number| Some(*number) != dead)
+    }
+
     /// Lets those come that followed somebody who has died: they look for whoever serves now. Returns at once where there
     /// is none.
     pub(crate) async fn let_come(&self, state_dir: &Path) {
+        self.let_others_come(None, state_dir).await;
+    }
+
+    /// As [`Self::let_come`], besides one that has died.
+    async fn let_others_come(&self, dead: Option<u64>, state_dir: &Path) {
         if !has_elders(state_dir) {
             return;
         }
         tokio::time::sleep(COME).await;
         let late = async {
-            while self.are_gone() && has_elders(state_dir) {
+            while !self.has_one_besides(dead) && has_elders(state_dir) {
                 tokio::time::sleep(INTERVAL).await;
             }
         };
@@ -93,7 +102,7 @@ impl Drop for Place {
 /// Where it was killed, those whose word it passed on live and come by themselves; what it said last counts until then.
 pub(super) async fn follow(place: Place, stream: UnixStream, (state_dir, drain): (&Path, &Drain)) {
     listen_to_the_end(&place, stream, drain).await;
-    place.elders.let_come(state_dir).await;
+    place.elders.let_others_come(Some(place.number), state_dir).await;
 }
 
 async fn listen_to_the_end(place: &Place, mut stream: UnixStream, drain: &Drain) {
@@ -214,5 +223,23 @@ mod tests {
         drop(theirs);
         following.await;
         assert!(elders.are_gone());
+    }
+
+    #[tokio::test]
+    async fn one_that_died_counts_until_those_come_whose_word_it_passed_on() {
+        let elders = Elders::default();
+        let place = elders.add(status(7, &[(1, 1)]));
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (_trigger, drain) = tandem_kit::drain::channel();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().to_owned();
+        let _mark = tandem_kit::files::lock_shared(&path.join("elders.lock")).unwrap().unwrap();
+        let following = async move { follow(place, ours, (&path, &drain)).await };
+        let mut following = tandem_kit::tasks::owned("follow", following);
+        drop(theirs);
+        assert!(tokio::time::timeout(COME * 2, &mut following).await.is_err(), "nobody has come yet");
+        let _come = elders.add(status(8, &[(1, 1)]));
+        following.await;
+        assert!(elders.statuses.borrow().values().eq([&status(8, &[(1, 1)])]));
     }
 }

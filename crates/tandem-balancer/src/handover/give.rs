@@ -37,6 +37,7 @@ const INTERVAL: Duration = Duration::from_millis(20);
 const MARK: &str = "elders.lock";
 /// How often it is tried to get it.
 const MARK_TRIES: usize = 10;
+const UNMARKED: &str = "no balancer that starts anew will know of this one's requests";
 
 /// What a balancer gives away.
 #[derive(Debug)]
@@ -311,11 +312,12 @@ impl Giver {
                 Ok(mark) => return mark,
                 Err(error) => {
                     let error: &dyn std::error::Error = &error;
-                    tracing::warn!(error, "no balancer that starts anew will know of this one's requests");
+                    tracing::warn!(error, "{UNMARKED}");
                     return None;
                 }
             }
         }
+        tracing::warn!("{UNMARKED}: others had {MARK} all the time");
         None
     }
 
