@@ -163,17 +163,8 @@ impl Balancer {
         drain: Drain,
         serving: Option<oneshot::Sender<Vec<SocketAddr>>>,
     ) -> Result<(), RunError> {
-        let Self {
-            config,
-            threads,
-            identity,
-            listeners,
-            library,
-            limits,
-            most_connections,
-            mut lock,
-            before,
-        } = self;
+        let (threads, most_connections) = (self.threads, self.most_connections);
+        let Self { config, identity, listeners, library, limits, mut lock, before, .. } = self;
         // A process that has handed over ends by itself.
         let (end, ending) = drain::channel();
         let tasks = Tasks::new(ending.clone());

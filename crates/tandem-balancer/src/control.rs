@@ -132,7 +132,8 @@ impl Control {
                     }
                     self.change(change);
                     // A server that is back knows nothing of this balancer, and is not ready before it does.
-                    if connected.has_changed().is_ok_and(|changed| changed) && *connected.borrow_and_update() {
+                    if connected.has_changed().is_ok_and(|changed| changed) && *connected.borrow_and_update()
+                    {
                         self.tell(true);
                     }
                 }
