@@ -112,6 +112,7 @@ impl Control {
     /// None today: what fails is tried again.
     pub async fn run(self, drain: Drain) -> Result<(), Error> {
         let Self { shared, feed, database, observing } = self;
+        observing.begin();
         // Awaited and not only started: a panic in one of them is one of control.
         let feed = tasks::owned("control feed", feed.run());
         let housekeeping = tasks::owned("housekeeping", Housekeeping::new(Arc::clone(&shared)).run());

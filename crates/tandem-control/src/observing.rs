@@ -26,6 +26,11 @@ impl Observing {
         Self { steady, attention: Attention::new(clock), since }
     }
 
+    /// At work from now on: what it took to come here is the start, and no gap.
+    pub(crate) fn begin(&self) {
+        let _ = self.attention.note();
+    }
+
     /// Since when. Asked by who is about to decide, so that nothing is decided behind a gap before it is known.
     pub(crate) fn since(&self) -> Timestamp {
         let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);

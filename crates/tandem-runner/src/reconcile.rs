@@ -88,6 +88,8 @@ impl Reconciler {
         let alone = tokio::time::sleep(ALONE_AFTER);
         tokio::pin!(alone);
         self.reconcile().await;
+        // What it took to come here is the start, and no absence.
+        let _ = self.attention.note();
         loop {
             let event = tokio::select! {
                 change = watch.next() => Event::Change(change),
