@@ -159,7 +159,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let runtime = folder.path().join("0badcafe");
         files::ensure_dir(&runtime, 0o700).expect("a folder");
-        let holder = Holder { pid: std::process::id(), data: Some("/y".into()) };
+        let holder = Holder::new(std::process::id(), Some("/y".into()));
         files::write_json(&Holder::file(&runtime, Role::Server), &holder, 0o600).expect("it is written");
         assert_eq!(running_in(folder.path(), Path::new("/x")), [], "it was killed");
         let _listener = UnixListener::bind(paths::socket_in(&runtime)).expect("a socket");

@@ -98,7 +98,7 @@ mod tests {
         let data = DataDir::open(folder.path()).expect("a data folder");
         let global = Global { data: Some(folder.path().to_owned()), ..Global::default() };
         for (role, own) in [(Role::Server, "server.lock"), (Role::Runner, "runner.lock")] {
-            let dead = Holder { pid: u32::MAX, data: None };
+            let dead = Holder::new(u32::MAX, None);
             files::write_json(&Holder::file(data.runtime(), role), &dead, 0o600).expect("it is written");
             let lock = files::lock_exclusive(&data.root().join(own)).expect("it can be asked");
             let child = lock.expect("nobody holds it");

@@ -16,6 +16,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tandem_kit::files::{self, LockGuard};
 use tandem_kit::paths::{self, DataDir};
+use tandem_sandbox::process::Stat;
 use tokio::time::{Instant, sleep};
 
 use crate::failure::{Failure, chain_of};
@@ -75,9 +76,18 @@ pub(crate) struct Holder {
     /// Its data folder, for whoever looks for it elsewhere. A server of before this was told does not say.
     #[serde(default)]
     pub(crate) data: Option<PathBuf>,
+    /// When its process began, in clock ticks since boot: a note outlives its process, whose number the next one gets. One of
+    /// before this was told does not say.
+    #[serde(default)]
+    started: Option<u64>,
 }
 
 impl Holder {
+    /// A process of now; the number of one that is gone makes a note that names nobody.
+    pub(crate) fn new(pid: u32, data: Option<PathBuf>) -> Self {
+        Self { pid, data, started: stat(pid).map(|stat| stat.start_time()) }
+    }
+
     /// Where it stands in a runtime folder.
     pub(crate) fn file(runtime: &Path, role: Role) -> PathBuf {
         runtime.join(match role {
@@ -93,7 +103,12 @@ impl Holder {
         if let Err(error) = &note {
             tracing::debug!("{}", chain_of(error));
         }
-        note.ok().flatten().filter(|holder| Path::new(&format!("/proc/{}", holder.pid)).exists())
+        note.ok().flatten().filter(Self::lives)
+    }
+
+    fn lives(&self) -> bool {
+        let is_it = |stat: Stat| self.started.is_none_or(|started| started == stat.start_time());
+        stat(self.pid).is_some_and(|stat| stat.lives() && is_it(stat))
     }
 
     /// The process of a runner that lives where no server does.
@@ -117,6 +132,10 @@ impl Holder {
         let runtime = link.ok().and_then(|socket| socket.parent().map(Path::to_owned));
         runtime.is_some_and(|runtime| Self::living(&runtime, role).is_some())
     }
+}
+
+fn stat(pid: u32) -> Option<Stat> {
+    Stat::of(i32::try_from(pid).ok()?)
 }
 
 /// Locks until dropped.
@@ -148,7 +167,7 @@ pub(super) fn take(data: &DataDir, folder: &Path, role: Role) -> Result<Locks, F
             Some(lock.ok_or_else(|| held(data, folder, &[role]))?)
         }
     };
-    let holder = Holder { pid: std::process::id(), data: Some(data.root().to_owned()) };
+    let holder = Holder::new(std::process::id(), Some(data.root().to_owned()));
     files::write_json(&Holder::file(data.runtime(), role), &holder, 0o600)
         .map_err(|e| Failure::chain("note who holds the lock", &e))?;
     // Only now: somebody else could be just writing it.
@@ -307,7 +326,7 @@ mod tests {
     #[tokio::test]
     async fn what_a_dead_holder_had_just_started_is_waited_for() {
         let (folder, data) = data();
-        let dead = Holder { pid: u32::MAX, data: None };
+        let dead = Holder::new(u32::MAX, None);
         files::write_json(&Holder::file(data.runtime(), Role::Up), &dead, 0o600).expect("it is written");
         let child = files::lock_exclusive(&data.lock()).expect("it can be asked").expect("nobody holds it");
         let gone = async {
@@ -326,9 +345,23 @@ mod tests {
     #[test]
     fn a_note_of_a_process_that_is_gone_names_nobody() {
         let (_folder, data) = data();
-        let gone = Holder { pid: u32::MAX, data: None };
+        let gone = Holder::new(u32::MAX, None);
         files::write_json(&Holder::file(data.runtime(), Role::Up), &gone, 0o600).expect("it is written");
         assert!(Holder::living(data.runtime(), Role::Up).is_none());
+        data.remove_runtime().expect("the runtime folder goes");
+    }
+
+    #[test]
+    fn a_note_whose_number_another_process_has_now_names_nobody() {
+        let (_folder, data) = data();
+        let file = Holder::file(data.runtime(), Role::Up);
+        let own = Holder::new(std::process::id(), None);
+        let earlier = Holder { started: own.started.map(|started| started - 1), ..own };
+        files::write_json(&file, &earlier, 0o600).expect("it is written");
+        assert!(Holder::living(data.runtime(), Role::Up).is_none());
+        let of_before = serde_json::json!({ "pid": std::process::id() });
+        files::write_json(&file, &of_before, 0o600).expect("it is written");
+        assert!(Holder::living(data.runtime(), Role::Up).is_some(), "it did not say when it began");
         data.remove_runtime().expect("the runtime folder goes");
     }
 }
