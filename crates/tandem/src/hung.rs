@@ -1,12 +1,15 @@
 //! A server that runs and does not answer: which process it is, why that may be, and what to type.
 //!
 //! It holds the data folder, so nobody else can take its place until it goes on or is ended. To end it costs nothing but
-//! what it was just asked: apps and balancer go on, and the next one takes them over (decision 016).
+//! what it was just asked: apps and balancer go on, and the next one that is started with the same words takes them over
+//! (decision 016).
 
 use std::path::Path;
 use std::time::Duration;
 
+use tandem_kit::api::{self, Client};
 use tandem_kit::paths;
+use tandem_sandbox::process::Stat;
 use tokio::time::sleep;
 
 use crate::failure::{Failure, SILENT};
@@ -18,15 +21,41 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// Looks in a row at which it is stopped, until nobody waits for it: who typed Ctrl-Z by mistake has typed `fg` by then.
 const LOOKS: u32 = 4;
 
-/// Says of a server of this machine that did not answer which process it is. Any other failure stays as it is.
-pub(crate) fn explain(failure: Failure, session: &Session) -> Failure {
+/// Longest wait for the answer to a question that costs nothing.
+const QUICKLY: Duration = Duration::from_secs(5);
+
+/// Says of a server that did not answer whether it does its work all the same, and of one of this machine that does not which
+/// process it is. Any other failure stays as it is.
+pub(crate) async fn explain(failure: Failure, session: &Session) -> Failure {
+    explain_within(QUICKLY, failure, session).await
+}
+
+async fn explain_within(limit: Duration, failure: Failure, session: &Session) -> Failure {
     if failure.code_is() != Some(SILENT) {
         return failure;
     }
-    match server(session) {
-        Some((role, pid)) => told(failure, (role.verb(), pid), (State::of(pid), &session.data())),
+    let process =
+        server(session).map(|(role, pid)| Process { verb: role.verb(), pid, state: State::of(pid) });
+    match process {
+        Some(process) if process.state == Some(State::Stopped) => told(failure, &process, session),
+        _ if answers(limit, session).await => slow(failure),
+        Some(process) => told(failure, &process, session),
         None => failure,
     }
+}
+
+/// Whether the server answers what it has at hand.
+async fn answers(limit: Duration, session: &Session) -> bool {
+    let Ok(server) = session.server() else { return false };
+    let asked: Result<serde_json::Value, _> = Client::new(server).waiting(limit).get("/v1/apps").await;
+    matches!(asked, Ok(_) | Err(api::Error::Problem(_)))
+}
+
+/// Whoever were told to kill it would lose what it is at work on.
+fn slow(failure: Failure) -> Failure {
+    failure
+        .or_detail("the server answers, but this takes it longer, as it may on a disk that is slow or full")
+        .hint("what it was asked it may still do: look at `tandem status`, then type it again")
 }
 
 /// Ends only where the server of this machine is stopped and stays so: whatever was asked of it gets no answer then.
@@ -52,24 +81,63 @@ fn server(session: &Session) -> Option<(Role, u32)> {
     [Role::Up, Role::Server].into_iter().find_map(|role| Some((role, Holder::living(runtime, role)?.pid)))
 }
 
-fn told(failure: Failure, (verb, pid): (&str, u32), (state, data): (Option<State>, &Path)) -> Failure {
-    let data = data.display();
+/// A server that does not answer.
+struct Process {
+    verb: &'static str,
+    pid: u32,
+    state: Option<State>,
+}
+
+fn told(failure: Failure, process: &Process, session: &Session) -> Failure {
+    let line = std::fs::read(format!("/proc/{}/cmdline", process.pid)).unwrap_or_default();
+    told_with(failure, process, again(&line, &session.data()))
+}
+
+fn told_with(failure: Failure, Process { verb, pid, state }: &Process, again: Option<String>) -> Failure {
     let (why, hint) = match state {
         Some(State::Stopped) => (
             "is stopped (by SIGSTOP, Ctrl-Z or a debugger)".to_owned(),
             format!("`kill -CONT {pid}` lets it go on"),
         ),
         state => {
-            let waits = if state == Some(State::Disk) { " and waits for a disk" } else { "" };
+            let (waits, once) = match state {
+                Some(State::Disk) => (" and waits for a disk", " once the disk answers"),
+                _ => ("", ""),
+            };
+            let again =
+                again.map_or_else(|| "the words it was started with".to_owned(), |it| format!("`{it}`"));
             let hint = format!(
-                "its log may say why; `kill -9 {pid}` ends it: apps and balancer go on, and \
-                 `tandem {verb} --data {data}` takes them over"
+                "its log may say why; `kill -9 {pid}` ends it{once}: apps and balancer go on, and {again} takes \
+                 them over, which a service manager types by itself"
             );
             (format!("does not answer{waits}"), hint)
         }
     };
     let title = format!("`tandem {verb}` (process {pid}) {why}");
     failure.titled(title).or_detail("what it was asked it may still do once it goes on").hint(hint)
+}
+
+/// What starts a process again as it was: its own words, from any folder and whatever the environment says. With others it
+/// would serve at other addresses, and the balancer would leave those where the world comes to.
+fn again(line: &[u8], data: &Path) -> Option<String> {
+    let mut given = line.split(|byte| *byte == 0).map(String::from_utf8_lossy);
+    let mut words = vec![given.next().filter(|program| !program.is_empty())?.into_owned()];
+    while let Some(word) = given.next() {
+        match word.as_ref() {
+            "--data" => drop(given.next()),
+            word if word.is_empty() || word.starts_with("--data=") => {}
+            word => words.push(word.to_owned()),
+        }
+    }
+    let data = data.canonicalize().unwrap_or_else(|_| data.to_owned());
+    words.extend(["--data".to_owned(), data.display().to_string()]);
+    Some(words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "))
+}
+
+/// As a shell takes it for one word.
+fn quoted(word: &str) -> String {
+    let is_plain = |char: char| char.is_ascii_alphanumeric() || "-_./:=@%+,".contains(char);
+    if word.chars().all(is_plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
 /// What the kernel says of a process that does not do its work.
@@ -86,13 +154,7 @@ pub(crate) enum State {
 impl State {
     /// Of a process; none where there is none.
     pub(crate) fn of(pid: u32) -> Option<Self> {
-        Self::read(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
-    }
-
-    /// The letter behind the name, which may have any characters (`proc(5)`).
-    fn read(stat: &str) -> Option<Self> {
-        let (_, rest) = stat.rsplit_once(") ")?;
-        Some(match rest.chars().next()? {
+        Some(match Stat::of(i32::try_from(pid).ok()?)?.state() {
             'T' | 't' => Self::Stopped,
             'D' => Self::Disk,
             _ => Self::Other,
@@ -102,34 +164,86 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::output::Style;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::UnixListener;
 
-    #[test]
-    fn the_state_is_found_behind_any_name() {
-        for (stat, state) in [
-            ("7 (tandem) T 1 7 7", Some(State::Stopped)),
-            ("7 (a) T (b) t 1 7 7", Some(State::Stopped)),
-            ("7 (a) D) S 1", Some(State::Other)),
-            ("7 (tandem) D 1", Some(State::Disk)),
-            ("", None),
-        ] {
-            assert_eq!(State::read(stat), state, "{stat}");
-        }
-        assert_eq!(State::of(std::process::id()), Some(State::Other));
+    use super::*;
+    use crate::cli::Global;
+    use crate::output::{Output, Style};
+
+    fn rendered(failure: &Failure) -> String {
+        failure.render(Style::new(false)).expect("it is told")
+    }
+
+    fn silent() -> Failure {
+        Failure::new("no").hint("it may hang").code(SILENT)
     }
 
     #[test]
     fn each_state_has_a_command_that_ends_it() {
+        assert_eq!(State::of(std::process::id()), Some(State::Other));
         for (state, title, hint) in [
             (State::Stopped, "process 7) is stopped", "`kill -CONT 7` lets it go on"),
-            (State::Disk, "does not answer and waits for a disk", "`kill -9 7` ends it"),
+            (
+                State::Disk,
+                "does not answer and waits for a disk",
+                "`kill -9 7` ends it once the disk answers",
+            ),
             (State::Other, "process 7) does not answer", "`tandem server --data /x` takes them over"),
         ] {
-            let failure = Failure::new("no").detail("more").code(SILENT);
-            let told = told(failure, ("server", 7), (Some(state), Path::new("/x")));
-            let text = told.render(Style::new(false)).expect("it is told");
+            let process = Process { verb: "server", pid: 7, state: Some(state) };
+            let text = rendered(&told_with(
+                silent().detail("more"),
+                &process,
+                Some("tandem server --data /x".to_owned()),
+            ));
             assert!(text.contains(title) && text.contains(hint) && text.contains("more"), "{text}");
         }
+    }
+
+    #[test]
+    fn what_takes_over_serves_where_the_one_before_did() {
+        let words = |line: &str| again(line.replace(' ', "\0").as_bytes(), Path::new("/no where"));
+        for line in [
+            "/usr/bin/tandem up --http 0.0.0.0:80 --http [::]:80 --data ./here ",
+            "/usr/bin/tandem --data=here up --http 0.0.0.0:80 --http [::]:80 ",
+            "/usr/bin/tandem up --http 0.0.0.0:80 --http [::]:80 ",
+        ] {
+            let whole = "/usr/bin/tandem up --http 0.0.0.0:80 --http '[::]:80' --data '/no where'";
+            assert_eq!(words(line).as_deref(), Some(whole), "{line}");
+        }
+        assert_eq!(words(""), None, "it is gone");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+    }
+
+    /// What is said of a server that answers so, be it nothing.
+    async fn explained(answer: &'static str, limit: Duration) -> String {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("api.sock");
+        let listener = UnixListener::bind(&path).expect("a socket");
+        let global = Global { server: Some(format!("unix:{}", path.display())), ..Global::default() };
+        let session = Session::new(global, Output::detect(false, true));
+        let serve = async {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            let _ = stream.read(&mut [0; 4096]).await;
+            let _ = stream.write_all(answer.as_bytes()).await;
+            std::future::pending::<()>().await
+        };
+        tokio::select! {
+            failure = explain_within(limit, silent(), &session) => rendered(&failure),
+            () = serve => unreachable!("it never ends"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_answers_something_else_at_once_is_not_said_to_hang() {
+        let text = explained("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n[]", Duration::from_secs(60)).await;
+        assert!(text.contains("takes it longer") && !text.contains("hang"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_server_that_answers_nothing_at_all_is() {
+        let text = explained("", Duration::from_millis(50)).await;
+        assert!(text.contains("it may hang"), "{text}");
     }
 }

@@ -115,6 +115,13 @@ pub(crate) enum Command {
     Shim(roles::shim::Args),
 }
 
+impl Command {
+    /// Whether it is in vain while the server of this machine is stopped.
+    fn asks_the_server(&self) -> bool {
+        !matches!(self, Self::Store(_) | Self::Completions(_))
+    }
+}
+
 /// The number of rows of a table: a table of none says nothing.
 fn at_least_one() -> clap::builder::RangedU64ValueParser<usize> {
     clap::builder::RangedU64ValueParser::new().range(1..)
@@ -143,12 +150,16 @@ pub(crate) fn run(command: Command, global: Global, output: Output) -> Result<Ex
         .map_err(|e| Failure::chain("start the event loop", &e))?;
     let session = Session::new(global, output);
     let exit = runtime.block_on(async {
-        tokio::select! {
+        let asks = command.asks_the_server();
+        let exit = tokio::select! {
             exit = Box::pin(dispatch(command, &session)) => exit,
-            failure = hung::stays_stopped(&session) => Err(failure),
+            failure = hung::stays_stopped(&session), if asks => Err(failure),
+        };
+        match exit {
+            Err(failure) => Err(hung::explain(elsewhere::explain(failure, &session), &session).await),
+            exit => exit,
         }
     });
-    let exit = exit.map_err(|failure| hung::explain(elsewhere::explain(failure, &session), &session));
     runtime.shutdown_background();
     exit
 }

@@ -17,6 +17,16 @@ fn the_command_line_is_well_formed() {
 }
 
 #[test]
+fn only_what_asks_the_server_is_in_vain_while_it_is_stopped() {
+    for (line, asks) in
+        [("status", true), ("store check", false), ("store snapshot", false), ("completions bash", false)]
+    {
+        let cli = parse(&format!("tandem {line}")).expect("it can be typed");
+        assert_eq!(cli.command.asks_the_server(), asks, "{line}");
+    }
+}
+
+#[test]
 fn the_top_level_help_lists_every_verb() {
     let help = Cli::command().term_width(100).render_help().to_string();
     insta::assert_snapshot!(help);
