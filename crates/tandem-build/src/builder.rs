@@ -113,7 +113,7 @@ impl Builder {
         let guard = lock.lock_owned().await;
         // It may have waited for long.
         if let Some(left) = bounds::too_little(self.inner.config.data.root()) {
-            return Err(Error::DiskFull { what: "the build", left });
+            return Err(Error::NoRoom { left });
         }
         let started = self.clock().monotonic();
         let shop = Arc::new(self.open_workshop(&request).await?);

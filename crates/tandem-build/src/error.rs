@@ -10,7 +10,9 @@ use tandem_types::Span;
 use tandem_types::disk::Space;
 use tandem_types::problem::Problem;
 
-use crate::{advice, app_file, bounds};
+use crate::{advice, app_file};
+
+mod limits;
 
 /// Lines of a command's output that a failure shows.
 pub(crate) const LINES_SHOWN: usize = 20;
@@ -108,6 +110,14 @@ pub enum Error {
         /// Its last lines.
         lines: Vec<String>,
     },
+    /// The kernel killed a command, or a part of it, since the whole machine had no more memory.
+    #[error("finish {what} with the memory that the machine has left")]
+    MachineOutOfMemory {
+        /// Which part.
+        what: &'static str,
+        /// Its last lines.
+        lines: Vec<String>,
+    },
     /// A command failed and had more processes than it may have.
     #[error("finish {what} with {limit} processes")]
     TooManyProcesses {
@@ -136,7 +146,13 @@ pub enum Error {
         /// What there is too much of.
         reason: String,
     },
-    /// A command wrote so much that the disk is nearly full, or it was before.
+    /// The disk was nearly full before the build began.
+    #[error("begin the build: the disk is nearly full")]
+    NoRoom {
+        /// What is left.
+        left: Space,
+    },
+    /// A command wrote so much that the disk is nearly full, or somebody else did meanwhile.
     #[error("finish {what}: the disk is nearly full")]
     DiskFull {
         /// Which part.
@@ -256,10 +272,12 @@ impl Error {
                     )
             }
             Self::OutOfMemory { .. }
+            | Self::MachineOutOfMemory { .. }
             | Self::TooManyProcesses { .. }
             | Self::TooMuchOutput { .. }
             | Self::TooMuch { .. }
-            | Self::DiskFull { .. } => self.to_problem_of_limit(),
+            | Self::DiskFull { .. }
+            | Self::NoRoom { .. } => self.to_problem_of_limit(),
             Self::Unexpected { what, reason, lines } => {
                 Problem::new(500, "build_failed", format!("{what} failed: {reason}")).detail(tail(lines)).hint(
                     "this step is Tandem's own, not the source's: the lines above and the server's log say more; type \
@@ -270,47 +288,6 @@ impl Error {
                 "the server is in the way, not the source: look at its disk and at `tandem status`, then type \
                  `tandem deploy` again",
             ),
-        }
-    }
-
-    /// Which limit a build met, and what to change.
-    fn to_problem_of_limit(&self) -> Problem {
-        match self {
-            Self::OutOfMemory { what, limit, lines } => {
-                let title =
-                    format!("{what} needs more than the {} MiB of memory that a build may use", limit >> 20);
-                refused("build_out_of_memory", title).detail(tail(lines)).hint(
-                    "pin versions that have wheels for this Python, so that nothing large is compiled on the server, or \
-                     let the build do less at a time; what a package prints while it is built is kept in memory, too. Then \
-                     deploy again",
-                )
-            }
-            Self::TooManyProcesses { what, limit, lines } => {
-                let title =
-                    format!("{what} needs more than the {limit} processes and threads that a build may have");
-                refused("build_too_many_processes", title)
-                    .detail(tail(lines))
-                    .hint("let it start fewer at a time: something starts one for each file, or itself; then deploy again")
-            }
-            Self::TooMuchOutput { what, limit, lines } => {
-                let title = format!("{what} was ended: it printed more than {} MiB", limit >> 20);
-                refused("build_output_too_long", title)
-                    .detail(tail(lines))
-                    .hint("the lines above are its last ones: let it say less, then deploy again")
-            }
-            Self::TooMuch { what, reason } => {
-                refused("build_too_large", format!("{what} left more than a build can hold: {reason}"))
-                    .hint("keep large data in a volume or elsewhere, not in the app; then deploy again")
-            }
-            Self::DiskFull { what, left } => {
-                let left = bounds::describe(left);
-                let title = format!("{what} was ended: the server's disk had only {left} left");
-                Problem::new(507, "disk_full", title).hint(
-                    "what the build wrote is removed again: make room on the disk of Tandem's data folder, or let the \
-                     build write less, then deploy again",
-                )
-            }
-            _ => unreachable!("only limits come here"),
         }
     }
 }

@@ -16,8 +16,8 @@ use std::time::Duration;
 use nix::fcntl::OFlag;
 use tandem_blobs::{BlobStore, export};
 use tandem_kit::clock::{Clock, Moment};
-use tandem_kit::files;
 use tandem_kit::paths::DataDir;
+use tandem_kit::{env, files, size};
 use tandem_sandbox::cgroup::{self, Group};
 use tandem_sandbox::packet_rules::Tables;
 use tandem_sandbox::run::{self, Ended, Limit, Outcome};
@@ -66,11 +66,27 @@ pub(crate) struct Workshop {
     limits: Limits,
 }
 
-/// What commands may use as a rule: of memory no more than half of the machine's, or a small one had no limit at all.
+/// What commands may use as a rule, or what a person set of it.
 pub(crate) fn limits() -> Limits {
-    let half = memory_of_machine().map(|bytes| bytes / 2);
-    let memory_bytes = Some(half.map_or(MEMORY_BYTES, |half| half.min(MEMORY_BYTES)));
+    let memory_bytes = Some(memory(memory_set(), memory_of_machine()));
     Limits { memory_bytes, cpus: None, pids: Some(pids()), weight: Weight::Normal }
+}
+
+/// No more than three quarters of the machine's where nobody set it, or a small one had no limit at all. What apps need
+/// beyond the rest the kernel takes from builds first.
+fn memory(set: Option<u64>, machine: Option<u64>) -> u64 {
+    let most = machine.map_or(MEMORY_BYTES, |bytes| (bytes / 4 * 3).min(MEMORY_BYTES));
+    set.unwrap_or(most)
+}
+
+/// What a person set; a value that is no size is told and not heeded.
+fn memory_set() -> Option<u64> {
+    let text = std::env::var(env::TANDEM_BUILD_MEMORY).ok()?;
+    let set = size::parse_bytes(&text).filter(|bytes| *bytes > 0);
+    if set.is_none() {
+        tracing::warn!("{}={text} is no size such as 2GiB and is not heeded", env::TANDEM_BUILD_MEMORY);
+    }
+    set
 }
 
 fn pids() -> u32 {
@@ -249,6 +265,7 @@ impl Workshop {
                 let limit = self.limits.memory_bytes.unwrap_or(MEMORY_BYTES);
                 Err(Error::OutOfMemory { what, limit, lines })
             }
+            Some(Limit::MachineMemory) => Err(Error::MachineOutOfMemory { what, lines }),
             Some(Limit::Processes) => {
                 Err(Error::TooManyProcesses { what, limit: self.limits.pids.unwrap_or(MOST_PIDS), lines })
             }
@@ -368,9 +385,13 @@ mod tests {
     }
 
     #[test]
-    fn a_build_gets_no_more_than_half_of_the_memory() {
-        let machine = memory_of_machine().expect("Linux tells");
-        let limit = limits().memory_bytes.expect("there is a limit");
-        assert!(limit <= MEMORY_BYTES && limit <= machine / 2 && machine > 1 << 28, "{limit} of {machine}");
+    fn a_build_gets_three_quarters_of_a_small_machine_or_what_was_set() {
+        assert!(memory_of_machine().is_some_and(|bytes| bytes > 1 << 28), "Linux tells");
+        assert_eq!(memory(None, Some(1 << 30)), 768 << 20);
+        assert_eq!(memory(None, Some(64 << 30)), MEMORY_BYTES);
+        assert_eq!(memory(None, None), MEMORY_BYTES);
+        for set in [512 << 20, 8 << 30] {
+            assert_eq!(memory(Some(set), Some(1 << 30)), set, "people know their machine");
+        }
     }
 }

@@ -42,8 +42,10 @@ pub enum Limit {
     Time,
     /// It printed too much, and was killed.
     Output,
-    /// The kernel killed one of its processes for want of memory, and it failed.
+    /// The kernel killed one of its processes for want of memory that it may use, and it failed.
     Memory,
+    /// The kernel killed one of its processes because the machine, or what Tandem runs in, had no more memory; it failed.
+    MachineMemory,
     /// The kernel refused it another process or thread, and it failed.
     Processes,
 }
@@ -218,7 +220,9 @@ fn limit_met(ending: &Ending, flooded: bool) -> Option<Limit> {
     match ending {
         _ if flooded => Some(Limit::Output),
         Ending { timed_out: true, .. } => Some(Limit::Time),
-        _ if failed && ending.exit.out_of_memory => Some(Limit::Memory),
+        _ if failed && ending.exit.out_of_memory => {
+            Some(if ending.memory_limit_met { Limit::Memory } else { Limit::MachineMemory })
+        }
         _ if failed && ending.processes_refused => Some(Limit::Processes),
         _ => None,
     }

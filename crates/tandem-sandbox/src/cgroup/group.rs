@@ -192,6 +192,13 @@ impl Group {
         })
     }
 
+    /// Whether the group met its own limit of memory; where the kernel does not tell, it is said to have.
+    #[must_use]
+    pub fn met_memory_limit(&self) -> bool {
+        let root = self.hierarchies.root_of(Controller::Memory);
+        root.is_none_or(|root| limits::memory_limit_was_met(&root.join(&self.name)).unwrap_or(true))
+    }
+
     /// Whether the kernel refused a member another process or thread.
     #[must_use]
     pub fn was_refused_processes(&self) -> bool {

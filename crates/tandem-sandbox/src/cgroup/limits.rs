@@ -10,6 +10,9 @@ use crate::spec::{Limits, Weight};
 /// their share of it is used up.
 const CPU_PERIOD_US: u64 = 100_000;
 
+/// Memory is charged in large pages first: who is refused may be below the limit by one of them.
+const CHARGED_AT_ONCE: u64 = 2 << 20;
+
 /// One value for one file of a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Setting {
@@ -84,7 +87,25 @@ pub(super) fn out_of_memory_kills(group: &Path) -> io::Result<u64> {
     Ok(kills.and_then(|number| number.trim().parse().ok()).unwrap_or(0))
 }
 
-/// How often a member was refused another process or thread. Both versions have the file.
+/// Whether the group itself met its limit of memory. The kills above are those of the whole machine's, too, and of a
+/// group that this one is in. Version 1 counts them nowhere, and failed charges not where swap is limited as well: it tells
+/// how much was used at most, be it of pages that the kernel took back then.
+pub(super) fn memory_limit_was_met(group: &Path) -> io::Result<bool> {
+    let read = |name: &str| std::fs::read_to_string(group.join(name));
+    let number = |text: &str| text.trim().parse::<u64>().unwrap_or(0);
+    if let Ok(text) = read("memory.events") {
+        return Ok(text
+            .lines()
+            .find_map(|line| line.strip_prefix("oom "))
+            .is_some_and(|hits| number(hits) > 0));
+    }
+    let (most, limit) =
+        (number(&read("memory.max_usage_in_bytes")?), number(&read("memory.limit_in_bytes")?));
+    Ok(most.saturating_add(CHARGED_AT_ONCE) >= limit)
+}
+
+/// How often a member was refused another process or thread. Both versions have the file. Before Linux 6.11 those are
+/// counted, too, that were refused for the limit of a group that this one is in.
 pub(super) fn refused_forks(group: &Path) -> io::Result<u64> {
     let text = std::fs::read_to_string(group.join("pids.events"))?;
     let refused = text.lines().find_map(|line| line.strip_prefix("max "));
@@ -125,6 +146,28 @@ mod tests {
                 "cpu.shares=51"
             ]
         );
+    }
+
+    #[test]
+    fn a_kill_for_the_machine_is_told_from_one_for_the_group_s_own_limit() {
+        let group = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            tandem_kit::files::write_atomic_unsynced(&group.path().join(name), text.as_bytes(), 0o600)
+                .unwrap();
+        };
+        let found =
+            || (out_of_memory_kills(group.path()).unwrap(), memory_limit_was_met(group.path()).unwrap());
+        assert!(memory_limit_was_met(group.path()).is_err(), "what is not known is no answer");
+        write("memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n");
+        write("memory.limit_in_bytes", "67108864\n");
+        write("memory.max_usage_in_bytes", "8192000\n");
+        assert_eq!(found(), (2, false));
+        write("memory.max_usage_in_bytes", "67104768\n");
+        assert_eq!(found(), (2, true));
+        write("memory.events", "low 0\nhigh 0\nmax 9\noom 0\noom_kill 1\noom_group_kill 0\n");
+        assert_eq!(found(), (1, false));
+        write("memory.events", "low 0\nhigh 0\nmax 9\noom 3\noom_kill 1\n");
+        assert_eq!(found(), (1, true));
     }
 
     #[test]

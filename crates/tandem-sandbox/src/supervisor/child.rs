@@ -30,6 +30,8 @@ const GONE_WITHIN: Duration = Duration::from_secs(10);
 pub(crate) struct Ending {
     pub exit: Exit,
     pub timed_out: bool,
+    /// Whether it met its own limit of memory: who was killed without was killed for the whole machine.
+    pub memory_limit_met: bool,
     /// Whether the kernel ever refused it another process or thread.
     pub processes_refused: bool,
 }
@@ -203,11 +205,12 @@ impl Supervisor {
         self.output.finish(on_line);
         let ended = self.ended.as_ref().expect("a command is finished only after its end was noticed");
         let exit = self.exit(ended);
+        let memory_limit_met = self.members.group.met_memory_limit();
         let processes_refused = self.members.group.was_refused_processes();
         if let Err(error) = self.members.group.clear_blocking() {
             on_line(Stream::Tandem, &format!("failed to {error}"));
         }
-        Ending { exit, timed_out: self.timed_out, processes_refused }
+        Ending { exit, timed_out: self.timed_out, memory_limit_met, processes_refused }
     }
 
     fn exit(&self, ended: &Ended) -> Exit {
