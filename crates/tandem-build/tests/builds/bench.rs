@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use tandem_blobs::BlobStore;
 use tandem_blobs::ingest::{Rules, ingest_folder};
 use tandem_build::{BuildRequest, Builder, BuilderConfig, Error, tools};
@@ -24,6 +25,25 @@ pub(crate) struct Bench {
     builder: Builder,
     config: BuilderConfig,
     events: Mutex<Vec<Event>>,
+}
+
+/// A small file system over a folder, which is gone with this, also where a test fails. Needs root.
+pub(crate) struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// Over this folder, which is made; with these options of `tmpfs`.
+    pub(crate) fn over(folder: &Path, options: &str) -> Self {
+        fs::create_dir_all(folder).expect("a new folder can be made");
+        mount(Some("tmpfs"), folder, Some("tmpfs"), MsFlags::empty(), Some(options)).expect("root may mount");
+        Self(folder.to_owned())
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // A test that failed has more to say than this.
+        let _ = umount2(&self.0, MntFlags::MNT_DETACH);
+    }
 }
 
 /// uv is downloaded once for all tests of this target folder.

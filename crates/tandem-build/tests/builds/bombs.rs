@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use tandem_sandbox::Limits;
 use tandem_types::problem::Problem;
 use tandem_types::{Span, defaults};
 
-use crate::bench::Bench;
+use crate::bench::{Bench, SmallDisk};
 use crate::hostile::is_sandboxed;
 use crate::refusals::write_dependency;
 
@@ -73,7 +72,8 @@ async fn what_a_build_starts_to_stay_goes_when_it_fails_and_when_its_time_is_up(
     let problem = refused(&bench, &format!("{DAEMON}daemon()\n"), defaults::BUILD_TIMEOUT).await;
     assert_eq!(problem.code, "dependency_failed", "{problem:?}");
     // Whoever holds the output keeps uv waiting for its end.
-    let deaf = format!("{DAEMON}daemon(False)\nfor number in (1, 2, 15): signal.signal(number, signal.SIG_IGN)\n");
+    let deaf =
+        format!("{DAEMON}daemon(False)\nfor number in (1, 2, 15): signal.signal(number, signal.SIG_IGN)\n");
     for end in ["", "while True: pass\n"] {
         let problem = refused(&bench, &format!("{deaf}{end}"), Span::seconds(4)).await;
         assert_eq!(problem.code, "build_timeout", "{problem:?}");
@@ -108,8 +108,7 @@ async fn a_build_that_takes_all_inodes_of_its_disk_is_ended_and_gives_them_back(
     }
     let bench = Bench::new().await;
     let folder = bench.build_folder();
-    std::fs::create_dir_all(&folder).unwrap();
-    mount(Some("tmpfs"), &folder, Some("tmpfs"), MsFlags::empty(), Some("nr_inodes=20k")).unwrap();
+    let disk = SmallDisk::over(&folder, "nr_inodes=20k");
     let bomb = format!(
         "{DAEMON}daemon()\n\
         for top in (os.environ['HOME'], os.environ['UV_CACHE_DIR'], '/app', '/build'):\n\
@@ -123,7 +122,7 @@ async fn a_build_that_takes_all_inodes_of_its_disk_is_ended_and_gives_them_back(
     bench.write("broken/backend.py", &bomb);
     let problem = bench.build_unchecked(defaults::BUILD_TIMEOUT).await.map_err(|error| error.to_problem());
     let entries = bench.entries();
-    umount2(&folder, MntFlags::MNT_DETACH).unwrap();
+    drop(disk);
     let problem = problem.unwrap_err();
     assert_eq!(problem.code, "disk_full", "{problem:?}");
     assert!(problem.title.contains("had only room for "), "{problem:?}");

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use tandem_types::defaults;
 
-use crate::bench::Bench;
+use crate::bench::{Bench, SmallDisk};
 use crate::refusals::write_dependency;
 
 #[tokio::test]
@@ -42,10 +41,9 @@ async fn a_build_that_fills_the_disk_is_ended_and_told() {
     let endless = "out.write(bytes(63 << 20)); out.flush(); time.sleep(600)";
     write_dependency(&bench, &format!("import time; out = open('out', 'wb'); {endless}"));
     let folder = bench.build_folder();
-    std::fs::create_dir_all(&folder).unwrap();
-    mount(Some("tmpfs"), &folder, Some("tmpfs"), MsFlags::empty(), Some("size=64m")).unwrap();
+    let disk = SmallDisk::over(&folder, "size=64m");
     let problem = bench.build_unchecked(defaults::BUILD_TIMEOUT).await.map_err(|error| error.to_problem());
-    umount2(&folder, MntFlags::MNT_DETACH).unwrap();
+    drop(disk);
     let problem = problem.unwrap_err();
     assert_eq!(problem.code, "disk_full", "{problem:?}");
     assert!(problem.title.contains("had only "), "{problem:?}");
