@@ -70,8 +70,7 @@ struct Log {
 }
 
 /// Behind their number: why lines are missing, and where to look.
-pub(super) const DROPPED: &str =
-    "lines dropped: the log could not be written in time; `tandem status` tells of a disk that is nearly full";
+pub(super) const DROPPED: &str = "lines dropped: the log could not be written in time; `tandem status` tells of a disk that is nearly full";
 
 struct Chunk {
     number: u64,
