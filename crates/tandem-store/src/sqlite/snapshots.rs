@@ -28,9 +28,10 @@ use super::read;
 use super::schema::{self, Head};
 use crate::Error;
 
-/// On small disks they take at most this part: a quarter of the tenth that is the budget where nobody set one (decision
-/// 015). Who knows the budget brings them within its share by [`Snapshots::keep_within`].
-const PART: u64 = 40;
+/// Without a setting, the budget of what only helps is this part of the disk; and what they take of a budget at most
+/// (decision 015).
+const BUDGET_PART: u64 = 10;
+const PART: u64 = 4;
 /// Free room that one is begun with, in sizes of the store: half of it is there for what is written meanwhile.
 const ROOM: u64 = 2;
 /// Part of the disk's reserve below which none is begun: what is left is the store's own, as it is kept from logs.
@@ -215,8 +216,7 @@ impl Snapshots {
             self.remove_partial()?;
         }
         let taken = taken?;
-        let part = disk::space(&self.folder).map_or(MOST_BYTES, |space| space.total_bytes / PART);
-        self.prune(MOST_BYTES.min(part))?;
+        self.prune(share(disk::budget(), disk::space(&self.folder).ok().map(|space| space.total_bytes)))?;
         Ok(taken)
     }
 
@@ -371,6 +371,12 @@ pub(super) fn inspect(path: &Path) -> Result<Revision, Error> {
         return Err(Error::Corrupt { path: path.to_owned(), source: found.into() });
     }
     Ok(read::meta(&connection).map_err(failed)?.revision)
+}
+
+/// Bytes that all may take: of the budget that a person set, else of the disk.
+fn share(set: Option<u64>, disk: Option<u64>) -> u64 {
+    let budget = set.or(disk.map(|bytes| bytes / BUDGET_PART));
+    budget.map_or(MOST_BYTES, |budget| MOST_BYTES.min(budget / PART))
 }
 
 /// Free bytes that a snapshot of this store is begun with.

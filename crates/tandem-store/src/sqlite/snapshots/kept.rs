@@ -32,9 +32,13 @@ pub(super) fn surplus(all: &[Snapshot], most_bytes: u64) -> Vec<&Snapshot> {
         .map(|one| one.path.clone())
         .collect();
     let (mut rest, surplus): (Vec<_>, Vec<_>) = all.iter().partition(|one| kept.contains(&one.path));
-    // The way back over an upgrade goes last: hours come again, the state before an upgrade does not.
+    // Hours come again. What somebody took on purpose does not; the way back over an upgrade goes last.
     let tail = rest.len().min(ALWAYS);
-    rest[tail..].sort_by_key(|one| one.reason != Reason::Upgrade);
+    rest[tail..].sort_by_key(|one| match one.reason {
+        Reason::Upgrade => 0,
+        Reason::Manual => 1,
+        Reason::Hourly => 2,
+    });
     let (mut bytes, mut number) = (0_u64, 0);
     let too_much = |one: &&Snapshot| {
         bytes = bytes.saturating_add(one.bytes);

@@ -59,6 +59,29 @@ fn large_ones_are_bounded_and_the_newest_always_stay() {
 }
 
 #[test]
+fn what_all_may_take_is_a_quarter_of_the_budget_whoever_set_it() {
+    assert_eq!(share(None, Some(40 << 20)), 1 << 20);
+    assert_eq!(share(Some(400 << 20), Some(40 << 20)), 100 << 20, "as people said");
+    assert_eq!(share(Some(1 << 20), Some(400 << 30)), 256 << 10);
+    assert_eq!(share(None, Some(400 << 30)), MOST_BYTES);
+    assert_eq!(share(None, None), MOST_BYTES, "a disk that does not answer");
+}
+
+#[test]
+fn hours_go_before_what_was_taken_by_hand_and_that_before_the_way_back() {
+    let mut all: Vec<_> = (4..20).rev().map(|hour| snapshot(Reason::Hourly, hour, 10)).collect();
+    all.extend([snapshot(Reason::Manual, 2, 10), snapshot(Reason::Upgrade, 1, 10)]);
+    let left = |bytes: u64| {
+        let gone: BTreeSet<_> = surplus(&all, bytes).into_iter().map(|one| one.path.clone()).collect();
+        let left = all.iter().filter(|one| !gone.contains(&one.path)).skip(ALWAYS);
+        left.map(|one| one.reason).collect::<Vec<_>>()
+    };
+    assert_eq!(left(60), [Reason::Hourly, Reason::Manual, Reason::Upgrade]);
+    assert_eq!(left(50), [Reason::Manual, Reason::Upgrade]);
+    assert_eq!(left(40), [Reason::Upgrade]);
+}
+
+#[test]
 fn one_from_before_an_upgrade_does_not_go_for_the_hours_after_it() {
     let mut all: Vec<_> = (1..20).rev().map(|hour| snapshot(Reason::Hourly, hour, 10)).collect();
     all.push(snapshot(Reason::Upgrade, 0, 10));
