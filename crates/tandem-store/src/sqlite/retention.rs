@@ -25,7 +25,7 @@ pub(super) struct Kept {
 }
 
 /// More than a year, so that one can look at the same week of last year. A deploy leaves eleven entries of 200 bytes, nine of
-/// them of passing actions, which stay for as long as its rollout is listed; at a hundred deploys a week the others are
+/// them of passing actions, which stay among the newest 2,000 of all apps alone; at a hundred deploys a week the others are
 /// 11,000 entries, 3 MB, and the greatest number takes 60.
 pub(super) const KEPT: Kept = Kept {
     passing: 2_000,
@@ -60,15 +60,15 @@ pub(super) fn whole_since(connection: &Connection, kept: Kept) -> rusqlite::Resu
 
 fn forget_passing(unit: &Unit<'_>, kept: Kept) -> Result<(), Refusal> {
     let Some(up_to) = newest(unit.database, kept.passing)? else { return Ok(()) };
-    let [one, other] = PASSING_ACTIONS;
+    let [upkeep, releases, rollouts, steps] = PASSING_ACTIONS;
     // Before ends of rollouts had an action of their own they were written as steps: those stay as well.
     let text = "DELETE FROM journal WHERE revision IN (
-                  SELECT revision FROM journal WHERE revision <= ?1 AND action IN (?2, ?3)
+                  SELECT revision FROM journal WHERE revision <= ?1 AND action IN (?3, ?4, ?5, ?6)
                     AND NOT (action = 'rollout.step' AND (
                       reason LIKE '%→ completed' OR reason LIKE '%→ reverted'
                       OR reason LIKE '%→ failed' OR reason LIKE '%→ aborted'))
-                  ORDER BY revision LIMIT ?4)";
-    let row = (sql(up_to), one, other, sql_limit(Some(kept.step)));
+                  ORDER BY revision LIMIT ?2)";
+    let row = (sql(up_to), sql_limit(Some(kept.step)), upkeep, releases, rollouts, steps);
     unit.database.prepare_cached(text)?.execute(row)?;
     Ok(())
 }

@@ -121,6 +121,22 @@ async fn ends_of_rollouts_that_an_earlier_version_wrote_as_steps_stay() {
 }
 
 #[tokio::test]
+async fn what_housekeeping_forgets_passes_as_steps_do() {
+    let sqlite = Sqlite::new();
+    let engine = sqlite.open_engine().await;
+    let actions = ["rollout.forget", "deploy.start", "release.forget", "environment.upkeep", "rollout.step"];
+    for action in actions.into_iter().chain(["rollout.step"; 3]) {
+        let cause = Cause { action: action.to_owned(), ..transaction().cause };
+        engine.transact(Transaction::new(cause).noted()).await.unwrap();
+    }
+    let kept = Kept { passing: 3, ..retention::KEPT };
+    engine.writer.write(move |unit| retention::forget_entries(unit, kept)).await.unwrap();
+    let journal = engine.journal(crate::JournalQuery::default()).await.unwrap();
+    let left: Vec<_> = journal.iter().map(|entry| entry.cause.action.as_str()).collect();
+    assert_eq!(left, ["deploy.start", "rollout.step", "rollout.step", "rollout.step"]);
+}
+
+#[tokio::test]
 async fn a_store_is_whole_right_after_steps_were_cut_and_one_revision_on() {
     let sqlite = Sqlite::new();
     let engine = sqlite.open_engine().await;
