@@ -15,6 +15,9 @@ const BUDGET_PART: u64 = 10;
 const LOGS_PART: u64 = 2;
 /// Snapshots of the store have this part of the budget at most; the newest ones stay however large they are.
 const SNAPSHOTS_PART: u64 = 4;
+/// Builds may keep this part of the budget in any case: the newest snapshots and the chunks that are being written, which
+/// are in no budget, may take all of it.
+const BUILDS_PART: u64 = 4;
 /// Divides what logs may take where room is short.
 const SHORT_LOGS: u64 = 4;
 
@@ -51,11 +54,11 @@ pub fn budget(space: &Space, set: Option<u64>) -> u64 {
 }
 
 /// Bytes that builds may keep only to be quicker, where they keep `kept` now and logs and snapshots take `beside` of the
-/// same budget: what these leave of it, and less where deploys are about to be refused for want of room.
+/// same budget: what these leave of it, a quarter at the least, and less where deploys are about to be refused for want of room.
 #[must_use]
 pub fn allowance(space: &Space, (kept, beside): (u64, u64), budget: u64) -> u64 {
     let wanted = 2 * space.reserve_bytes();
-    let left = budget.saturating_sub(beside);
+    let left = budget.saturating_sub(beside).max(budget / BUILDS_PART);
     left.min(kept.saturating_sub(wanted.saturating_sub(space.free_bytes)))
 }
 
@@ -123,8 +126,8 @@ mod tests {
         assert_eq!(allowance(&space(50 * GIB), (30 * GIB, 3 * GIB), 10 * GIB), 7 * GIB);
         assert_eq!(
             allowance(&space(50 * GIB), (30 * GIB, 11 * GIB), 10 * GIB),
-            0,
-            "what runs has logs in any case"
+            10 * GIB / 4,
+            "the newest snapshots stay however large they are"
         );
     }
 
