@@ -16,6 +16,7 @@ use tokio::time::sleep;
 
 use super::apart::{self, End, Post};
 use super::lock::{self, Role};
+use super::squatters;
 use super::up::ending::{Signals, asked_down};
 use super::up::server::Server;
 use super::up::{address, machine};
@@ -69,6 +70,7 @@ async fn serve(args: Args, global: Global, output: Output) -> Result<Exit, Failu
     let post = Post::take(&global, Role::Server).await?;
     let clock = Clock::system();
     data_folder::take_over(&post.data, &clock).await?;
+    squatters::evict(&post.data, [args.api]).await;
     let server = Server::start(&post.data, args.api, (&clock, "system:server")).await?;
     let ready = Ready { api: server.api_address(), socket: post.data.api_socket().display().to_string() };
     let line = format!("API: {} (token), {} (this machine)", ready.api, ready.socket);
