@@ -5,6 +5,7 @@
 //! or the API. So Tandem ends an instance of its own that it meets there; the runner starts it again, and by then the port
 //! is taken. What belongs to others is left alone: then the start fails, with who has the port.
 
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
@@ -27,36 +28,37 @@ pub(super) async fn evict(data: &DataDir, addresses: impl IntoIterator<Item = So
     tasks::blocking("look for apps on own ports", work).await
 }
 
+/// Looks anew each time: what has the port by now need not be who had it, and then it is nobody of ours.
 fn evict_from(address: SocketAddr, parent: &str) -> bool {
-    if !is_in_use(address) {
-        return false;
-    }
-    let found = squatters(address.port(), parent);
-    if found.is_empty() {
-        return false;
-    }
-    for (id, _) in &found {
-        tracing::warn!("{id} listens on port {}, which is Tandem's own: ending it", address.port());
-    }
+    let mut told = BTreeSet::new();
     for _ in 0..LOOKS {
-        found.iter().for_each(|(id, group)| end(id, group));
         if !is_in_use(address) {
             break;
         }
+        let found = squatters(address.port(), parent);
+        if found.is_empty() {
+            break;
+        }
+        for (id, group) in found {
+            let is_new = told.insert(id.clone());
+            if is_new {
+                tracing::warn!("{id} listens on port {}, which is Tandem's own: ending it", address.port());
+            }
+            match group.kill() {
+                Err(error) if is_new => {
+                    let error: &dyn std::error::Error = &error;
+                    tracing::error!(error, "cannot end {id}");
+                }
+                _ => {}
+            }
+        }
         std::thread::sleep(LOOK_AGAIN);
     }
-    true
+    !told.is_empty()
 }
 
 fn is_in_use(address: SocketAddr) -> bool {
     TcpListener::bind(address).is_err_and(|error| error.kind() == ErrorKind::AddrInUse)
-}
-
-fn end(id: &str, group: &Group) {
-    if let Err(error) = group.kill() {
-        let error: &dyn std::error::Error = &error;
-        tracing::error!(error, "cannot end {id}");
-    }
 }
 
 /// Instances that have the port. None where somebody else has it, too: the balancer that is about to be adopted may share a
