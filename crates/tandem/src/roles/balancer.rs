@@ -1,6 +1,8 @@
 //! `tandem balancer`: a process of its own, so that traffic outlives the server. All of it is in `tandem_balancer`; this
 //! reads the arguments, cuts the ties to whoever started it and turns signals into a drain.
 
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -20,6 +22,11 @@ use crate::data_folder;
 use crate::exit::Exit;
 use crate::failure::{Failure, chain_of};
 use crate::session::Session;
+
+/// Lines of its log shown when it does not start.
+const TAIL_LINES: usize = 12;
+/// Bytes of its log that are read for them.
+const TAIL_BYTES: u64 = 16 * 1024;
 
 /// Arguments of `balancer`. The server comes by `--server`, else by the data folder.
 #[derive(Debug, clap::Args)]
@@ -94,6 +101,22 @@ fn identify(args: &Args, session: &Session) -> Result<Identity, Failure> {
 /// Its log in its folder: where whoever starts it sends its standard error, and what it rotates then.
 pub(super) fn log_file(state: &Path) -> PathBuf {
     state.join("balancer.log")
+}
+
+/// The last lines of its log, as far as they can be read: they are there to help.
+pub(super) fn tail(state: &Path) -> String {
+    let text = end_of(&log_file(state)).unwrap_or_default();
+    let skipped = text.lines().count().saturating_sub(TAIL_LINES);
+    text.lines().skip(skipped).collect::<Vec<_>>().join("\n")
+}
+
+fn end_of(file: &Path) -> io::Result<String> {
+    let mut file = File::open(file)?;
+    let start = file.metadata()?.len().saturating_sub(TAIL_BYTES);
+    file.seek(SeekFrom::Start(start))?;
+    let mut end = Vec::new();
+    file.take(TAIL_BYTES).read_to_end(&mut end)?;
+    Ok(String::from_utf8_lossy(&end).into_owned())
 }
 
 async fn serve(args: Args, identity: Identity) -> Result<Exit, Failure> {

@@ -4,10 +4,10 @@
 //! process is ever taken for it.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::balancer::log_file;
+use super::balancer::{log_file, tail};
 use super::watchdog::Watchdog;
 use crate::failure::{Failure, chain_of};
 
@@ -36,10 +36,6 @@ const STOP_LIMIT: Duration = Duration::from_secs(40);
 const INTERVAL: Duration = Duration::from_millis(20);
 /// As [`INTERVAL`], where the kernel cannot tell when a process ends (before Linux 5.3, or where it is not allowed).
 const IDLE_INTERVAL: Duration = Duration::from_millis(100);
-/// Lines of its log shown when it does not start.
-const TAIL_LINES: usize = 12;
-/// Bytes of its log that are read for them.
-const TAIL_BYTES: u64 = 16 * 1024;
 
 /// The balancer that should run.
 #[derive(Debug, Clone)]
@@ -139,7 +135,7 @@ impl Running {
         let deadline = Instant::now() + START_LIMIT;
         loop {
             if let Some(status) = child.try_wait().map_err(StartError::Spawn)? {
-                return Err(StartError::Ended { status, log: tail(data) });
+                return Err(StartError::Ended { status, log: tail(&data.balancer()) });
             }
             if let Some(found) = Self::find(data).filter(|found| Some(found.process.pid) == pid) {
                 return Ok(Self { child: Some(child), ..found });
@@ -147,7 +143,7 @@ impl Running {
             if Instant::now() >= deadline {
                 // It ended by itself meanwhile, or it is of no use.
                 let _ = child.start_kill();
-                return Err(StartError::Late(tail(data)));
+                return Err(StartError::Late(tail(&data.balancer())));
             }
             if timeout(INTERVAL, stopping.requested()).await.is_ok() {
                 end(child).await;
@@ -174,14 +170,29 @@ impl Running {
     /// Waits for its end, and brings it about where it does not answer any more: it holds the sockets, so until it is gone
     /// everybody who comes waits in vain. Says how it ended.
     pub(super) async fn ended_or_hung(&mut self) -> String {
-        let (folder, addresses) = (self.data.balancer(), self.addresses());
+        let (pid, folder, addresses) = (self.pid(), self.data.balancer(), self.addresses());
         tokio::select! {
             how = self.ended() => return how,
-            () = Watchdog::default().hangs(&folder, &addresses) => {}
+            () = Watchdog::default().hangs(pid, &folder, &addresses) => {}
         }
+        self.kill_hung();
+        self.ended().await
+    }
+
+    /// Looks whether it hangs, once, and ends it then. Says whether it did.
+    pub(super) async fn ended_if_hung(&mut self) -> bool {
+        let (folder, addresses) = (self.data.balancer(), self.addresses());
+        if !Watchdog::default().is_hung(self.pid(), &folder, &addresses).await {
+            return false;
+        }
+        self.kill_hung();
+        self.ended().await;
+        true
+    }
+
+    fn kill_hung(&self) {
         tracing::error!("balancer: process {} lives and answers nobody; killing it", self.pid());
         self.signal(Signal::SIGKILL);
-        self.ended().await
     }
 
     /// Waits for its end and says how it ended.
@@ -197,7 +208,12 @@ impl Running {
             }
         };
         let log = log_file(&self.data.balancer());
-        format!("process {} {how}; the last lines of {}:\n{}", self.pid(), log.display(), tail(&self.data))
+        format!(
+            "process {} {how}; the last lines of {}:\n{}",
+            self.pid(),
+            log.display(),
+            tail(&self.data.balancer())
+        )
     }
 
     /// Waits for the end of a process that is no child of ours. Nobody serves until the next one does, so the kernel is
@@ -292,24 +308,10 @@ fn open_log(data: &DataDir) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).mode(0o600).open(log_file(&data.balancer()))
 }
 
-/// The last lines of its log, as far as they can be read: they are there to help.
-fn tail(data: &DataDir) -> String {
-    let text = end_of(&log_file(&data.balancer())).unwrap_or_default();
-    let skipped = text.lines().count().saturating_sub(TAIL_LINES);
-    text.lines().skip(skipped).collect::<Vec<_>>().join("\n")
-}
-
-fn end_of(file: &Path) -> io::Result<String> {
-    let mut file = File::open(file)?;
-    let start = file.metadata()?.len().saturating_sub(TAIL_BYTES);
-    file.seek(SeekFrom::Start(start))?;
-    let mut end = Vec::new();
-    file.take(TAIL_BYTES).read_to_end(&mut end)?;
-    Ok(String::from_utf8_lossy(&end).into_owned())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn process(pid: u32, http: &[&str]) -> Process {

@@ -5,6 +5,7 @@
 //! Traffic must outlive the server, so the balancer is never tied to this process: its record
 //! (see [`super::balancer_process`]) is how a later `tandem up`, or `tandem down`, finds it.
 
+use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
@@ -166,25 +167,46 @@ fn with_known_ports(wanted: Vec<SocketAddr>, last: &[SocketAddr]) -> Vec<SocketA
     wanted.into_iter().map(known).collect()
 }
 
+/// Refuses addresses that are not to be had whoever is ended for them, before anybody is. Not those of the balancer that serves:
+/// it has them, whatever became of them since.
+///
+/// # Errors
+///
+/// Another machine's address, or a port that needs root.
+pub(super) fn ensure_allowed(data: &DataDir, addresses: &[SocketAddr]) -> Result<(), Failure> {
+    let held = Running::find(data).map_or_else(Vec::new, |running| running.addresses());
+    let addresses = with_ports_of(addresses.to_vec(), &held);
+    let refused = |address: &SocketAddr| match TcpListener::bind(address) {
+        Err(error) if matches!(error.kind(), ErrorKind::AddrNotAvailable | ErrorKind::PermissionDenied) => {
+            Err(refusal(*address, &error))
+        }
+        _ => Ok(()),
+    };
+    addresses.iter().filter(|address| !held.contains(address)).try_for_each(refused)
+}
+
 /// Finds out here whether the port can be had: an error of this process is seen, one of the balancer's is in its log.
 fn ensure_free(address: SocketAddr) -> Result<(), Failure> {
-    let Err(error) = TcpListener::bind(address) else { return Ok(()) };
-    Err(match error.kind() {
-        std::io::ErrorKind::AddrInUse => port::in_use("the balancer", "--http", address),
-        std::io::ErrorKind::PermissionDenied => {
+    TcpListener::bind(address).map(drop).map_err(|error| refusal(address, &error))
+}
+
+fn refusal(address: SocketAddr, error: &io::Error) -> Failure {
+    match error.kind() {
+        ErrorKind::AddrInUse => port::in_use("the balancer", "--http", address),
+        ErrorKind::PermissionDenied => {
             Failure::new(format!("the balancer cannot listen on {address}: ports below 1024 need root"))
                 .hint("start `tandem up` as root, or name a port from 1024 on with --http")
         }
-        std::io::ErrorKind::AddrNotAvailable => {
+        ErrorKind::AddrNotAvailable => {
             Failure::new(format!("the balancer cannot listen on {address}: this machine has no such address"))
                 .hint(format!(
                     "`--http 0.0.0.0:{port}` listens on all of its addresses, `--http 127.0.0.1:{port}` only for itself",
                     port = address.port()
                 ))
         }
-        _ => Failure::chain(&format!("listen on {address}"), &error)
+        _ => Failure::chain(&format!("listen on {address}"), error)
             .hint("name another address with `--http IP:PORT`"),
-    })
+    }
 }
 
 /// Until everything stops.
@@ -248,7 +270,7 @@ async fn until_followed(data: &DataDir, pid: u32) {
 }
 
 /// Starts a balancer, to take over from the one before. Where that fails and the one before serves at the same addresses,
-/// that one is as good as there is.
+/// that one is as good as there is. At others it may be in the way since it hangs: nobody watches it who wants another one.
 async fn start(
     (data, wanted): (&DataDir, &Wanted),
     mut before: Option<Running>,
@@ -271,6 +293,13 @@ async fn start(
             let (pid, error) = (before.pid(), chain_of(&error));
             tracing::error!("balancer: the new one does not start, process {pid} goes on: {error}");
             Ok(before)
+        }
+        (Err(error), Some(mut before)) => {
+            let hung = tokio::select! {
+                hung = before.ended_if_hung() => hung,
+                () = stopping.requested() => return Err(StartError::Stopped),
+            };
+            if hung { Running::start(data, wanted, stopping).await } else { Err(error) }
         }
         (started, _) => started,
     }
@@ -329,5 +358,17 @@ mod tests {
             [last[0], v6, named],
             "the one that serves has it"
         );
+    }
+
+    #[test]
+    fn an_address_of_another_machine_is_refused_before_anybody_is_ended_for_one_that_is_in_use() {
+        let holder = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let used = holder.local_addr().expect("its address");
+        let foreign: SocketAddr = "192.0.2.1:8080".parse().expect("an address");
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let data = DataDir::open(folder.path()).expect("a data folder");
+        assert!(ensure_allowed(&data, &[used]).is_ok(), "who has it may be ended");
+        assert!(ensure_allowed(&data, &[used, foreign]).is_err());
+        data.remove_runtime().expect("the runtime folder goes");
     }
 }

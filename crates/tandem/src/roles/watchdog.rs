@@ -2,13 +2,16 @@
 //! sockets, so while it hangs whoever comes is taken in by the kernel and waits in vain.
 //!
 //! Two things must be silent before it is said to hang: the socket on which others speak to it, and the port where it serves. The
-//! first alone may wait for a disk, while requests are answered as ever.
+//! first alone may wait for a disk, while requests are answered as ever. Both must be so twice in a row, and none of its threads
+//! may be in a call that waits for a disk: that of the machine may be busy for long, and then everybody is silent who needs a
+//! page of it. To kill it then ends all that it has open, and the next one waits for the same disk.
 
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use tandem_balancer::Process;
+use tandem_sandbox::process::Stat;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
@@ -17,6 +20,9 @@ use crate::failure::chain_of;
 
 /// Asked for a host that no app can have, so that the balancer answers by itself.
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: watchdog.invalid\r\nconnection: close\r\n\r\n";
+
+/// Looks in a row at which it is silent.
+const LOOKS: u32 = 2;
 
 /// How often is looked, and how long is waited.
 #[derive(Debug, Clone, Copy)]
@@ -35,13 +41,23 @@ impl Default for Watchdog {
 
 impl Watchdog {
     /// Ends once the balancer of a state folder hangs. Where it is not to be asked, it is taken for well.
-    pub(super) async fn hangs(self, state: &Path, addresses: &[SocketAddr]) {
-        loop {
+    pub(super) async fn hangs(self, process: u32, state: &Path, addresses: &[SocketAddr]) {
+        while !self.is_hung(process, state, addresses).await {}
+    }
+
+    /// Looks until it is well or hangs, and says which.
+    pub(super) async fn is_hung(self, process: u32, state: &Path, addresses: &[SocketAddr]) -> bool {
+        for _ in 0..LOOKS {
             sleep(self.interval).await;
-            if !self.is_heard(state).await && !self.serves(addresses).await {
-                return;
+            if self.is_heard(state).await || self.serves(addresses).await {
+                return false;
+            }
+            if waits_for_a_disk(process) {
+                tracing::warn!("balancer: process {process} answers nobody while it waits for a disk");
+                return false;
             }
         }
+        true
     }
 
     async fn is_heard(self, state: &Path) -> bool {
@@ -69,6 +85,12 @@ impl Watchdog {
         }
         false
     }
+}
+
+/// Whether a thread of it is in a call that cannot be interrupted.
+fn waits_for_a_disk(process: u32) -> bool {
+    let threads = i32::try_from(process).map_or_else(|_| Vec::new(), Stat::threads_of);
+    threads.iter().any(|thread| thread.state() == 'D')
 }
 
 async fn ask(address: SocketAddr) -> std::io::Result<()> {
@@ -100,7 +122,9 @@ mod tests {
         let (folder, _control) = silent_folder();
         let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = port.local_addr().expect("its address");
-        timeout(Duration::from_secs(30), QUICK.hangs(folder.path(), &[address])).await.expect("it hangs");
+        timeout(Duration::from_secs(30), QUICK.hangs(std::process::id(), folder.path(), &[address]))
+            .await
+            .expect("it hangs");
     }
 
     #[tokio::test]
@@ -115,9 +139,20 @@ mod tests {
             }
         };
         tokio::select! {
-            () = QUICK.hangs(folder.path(), &addresses) => panic!("it serves"),
+            () = QUICK.hangs(std::process::id(), folder.path(), &addresses) => panic!("it serves"),
             () = serve => {}
         }
+    }
+
+    #[tokio::test]
+    async fn one_that_was_silent_once_does_not_hang() {
+        let (folder, control) = silent_folder();
+        let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let addresses = [port.local_addr().expect("its address")];
+        let patient = Watchdog { patience: Duration::from_secs(60), ..QUICK };
+        assert!(!QUICK.is_heard(folder.path()).await && !QUICK.serves(&addresses).await, "it is silent");
+        drop(control);
+        assert!(!patient.is_hung(std::process::id(), folder.path(), &addresses).await, "it is back");
     }
 
     #[tokio::test]
