@@ -139,18 +139,4 @@ mod long {
         assert!(installation.log().contains("lives and answers nobody"), "{}", installation.log());
         installation.finish();
     }
-
-    #[test]
-    fn a_balancer_that_hangs_is_in_nobodys_way_who_wants_other_addresses() {
-        let mut installation = tandem_testkit::installation::Installation::start(crate::TANDEM);
-        installation.deploy(AppFolder::fixture("plain").path());
-        let before = process(&installation, "balancer");
-        let _ = installation.end(Signal::SIGKILL);
-        kill(before, Signal::SIGSTOP).expect("it runs");
-        installation.serve_also(&["127.0.0.2:0".parse().expect("an address")]);
-        installation.start_again();
-        assert_ne!(process(&installation, "balancer"), before);
-        assert!(installation.log().contains("lives and answers nobody"), "{}", installation.log());
-        installation.finish();
-    }
 }
