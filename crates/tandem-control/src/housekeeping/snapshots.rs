@@ -46,16 +46,14 @@ impl SnapshotTaker {
             (self.snapshots.clone(), self.shared.version.clone(), self.shared.now());
         let shared = Arc::clone(&self.shared);
         let take = move || {
+            // First, and whatever comes of the other: where the disk is full, what goes is the room for the next one.
+            let within = keep_within_share(&shared, &snapshots);
             let before = shared.look(live_roots);
             let taken = snapshots.take_hourly(cursor.revision, (&version, now))?;
             if taken.is_some() {
                 pins::note_snapshot(&shared, before);
             }
-            if let Ok(space) = disk::space(&shared.root) {
-                let budget = room::budget(&space, disk::budget());
-                snapshots.keep_within(room::snapshots_allowed(budget, MOST_BYTES))?;
-            }
-            Ok::<_, tandem_store::Error>(taken)
+            within.map(|()| taken)
         };
         let problem = match tasks::blocking("snapshot of the store", take).await {
             // What is there is as new as the store, whoever took it.
@@ -76,6 +74,13 @@ impl SnapshotTaker {
         }
         is_well
     }
+}
+
+/// Removes those beyond their share of the budget.
+fn keep_within_share(shared: &Shared, snapshots: &Snapshots) -> Result<(), tandem_store::Error> {
+    let Ok(space) = disk::space(&shared.root) else { return Ok(()) };
+    let budget = room::budget(&space, disk::budget());
+    snapshots.keep_within(room::snapshots_allowed(budget, MOST_BYTES))
 }
 
 /// Twice as long after each failure in a row, up to [`SELDOM`].

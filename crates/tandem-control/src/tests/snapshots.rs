@@ -28,3 +28,22 @@ async fn one_is_taken_when_something_changed_and_status_tells_where_none_can_be(
     let all = snapshots.list().unwrap();
     assert_eq!((all.len(), all[0].reason), (1, Reason::Hourly));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn old_ones_go_also_where_none_can_be_taken() {
+    let site = Site::start().await;
+    // A store of which no copy can be made, and thirty hours of one that was whole.
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("tandem.sqlite3");
+    tandem_kit::files::write_atomic_unsynced(&database, &[7; 8192], 0o600).unwrap();
+    let snapshots = Snapshots::of(&database);
+    tandem_kit::files::ensure_dir(snapshots.folder(), 0o700).unwrap();
+    for hour in 0..30 {
+        let (day, hour) = (1 + hour / 24, hour % 24);
+        let name = format!("202001{day:02}T{hour:02}0000Z_{day}{hour:02}_hourly_0.1.0.sqlite3");
+        tandem_kit::files::write_atomic_unsynced(&snapshots.folder().join(name), b"", 0o600).unwrap();
+    }
+    let taker = SnapshotTaker::new(Arc::clone(&site.handle.shared), database);
+    assert!(!taker.look().await, "there is nothing to copy");
+    assert_eq!(snapshots.list().unwrap().len(), 24);
+}
