@@ -234,7 +234,7 @@ impl Shim {
         self.settle();
     }
 
-    /// Records the end, tells those who wait for it, leaves when nobody came for long.
+    /// Records the end, tells those who wait for it, leaves when nobody came for long or can come.
     fn settle(&mut self) {
         let now = self.clock.monotonic();
         let Some(end) = &mut self.end else { return };
@@ -249,7 +249,9 @@ impl Shim {
             }
         }
         let Some(end) = &self.end else { return };
-        self.dismissed |= end.recorded && waited >= LINGER;
+        // Its folder goes with an instance that was to end while its shim answered nobody: there is nobody left to tell.
+        let is_forgotten = !end.recorded && !self.dir.exists();
+        self.dismissed |= is_forgotten || end.recorded && waited >= LINGER;
     }
 }
 

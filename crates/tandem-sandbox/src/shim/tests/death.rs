@@ -97,6 +97,21 @@ async fn a_shim_that_was_killed_before_it_had_begun_ran_nothing() {
 }
 
 #[tokio::test]
+async fn a_shim_whose_folder_was_removed_ends_with_its_app() {
+    let bench = Bench::new();
+    let mut spec = bench.spec("echo up; sleep 1000; true");
+    spec.sandbox.isolation = Isolation::Plain;
+    let handle = bench.try_launch(&spec).await.unwrap();
+    bench.said("up").await;
+    let app: Vec<_> = handle.processes().into_iter().filter(|pid| *pid != handle.pid()).collect();
+    std::fs::remove_dir_all(bench.dir()).unwrap();
+    for pid in app {
+        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+    }
+    eventually("the shim has gone", || dead(&[handle.pid()])).await;
+}
+
+#[tokio::test]
 async fn the_same_instance_starts_anew_where_its_predecessor_left_processes() {
     if !can_isolate() {
         return;
