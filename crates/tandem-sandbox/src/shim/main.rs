@@ -36,7 +36,7 @@ use crate::{Spec, cgroup};
 const LAST_LINES: Duration = Duration::from_secs(5);
 /// A shim whose record is on the disk leaves by itself after this time: who comes later reads the record.
 const LINGER: Duration = Duration::from_secs(60);
-/// Between two tries to write the record to a full disk.
+/// Between two tries to write the record to a full disk, and two looks whether anybody still wants it.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 
 /// The whole life of a shim whose folder is `dir`; the entry of `tandem shim DIR`. Call it before a runtime or a thread
@@ -140,7 +140,7 @@ impl Shim {
         others.push(self.signals.as_fd());
         match &self.end {
             None => self.supervisor.wait(&others),
-            Some(end) => wait_for(&others, if end.recorded { LINGER } else { TRY_AGAIN }),
+            Some(_) => wait_for(&others, TRY_AGAIN),
         }
     }
 
@@ -250,7 +250,7 @@ impl Shim {
         }
         let Some(end) = &self.end else { return };
         // Its folder goes with an instance that was to end while its shim answered nobody: there is nobody left to tell.
-        let is_forgotten = !end.recorded && !self.dir.exists();
+        let is_forgotten = !self.dir.exists();
         self.dismissed |= is_forgotten || end.recorded && waited >= LINGER;
     }
 }
