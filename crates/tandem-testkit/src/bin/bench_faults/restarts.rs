@@ -142,17 +142,24 @@ impl Watcher {
 
 async fn watch(
     client: Client,
-    wanted: Passed,
+    mut wanted: Passed,
     (clock, found, drain): (Clock, Arc<Mutex<Option<Moment>>>, Drain),
 ) {
     while !drain.is_requested() {
-        let mut there = Passed::new();
+        let mut lines = Vec::new();
         for app in [GUESTBOOK, PLAIN] {
             let path = format!("/v1/apps/{app}/envs/production/ps");
-            there.extend(client.get::<Vec<ProcessLine>>(&path).await.map(passed).into_iter().flatten());
+            lines.push(client.get::<Vec<ProcessLine>>(&path).await);
         }
-        // Newer ones may have come: a rollout goes on.
-        if wanted.iter().all(|(id, restarts)| there.get(id) == Some(restarts)) {
+        if let Ok(lines) = lines.into_iter().collect::<Result<Vec<_>, _>>() {
+            let is_ready = |line: &ProcessLine| line.state == InstanceState::Ready;
+            let all: BTreeMap<_, _> = lines.iter().flatten().map(|line| (line.id, line)).collect();
+            // A rollout that goes on brings newer ones, drains those of before, and tells no more of what it has stopped.
+            wanted.retain(|id, restarts| {
+                all.get(id).is_some_and(|line| !is_ready(line) || line.restarts != *restarts)
+            });
+        }
+        if wanted.is_empty() {
             *found.lock().unwrap_or_else(PoisonError::into_inner) = Some(clock.monotonic());
             return;
         }
