@@ -32,8 +32,9 @@ const LOOK: Duration = Duration::from_millis(200);
 /// How often, and with which pause, it is looked whether who serves can hand over.
 const LOOKS: usize = 20;
 const PAUSE: Duration = Duration::from_millis(20);
-/// A balancer that ran this long starts the back-off anew.
-const FORGIVEN: Duration = Duration::from_secs(60);
+/// A balancer that ran for this long is started again at once: it serves in between, which waiting does not. What dies
+/// sooner dies at its start, and would only keep the machine busy.
+const FORGIVEN: Duration = Duration::from_secs(2);
 
 /// Keeps a balancer running.
 pub(super) struct Supervisor {
@@ -339,7 +340,7 @@ mod tests {
         let mut back_off = BackOff::default();
         let mut after = |seconds| back_off.next(Duration::from_secs(seconds)).as_millis();
         assert_eq!([1; 8].map(&mut after), [0, 100, 200, 400, 800, 1600, 3200, 5000]);
-        assert_eq!([1, 60, 59, 59].map(&mut after), [5000, 0, 100, 200]);
+        assert_eq!([1, 2, 1, 1, 3, 3].map(&mut after), [5000, 0, 100, 200, 0, 0]);
     }
 
     #[test]
