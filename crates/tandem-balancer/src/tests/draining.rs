@@ -11,42 +11,21 @@ use tandem_kit::tasks;
 use tandem_types::{Epoch, InstanceId};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
 
-use super::app::{App, nobody, text};
+use super::app::{App, nobody};
 use super::client::{Client, fetch, get, read_until};
+use super::slow::{Slow, old_and_new};
 use super::world::{World, eventually, shop, table, within};
-
-/// An app whose `/slow` answers once `go` is called; says its name.
-pub(super) async fn slow(name: &'static str, begun: Arc<AtomicU64>, go: Arc<Notify>) -> App {
-    App::start(move |request| {
-        let (begun, go) = (Arc::clone(&begun), Arc::clone(&go));
-        async move {
-            if request.uri().path() == "/slow" {
-                begun.fetch_add(1, Ordering::SeqCst);
-                go.notified().await;
-            }
-            text(name)
-        }
-    })
-    .await
-}
 
 #[tokio::test]
 async fn an_unrouted_instance_finishes_its_open_request_and_is_then_reported_drained() {
-    let (begun, go) = (Arc::<AtomicU64>::default(), Arc::<Notify>::default());
-    let old = slow("old", Arc::clone(&begun), Arc::clone(&go)).await;
-    let new = App::saying("new").await;
-    let world = World::serving(&[old.address]).await;
-    world.place(&[(1, old.address), (2, new.address)]);
-    let mut client = Client::connect(world.address).await;
-    let open = tasks::owned("open", async move { client.ask(get("/slow")).await });
-    eventually(|| begun.load(Ordering::SeqCst) == 1).await;
+    let (world, old, _new) = old_and_new().await;
+    let open = old.asked(&world).await;
     world.flip(table(1, vec![shop(&[1])]), table(2, vec![shop(&[2])])).await;
     let status = world.until(|status| status.serving == Epoch(2)).await;
     assert_eq!(status.draining.get(&InstanceId(1)), Some(&1));
     assert_eq!(fetch(world.address, "/slow").await.text(), "new");
-    go.notify_one();
+    old.let_go();
     assert_eq!(open.await.unwrap().text(), "old");
     world.until(|status| status.draining.is_empty()).await;
 }
@@ -149,21 +128,18 @@ async fn two_hundred_flips_under_load_lose_nothing() {
 
 #[tokio::test]
 async fn the_end_of_the_balancer_lets_open_requests_finish_and_takes_no_new_ones() {
-    let (begun, go) = (Arc::<AtomicU64>::default(), Arc::<Notify>::default());
-    let app = slow("done", Arc::clone(&begun), Arc::clone(&go)).await;
+    let app = Slow::saying("done").await;
     let mut world = World::serving(&[app.address]).await;
     let mut idle = TcpStream::connect(world.address).await.unwrap();
     idle.write_all(b"GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n").await.unwrap();
     read_until(&mut idle, "done").await;
-    let mut client = Client::connect(world.address).await;
-    let open = tasks::owned("open", async move { client.ask(get("/slow")).await });
-    eventually(|| begun.load(Ordering::SeqCst) == 1).await;
+    let open = app.asked(&world).await;
     world.drain();
     // Idle connections are closed at once.
     assert_eq!(within(idle.read(&mut [0])).await.unwrap(), 0);
     let address = world.address;
     within(async { while TcpStream::connect(address).await.is_ok() {} }).await;
-    go.notify_one();
+    app.let_go();
     let answer = open.await.unwrap();
     assert_eq!((answer.text(), answer.header("connection")), ("done", "close"));
     world.stop().await;
@@ -171,15 +147,12 @@ async fn the_end_of_the_balancer_lets_open_requests_finish_and_takes_no_new_ones
 
 #[tokio::test]
 async fn the_end_of_the_balancer_waits_only_so_long() {
-    let (begun, go) = (Arc::<AtomicU64>::default(), Arc::<Notify>::default());
-    let app = slow("done", Arc::clone(&begun), go).await;
+    let app = Slow::saying("done").await;
     let mut world = World::serving(&[app.address]).await;
     world.stop().await;
     world.drain_limit = Duration::from_millis(200);
     world.start().await;
-    let mut client = Client::connect(world.address).await;
-    let open = tasks::owned("open", async move { client.ask(get("/slow")).await });
-    eventually(|| begun.load(Ordering::SeqCst) == 1).await;
+    let open = app.asked(&world).await;
     world.stop().await;
     assert!(open.await.is_err());
 }

@@ -11,11 +11,10 @@ use tandem_kit::tasks;
 use tandem_types::{Epoch, InstanceId};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
 
 use super::app::App;
 use super::client::{Client, fetch, get, read_until};
-use super::draining::slow;
+use super::slow::{Slow, old_and_new};
 use super::tunnels::{echo, echoing, switched};
 use super::world::{World, eventually, route, shop, table, within};
 use crate::balancer::{Balancer, BuildError, Config};
@@ -159,8 +158,7 @@ async fn a_kept_connection_gets_one_more_answer_from_the_old_one_and_is_then_tol
 
 #[tokio::test]
 async fn a_long_request_and_a_websocket_go_on_and_count_until_they_end() {
-    let (begun, go) = (Arc::<AtomicU64>::default(), Arc::<Notify>::default());
-    let old = slow("old", Arc::clone(&begun), Arc::clone(&go)).await;
+    let old = Slow::saying("old").await;
     let (sockets, new) = (echoing().await, App::saying("new").await);
     let mut world = World::empty().await;
     world.stop().await;
@@ -170,9 +168,7 @@ async fn a_long_request_and_a_websocket_go_on_and_count_until_they_end() {
     world.place(&[(1, old.address), (2, sockets.address), (3, new.address)]);
     let first = || vec![shop(&[1]), route("shop.example", "/socket", &[2])];
     world.serve(1, first()).await;
-    let mut client = Client::connect(world.address).await;
-    let open = tasks::owned("open", async move { client.ask(get("/slow")).await });
-    eventually(|| begun.load(Ordering::SeqCst) == 1).await;
+    let open = old.asked(&world).await;
     let mut socket = switched(&world).await;
     read_until(&mut socket, "welcome").await;
     let before = world.hand_over().await.unwrap();
@@ -182,7 +178,7 @@ async fn a_long_request_and_a_websocket_go_on_and_count_until_they_end() {
     let status = world.until(|status| status.serving == Epoch(2) && status.draining.len() == 2).await;
     assert_eq!(status.draining, [(InstanceId(1), 1), (InstanceId(2), 1)].into());
     assert_eq!(fetch(world.address, "/slow").await.text(), "new");
-    go.notify_one();
+    old.let_go();
     let answer = open.await.unwrap();
     assert_eq!((answer.text(), answer.header("connection")), ("old", "close"));
     world.until(|status| !status.draining.contains_key(&InstanceId(1))).await;
@@ -195,17 +191,11 @@ async fn a_long_request_and_a_websocket_go_on_and_count_until_they_end() {
 
 #[tokio::test]
 async fn of_three_in_a_row_under_load_each_counts_until_its_own_requests_have_ended() {
-    let (begun, go) = (Arc::<AtomicU64>::default(), Arc::<Notify>::default());
-    let old = slow("old", Arc::clone(&begun), Arc::clone(&go)).await;
-    let new = App::saying("new").await;
-    let mut world = World::serving(&[old.address]).await;
-    world.place(&[(1, old.address), (2, new.address)]);
+    let (mut world, old, _new) = old_and_new().await;
     let load = Load::start(&world, 4);
     let (mut open, mut before) = (Vec::new(), Vec::new());
-    for number in 1..=2 {
-        let mut client = Client::connect(world.address).await;
-        open.push(tasks::owned("open", async move { client.ask(get("/slow")).await }));
-        eventually(|| begun.load(Ordering::SeqCst) == number).await;
+    for _ in 0..2 {
+        open.push(old.asked(&world).await);
         before.extend(world.hand_over().await);
         load.more().await;
     }
@@ -213,7 +203,7 @@ async fn of_three_in_a_row_under_load_each_counts_until_its_own_requests_have_en
     // The third one never sent the instance anything, and speaks for the two before.
     for left in [2, 1] {
         world.until(|status| status.draining == [(InstanceId(1), left)].into()).await;
-        go.notify_one();
+        old.let_go();
     }
     world.until(|status| status.draining.is_empty()).await;
     for open in open {
@@ -227,21 +217,15 @@ async fn of_three_in_a_row_under_load_each_counts_until_its_own_requests_have_en
 
 #[tokio::test]
 async fn an_old_one_that_hears_nothing_of_a_table_holds_its_epoch_back() {
-    let (begun, go) = (Arc::<AtomicU64>::default(), Arc::<Notify>::default());
-    let old = slow("old", Arc::clone(&begun), Arc::clone(&go)).await;
-    let new = App::saying("new").await;
-    let mut world = World::serving(&[old.address]).await;
-    world.place(&[(1, old.address), (2, new.address)]);
-    let mut client = Client::connect(world.address).await;
-    let open = tasks::owned("open", async move { client.ask(get("/slow")).await });
-    eventually(|| begun.load(Ordering::SeqCst) == 1).await;
+    let (mut world, old, _new) = old_and_new().await;
+    let open = old.asked(&world).await;
     let before = world.hand_over().await.unwrap();
     world.server.leave_out_first_watcher();
     world.route(table(2, vec![shop(&[2])]), Some(table(3, vec![shop(&[2])])));
     // The new one serves the table and is ready for the next; the old one may still route by the one before.
     let status = world.until(|status| status.prepared == Some(Epoch(3))).await;
     assert_eq!((fetch(world.address, "/").await.text(), status.serving), ("new", Epoch(1)));
-    go.notify_one();
+    old.let_go();
     open.await.unwrap();
     before.ended().await;
     world.until(|status| status.serving == Epoch(2)).await;
@@ -298,14 +282,8 @@ async fn one_that_ends_in_the_middle_is_followed_all_the_same() {
 
 #[tokio::test]
 async fn one_that_is_asked_to_end_in_the_middle_counts_until_its_requests_have_ended() {
-    let (begun, go) = (Arc::<AtomicU64>::default(), Arc::<Notify>::default());
-    let old = slow("old", Arc::clone(&begun), Arc::clone(&go)).await;
-    let new = App::saying("new").await;
-    let mut world = World::serving(&[old.address]).await;
-    world.place(&[(1, old.address), (2, new.address)]);
-    let mut client = Client::connect(world.address).await;
-    let open = tasks::owned("open", async move { client.ask(get("/slow")).await });
-    eventually(|| begun.load(Ordering::SeqCst) == 1).await;
+    let (mut world, old, _new) = old_and_new().await;
+    let open = old.asked(&world).await;
     // It has given its sockets away and waits for the new one to get ready.
     let next = world.build().await.unwrap();
     world.drain();
@@ -315,7 +293,7 @@ async fn one_that_is_asked_to_end_in_the_middle_counts_until_its_requests_have_e
     let status = world.until(|status| status.prepared == Some(Epoch(3))).await;
     // It follows no table any more, so what it may still route to must stay.
     assert_eq!((fetch(world.address, "/").await.text(), status.serving), ("new", Epoch(1)));
-    go.notify_one();
+    old.let_go();
     assert_eq!(open.await.unwrap().text(), "old");
     before.ended().await;
     world.until(|status| status.serving == Epoch(2)).await;
@@ -323,20 +301,17 @@ async fn one_that_is_asked_to_end_in_the_middle_counts_until_its_requests_have_e
 
 #[tokio::test]
 async fn the_end_of_the_new_one_hurries_the_old_one_and_waits_for_it() {
-    let (begun, go) = (Arc::<AtomicU64>::default(), Arc::<Notify>::default());
-    let app = slow("done", Arc::clone(&begun), Arc::clone(&go)).await;
+    let app = Slow::saying("done").await;
     let mut world = World::serving(&[app.address]).await;
     let mut idle = TcpStream::connect(world.address).await.unwrap();
     idle.write_all(b"GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n").await.unwrap();
     read_until(&mut idle, "done").await;
-    let mut client = Client::connect(world.address).await;
-    let open = tasks::owned("open", async move { client.ask(get("/slow")).await });
-    eventually(|| begun.load(Ordering::SeqCst) == 1).await;
+    let open = app.asked(&world).await;
     let before = world.hand_over().await.unwrap();
     world.drain();
     assert_eq!(within(idle.read(&mut [0])).await.unwrap(), 0, "idle connections of the old one are closed");
     assert!(!world.has_ended() && !before.is_ended());
-    go.notify_one();
+    app.let_go();
     assert_eq!(open.await.unwrap().text(), "done");
     world.stop().await;
     before.ended().await;

@@ -4,6 +4,7 @@ mod app;
 mod blobs;
 mod client;
 mod server;
+mod slow;
 mod world;
 
 mod draining;
