@@ -11,12 +11,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tandem_kit::drain::Drain;
+use tandem_kit::files::{self, LockGuard};
 use tandem_types::routing::BalancerStatus;
 use tokio::net::UnixStream;
 use tokio::sync::watch;
 
+use super::link;
 use super::message::Message;
-use super::{has_elders, link};
 
 /// Time in which a process that finishes what it has finds the one that serves now: it looks every 20 ms.
 const COME: Duration = Duration::from_millis(300);
@@ -24,6 +25,13 @@ const COME: Duration = Duration::from_millis(300);
 const COME_LATE: Duration = Duration::from_secs(2);
 /// Time between two looks.
 const INTERVAL: Duration = Duration::from_millis(20);
+
+/// Locked, together with others, by each process that has handed over: one that starts anew knows by it that it will
+/// hear of requests that are open elsewhere.
+const MARK: &str = "elders.lock";
+/// How often it is tried to get it.
+const MARK_TRIES: usize = 10;
+const UNMARKED: &str = "no balancer that starts anew will know of this one's requests";
 
 /// The latest status of each.
 #[derive(Debug, Clone)]
@@ -37,6 +45,29 @@ pub(crate) struct Elders {
 pub(super) struct Place {
     elders: Elders,
     number: u64,
+}
+
+/// Whether processes that have handed over still finish what they have.
+pub(crate) fn has_elders(state_dir: &Path) -> bool {
+    let mark = state_dir.join(MARK);
+    mark.exists() && files::lock_exclusive(&mark).is_ok_and(|free| free.is_none())
+}
+
+/// Takes the mark of an elder. Tried again, since who looks whether there is one has it alone for a moment.
+pub(super) async fn mark(state_dir: &Path) -> Option<LockGuard> {
+    for _ in 0..MARK_TRIES {
+        match files::lock_shared(&state_dir.join(MARK)) {
+            Ok(None) => tokio::time::sleep(INTERVAL).await,
+            Ok(mark) => return mark,
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(error, "{UNMARKED}");
+                return None;
+            }
+        }
+    }
+    tracing::warn!("{UNMARKED}: others had {MARK} all the time");
+    None
 }
 
 impl Default for Elders {

@@ -4,12 +4,12 @@
 use std::future::pending;
 use std::io;
 use std::os::fd::AsFd as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tandem_kit::drain::{Drain, Trigger};
-use tandem_kit::files::{self, LockGuard};
+use tandem_kit::files::LockGuard;
 use tandem_kit::points::{self, Effect};
 use tandem_kit::tasks::{self, Kind, Owned, Tasks};
 use tandem_types::Epoch;
@@ -31,13 +31,6 @@ use crate::table::Saved;
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Time between two looks at whether the last request has ended.
 const INTERVAL: Duration = Duration::from_millis(20);
-
-/// Locked, together with others, by each process that has handed over: one that starts anew knows by it that it will
-/// hear of requests that are open elsewhere.
-const MARK: &str = "elders.lock";
-/// How often it is tried to get it.
-const MARK_TRIES: usize = 10;
-const UNMARKED: &str = "no balancer that starts anew will know of this one's requests";
 
 /// What a balancer gives away.
 #[derive(Debug)]
@@ -78,12 +71,6 @@ pub(crate) struct Giver {
     pub last_words: Mutex<Option<Owned<()>>>,
 }
 
-/// Whether processes that have handed over still finish what they have.
-pub(crate) fn has_elders(state_dir: &Path) -> bool {
-    let mark = state_dir.join(MARK);
-    mark.exists() && files::lock_exclusive(&mark).is_ok_and(|free| free.is_none())
-}
-
 /// Why a conversation came to nothing.
 #[derive(Debug, thiserror::Error)]
 enum GiveError {
@@ -91,6 +78,8 @@ enum GiveError {
     Link(#[from] io::Error),
     #[error("wait for the new process: it did nothing for {PATIENCE:?}")]
     Late,
+    #[error("be followed: the new process failed to {0}")]
+    Declined(String),
     #[error("understand the new process: it said {0}")]
     Unexpected(String),
 }
@@ -191,8 +180,9 @@ impl Giver {
     ) {
         tracing::info!("process {} takes over", take.pid);
         let offered = self.offer(&mut stream, (take, &kept)).await;
+        let mut opened = None;
         let given = tokio::select! {
-            given = self.until_it_serves(&mut stream, offered) => given,
+            given = self.until_it_serves(&mut stream, offered, &mut opened) => given,
             () = self.until_nothing_is_open(drain) => {
                 *place = Some(kept);
                 // It hears the end of this when the last word of this process is said and written.
@@ -213,7 +203,7 @@ impl Giver {
                 tell_failure(&error, take.pid);
                 *place = Some(kept);
                 drop(place);
-                self.outlast(stream, drain).await;
+                self.outlast(stream, drain, opened).await;
             }
         }
     }
@@ -226,18 +216,28 @@ impl Giver {
         }
     }
 
-    /// One that came too late to serve may have been slow only, and write down that it serves before it hears that it
-    /// does not.
-    async fn outlast(&self, mut stream: UnixStream, drain: &Drain) {
-        let ended = async { while link::receive(&mut stream).await.is_ok() {} };
-        tokio::select! {
-            () = ended => {}
-            () = drain.requested() => {}
+    /// One that came too late to serve may have been slow only, and write down that it serves, or listen, before it hears
+    /// that it does not. It may have let requests in as well: it counts until it has ended.
+    async fn outlast(&self, mut stream: UnixStream, drain: &Drain, _opened: Option<elders::Place>) {
+        let mut goes_on = true;
+        while goes_on {
+            goes_on = tokio::select! {
+                heard = link::receive(&mut stream) => heard.is_ok(),
+                () = drain.requested() => false,
+            };
+            self.mend().await;
         }
+    }
+
+    /// Makes this process the one that is found. That its record stands says nothing of the socket: the other one writes
+    /// first and listens then, and this one may have taken the record back in between.
+    async fn mend(&self) {
         // Somebody else may be taking over, or have done so: then it is the one to write.
         let Ok(sockets) = self.sockets.try_lock() else { return };
-        if sockets.is_some() && !self.is_written_down() {
-            self.take_back().await;
+        match sockets.is_some() {
+            true if self.is_written_down() => self.replaced.notify_one(),
+            true => self.take_back().await,
+            false => {}
         }
     }
 
@@ -259,14 +259,15 @@ impl Giver {
         Ok(timeout(PATIENCE, offered).await.map_err(|_| GiveError::Late)??)
     }
 
-    /// Where it does not come to serve everything is as before. Returns the mark of an elder.
+    /// Where it does not come to serve everything is as before, but that it may have `opened`. Returns the mark of an elder.
     async fn until_it_serves(
         &self,
         stream: &mut UnixStream,
         offered: Result<(), GiveError>,
+        opened: &mut Option<elders::Place>,
     ) -> Result<Option<LockGuard>, GiveError> {
         offered?;
-        let silence = loop {
+        let (silence, epoch) = loop {
             let Message::Ready(epoch) = receive(stream).await? else {
                 return Err(GiveError::Unexpected("something else than that it is ready".to_owned()));
             };
@@ -277,7 +278,7 @@ impl Giver {
             // What this process says after this nobody hears, so the new one may go by what it knows itself.
             let silence = timeout(PATIENCE, self.voice.silence()).await.map_err(|_| GiveError::Late)?;
             match self.later_than(epoch) {
-                None => break silence,
+                None => break (silence, epoch),
                 Some(later) => {
                     drop(silence);
                     link::send(stream, &Message::Behind(later)).await?;
@@ -286,7 +287,7 @@ impl Giver {
         };
         // Before another can serve: should that one die, the next must not think that there is nobody else. Without it,
         // on a disk that takes nothing, all that is lost is this second line of defense.
-        let mark = self.mark().await;
+        let mark = elders::mark(&self.state_dir).await;
         let status = self.merged.borrow().clone();
         link::send(stream, &Message::Go(Box::new(status))).await?;
         points::reached(Effect::HandoverGo).await;
@@ -298,27 +299,25 @@ impl Giver {
             ended => {
                 // It may have written that it serves.
                 self.take_back().await;
+                *opened = Some(self.hold_back(epoch).await);
                 drop(silence);
-                ended.and_then(|other| Err(GiveError::Unexpected(format!("{other:?}"))))
+                Err(match ended {
+                    Ok(Message::Refused(reason)) => GiveError::Declined(reason),
+                    Ok(other) => GiveError::Unexpected(format!("{other:?}")),
+                    Err(error) => error,
+                })
             }
         }
     }
 
-    /// Who looks whether there is a mark has it alone for a moment.
-    async fn mark(&self) -> Option<LockGuard> {
-        for _ in 0..MARK_TRIES {
-            match files::lock_shared(&self.state_dir.join(MARK)) {
-                Ok(None) => tokio::time::sleep(INTERVAL).await,
-                Ok(mark) => return mark,
-                Err(error) => {
-                    let error: &dyn std::error::Error = &error;
-                    tracing::warn!(error, "{UNMARKED}");
-                    return None;
-                }
-            }
-        }
-        tracing::warn!("{UNMARKED}: others had {MARK} all the time");
-        None
+    /// A place for one that may route by the table of an epoch and that nobody hears: what goes with a later one is not
+    /// stopped under its requests. To be had before this process speaks again, which it may once that counts.
+    async fn hold_back(&self, epoch: Epoch) -> elders::Place {
+        let place = self.elders.add(BalancerStatus::silent(self.identity.id.clone(), epoch));
+        let mut merged = self.merged.clone();
+        // An error means that this process ends; then it says nothing more.
+        let _ = timeout(PATIENCE, merged.wait_for(|status| status.serving <= epoch)).await;
+        place
     }
 
     fn make_offer(&self, take: &Take, kept: &Sockets) -> Offer {
@@ -364,7 +363,8 @@ impl Giver {
         }
     }
 
-    async fn hold_until_end(&self, words: impl Future<Output = ()> + Send + 'static) {
+    /// Does this as long as the process lives: whoever hears the end of a conversation takes all of this one for ended.
+    pub(super) async fn hold_until_end(&self, words: impl Future<Output = ()> + Send + 'static) {
         *self.last_words.lock().await = Some(tasks::owned("last-words", words));
     }
 }

@@ -14,7 +14,9 @@
 //! | reports for both; `end` hurries the old one | |
 //!
 //! Until `serving` the old one goes on as if nothing had happened: whatever becomes of the new one, nobody notices. From
-//! `go` on the new one holds sockets and lock: whatever becomes of the old one, nobody is refused. See decision 017.
+//! `go` on the new one holds sockets and lock: whatever becomes of the old one, nobody is refused. One that does not come to
+//! serve after `go` may have let requests in: it says `refused` and keeps the conversation until it ends, and the old one holds
+//! its epoch back for so long. See decision 017.
 
 mod elders;
 mod give;
@@ -24,8 +26,8 @@ mod parting;
 mod take;
 mod voice;
 
-pub(crate) use elders::{Elders, merge};
-pub(crate) use give::{Giver, Sockets, has_elders};
+pub(crate) use elders::{Elders, has_elders, merge};
+pub(crate) use give::{Giver, Sockets};
 pub(crate) use link::answers;
 pub(crate) use message::Offer;
 pub use take::TakeError;

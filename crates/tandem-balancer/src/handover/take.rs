@@ -1,5 +1,6 @@
 //! The new one's side: gets the state folder from nobody or from who has it, and comes to serve in the place of the old one.
 
+use std::future::pending;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -170,7 +171,7 @@ impl Taker {
         let (listener, place) = match self.come_to_serve(giver, tasks.drain()).await {
             Ok(served) => served,
             Err(error) => {
-                self.silence.for_good();
+                self.part(giver, &error).await;
                 return Err(error);
             }
         };
@@ -182,6 +183,25 @@ impl Taker {
         let following = async move { elders::follow(place, stream, (&giver.state_dir, &drain)).await };
         tasks.spawn("elder", Kind::Work, following);
         Ok((listener, None))
+    }
+
+    /// The old one speaks on, and takes the end of the conversation for the end of all requests here. Those that the threads
+    /// have let in, while this waited for the disk or for a word, are not among what it says: it holds its epoch back for them,
+    /// so the conversation ends with the process.
+    async fn part(self, giver: &Giver, error: &TakeError) {
+        let Self { mut stream, open, silence, .. } = self;
+        silence.for_good();
+        if *open.borrow() {
+            // It would wait for this one's word for long; and it takes back now what this one wrote.
+            let word = Message::Refused(error.to_string());
+            let _ = timeout(PATIENCE, link::send(&mut stream, &word)).await;
+            giver
+                .hold_until_end(async move {
+                    let _stream = stream;
+                    pending().await
+                })
+                .await;
+        }
     }
 
     /// No place: the old one has ended, and so have its requests.

@@ -187,6 +187,67 @@ async fn one_that_gave_up_waiting_is_found_again_after_a_new_one_that_was_only_s
     assert_eq!(Process::find(folder.path()).unwrap().unwrap().pid, std::process::id());
 }
 
+#[tokio::test]
+async fn one_that_gave_up_waiting_hears_the_next_also_where_only_its_socket_was_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = Side::new(folder.path());
+    let listener = old.giver.announce().unwrap();
+    let listening = Arc::clone(&old.giver).run(listener, Tasks::new(old.ending.clone()));
+    let _listening = tasks::owned("listen", listening);
+    let (mut stream, answering) = old.silent().await;
+    // The new one writes that it serves, and is stopped before it listens; as after 15 s without a word.
+    link::send(&mut stream, &Message::End).await.unwrap();
+    assert!(matches!(heard(&mut stream).await, Some(Message::Refused(_))));
+    eventually(|| old.speaks()).await;
+    eventually(|| link::is_listened(folder.path())).await;
+    // It goes on, and hears then that it is not wanted.
+    drop(link::listen(folder.path()).unwrap());
+    drop(stream);
+    within(answering).await;
+    eventually(|| link::is_listened(folder.path())).await;
+}
+
+#[tokio::test]
+async fn one_that_may_have_taken_requests_in_holds_the_epoch_back_until_it_has_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = Side::new(folder.path());
+    let (mut stream, answering) = old.silent().await;
+    link::send(&mut stream, &Message::Refused("everything is stopped".to_owned())).await.unwrap();
+    assert!(matches!(heard(&mut stream).await, Some(Message::Refused(_))));
+    eventually(|| old.speaks()).await;
+    assert!(!old.giver.elders.are_gone(), "it may have requests by the table of then");
+    drop(stream);
+    within(answering).await;
+    assert!(old.giver.elders.are_gone());
+    // One that ended before it was told to go has none.
+    let (stream, answering) = old.giving().await;
+    drop(stream);
+    within(answering).await;
+    assert!(old.giver.elders.are_gone());
+}
+
+#[tokio::test]
+async fn who_has_opened_and_is_not_to_serve_is_heard_until_its_process_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let new = Side::new(folder.path());
+    let (stream, mut theirs) = UnixStream::pair().unwrap();
+    let taker = taker_of(&new, stream).await;
+    let tasks = Tasks::new(new.ending.clone());
+    let taking = taker.run(&new.giver, &tasks);
+    let refusing = async {
+        assert!(matches!(heard(&mut theirs).await, Some(Message::Ready(_))));
+        link::send(&mut theirs, &Message::Go(Box::new(status(1, &[(3, 2)])))).await.unwrap();
+        assert_eq!(heard(&mut theirs).await, Some(Message::Serving));
+        link::send(&mut theirs, &Message::Refused("wait".to_owned())).await.unwrap();
+    };
+    let (taken, ()) = within(async { tokio::join!(taking, refusing) }).await;
+    assert!(matches!(taken, Err(TakeError::Refused(_))) && !new.speaks());
+    assert!(matches!(heard(&mut theirs).await, Some(Message::Refused(_))), "it says so");
+    assert!(heard(&mut theirs).now_or_never().is_none(), "it may have requests");
+    drop(new);
+    assert_eq!(heard(&mut theirs).await, None);
+}
+
 async fn taker_of(new: &Side, stream: UnixStream) -> Taker {
     Taker {
         stream,
