@@ -7,10 +7,9 @@
 //! fail a build.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use tandem_blobs::tree;
+use tandem_kit::disk::{self, Measured};
 use tandem_kit::tasks;
 use tandem_sandbox::{Mount, Network};
 
@@ -23,12 +22,8 @@ use crate::workshop::{Call, Workshop};
 
 /// Room for environments with libraries for machine learning, the largest there are.
 pub(crate) const USUAL_BYTES: u64 = 4 << 30;
-/// Bytes in a block, as `stat` counts them.
-const BLOCK: u64 = 512;
 /// What an entry counts for at least: empty files take inodes, of which a disk has about one for so many bytes.
 const ENTRY_BYTES: u64 = 4096;
-/// Folders in folders that are measured: what a build wrote may be nested without end. More than a build can hold.
-const DEEPEST: usize = 2 * tree::MAX_DEPTH;
 
 /// Brings the cache below the limit.
 pub(crate) async fn ensure_small(shop: &Workshop, inputs: &Inputs<'_>, limit: u64) {
@@ -112,23 +107,16 @@ async fn measure(shop: &Workshop) -> Result<u64, Error> {
     tasks::blocking("measure uv's cache", move || bytes_below(&folder)).await
 }
 
-/// What is on the disk, links not followed. Folders nested without end are an error.
+/// What is on the disk.
+///
+/// # Errors
+/// The folder is not there, or not all of it can be measured.
 pub(crate) fn bytes_below(folder: &Path) -> Result<u64, Error> {
-    bytes_within(folder, 0)
+    let Measured { bytes, missed } = measured(folder);
+    missed.map_or(Ok(bytes), |error| Err(io_error("measure", folder)(error)))
 }
 
-fn bytes_within(folder: &Path, depth: usize) -> Result<u64, Error> {
-    let mut bytes = 0;
-    for entry in fs::read_dir(folder).map_err(io_error("list", folder))? {
-        let entry = entry.map_err(io_error("list", folder))?;
-        let metadata = entry.metadata().map_err(io_error("look at", &entry.path()))?;
-        bytes += (metadata.blocks() * BLOCK).max(ENTRY_BYTES);
-        if metadata.is_dir() {
-            if depth == DEEPEST {
-                return Err(io_error("measure", folder)(std::io::Error::other("it is nested without end")));
-            }
-            bytes += bytes_within(&entry.path(), depth + 1)?;
-        }
-    }
-    Ok(bytes)
+/// What is on the disk, as far as it can be measured.
+pub(crate) fn measured(folder: &Path) -> Measured {
+    disk::measure(folder, ENTRY_BYTES)
 }

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use tandem_kit::disk::Measured;
 use tandem_kit::tasks;
 use tandem_types::{AppName, Digest, Timestamp};
 
@@ -87,11 +88,13 @@ fn remove(folder: &Path, stock: Stock) -> Result<(), Error> {
     }
 }
 
-/// What a build wrote so that it cannot be measured is as much as may be.
+/// What a build wrote so that it cannot be measured is as much as may be; what is not there is none.
 fn downloads(folder: &Path) -> u64 {
-    let downloads = folder.join("uv");
-    let none = || if downloads.exists() { uv_cache::USUAL_BYTES } else { 0 };
-    uv_cache::bytes_below(&downloads).unwrap_or_else(|_| none())
+    let Measured { bytes, missed } = uv_cache::measured(&folder.join("uv"));
+    match missed {
+        Some(error) if error.kind() != std::io::ErrorKind::NotFound => bytes.max(uv_cache::USUAL_BYTES),
+        _ => bytes,
+    }
 }
 
 /// Those that Tandem laid out: they bear the digest of what they are a copy of.
@@ -113,7 +116,7 @@ fn laid_out(copies: &Path) -> Vec<PathBuf> {
 }
 
 fn bytes_of(copies: &Path) -> u64 {
-    laid_out(copies).iter().map(|copy| uv_cache::bytes_below(copy).unwrap_or(0)).sum()
+    laid_out(copies).iter().map(|copy| uv_cache::measured(copy).bytes).sum()
 }
 
 fn changed(path: &Path) -> Timestamp {
