@@ -1,7 +1,8 @@
 //! Builds on this host: fetched where something is missing, checked out once per tree, removed when nobody needs them.
 //!
 //! A build that is here already is told at once. One that fails is tried again for ever, ever less often, with the
-//! reason on the board: a full disk may be emptied, a server comes back.
+//! reason on the board: a full disk may be emptied. A server that goes away meanwhile is no failure of the build, and is
+//! not told as one: the next server would end the rollout for it. Then it is only tried again, soon.
 
 mod bring;
 mod recent;
@@ -23,11 +24,17 @@ use tokio::time::Instant;
 use crate::board::BuildKey;
 use crate::context::Context;
 use crate::folders::Unit;
+use bring::Trouble;
 use recent::Recent;
 use sweep::Unneeded;
 
 /// Builds brought here at the same time: one large one must not hold up a small one.
 const AT_ONCE: usize = 2;
+/// Longest wait before a server that went away is asked again. To find nobody there costs nothing, and a rollout waits.
+const SOON: Span = Span::seconds(2);
+/// Answers in a row that are cut off before it is told: a server that ends is not there at the next try, so this one is there, and
+/// something is wrong with what it sends, such as a blob that its disk cannot read.
+const MOST_CUTS: u32 = 3;
 
 /// What must be here.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -52,21 +59,60 @@ pub(crate) struct Stager {
     trimming: bool,
     /// Trees that are being checked out or removed.
     busy: BTreeSet<Digest>,
-    failed: BTreeMap<BuildKey, Failed>,
+    troubled: BTreeMap<BuildKey, Troubled>,
     unneeded: Unneeded,
     recent: Recent,
     strangers: Arc<Strangers>,
 }
 
 /// A build that could not be brought here.
-struct Failed {
+struct Troubled {
+    /// For its own failures.
     backoff: Backoff,
+    /// For a server that is away.
+    away: Backoff,
+    /// Answers that were cut off, one after the other.
+    cuts: u32,
     again: Instant,
+}
+
+/// What is made of a trouble.
+enum Told {
+    /// Nothing to tell of the build.
+    Away { reason: String, wait: Span },
+    /// A failure of the build.
+    Failed { reason: String, wait: Span },
+}
+
+impl Troubled {
+    fn new() -> Self {
+        Self { backoff: Backoff::new(), away: Backoff::new(), cuts: 0, again: Instant::now() }
+    }
+
+    /// Sets the time of the next try.
+    fn tell(&mut self, trouble: Trouble) -> Told {
+        self.cuts = if matches!(trouble, Trouble::Cut(_)) { self.cuts.saturating_add(1) } else { 0 };
+        let told = match trouble {
+            Trouble::Cut(reason) if self.cuts >= MOST_CUTS => self.failed(reason),
+            Trouble::Away(reason) | Trouble::Cut(reason) => {
+                Told::Away { reason, wait: self.away.ended(Span::millis(0)).min(SOON) }
+            }
+            Trouble::Failed(reason) => self.failed(reason),
+        };
+        let (Told::Away { wait, .. } | Told::Failed { wait, .. }) = &told;
+        self.again = Instant::now() + wait.as_duration();
+        told
+    }
+
+    fn failed(&mut self, reason: String) -> Told {
+        self.away = Backoff::new();
+        Told::Failed { reason, wait: self.backoff.ended(Span::millis(0)) }
+    }
 }
 
 /// Something under way has ended.
 enum Done {
-    Brought { build: BuildKey, trees: Vec<Digest>, outcome: Result<(), String> },
+    Brought { build: BuildKey, trees: Vec<Digest>, outcome: Result<(), Trouble> },
     Removed { tree: Digest },
     Trimmed,
 }
@@ -90,7 +136,7 @@ impl Stager {
             bringing: 0,
             trimming: false,
             busy: BTreeSet::new(),
-            failed: BTreeMap::new(),
+            troubled: BTreeMap::new(),
             unneeded,
             recent,
             strangers: Arc::default(),
@@ -123,7 +169,7 @@ impl Stager {
         let needs = self.needs.borrow_and_update().clone();
         let board = self.context.board.clone();
         board.keep_builds(|build| needs.builds.contains_key(build));
-        self.failed.retain(|build, _| needs.builds.contains_key(build));
+        self.troubled.retain(|build, _| needs.builds.contains_key(build));
         self.recent.note(needs.builds.keys());
         for (key, build) in &needs.builds {
             if board.look(|sheet| sheet.staged.contains(key)) {
@@ -131,7 +177,7 @@ impl Stager {
             }
             let missing = self.missing(build);
             if missing.is_empty() {
-                self.failed.remove(key);
+                self.troubled.remove(key);
                 board.put_stage(key.clone(), Ok(()));
             } else if self.may_begin(key, &missing) {
                 self.begin(key.clone(), build, missing);
@@ -148,7 +194,7 @@ impl Stager {
 
     /// Two builds that share a tree wait for each other, so that it comes only once.
     fn may_begin(&self, key: &BuildKey, missing: &[Digest]) -> bool {
-        let due = self.failed.get(key).is_none_or(|failed| failed.again <= Instant::now());
+        let due = self.troubled.get(key).is_none_or(|troubled| troubled.again <= Instant::now());
         // What a look through the blobs would remove is what a checkout is about to link.
         due && self.bringing < AT_ONCE
             && !self.trimming
@@ -177,8 +223,8 @@ impl Stager {
                 trees.iter().for_each(|tree| {
                     self.busy.remove(tree);
                 });
-                if let Err(reason) = outcome {
-                    self.note_failure(build, reason);
+                if let Err(trouble) = outcome {
+                    self.note(build, trouble);
                 }
             }
             Done::Removed { tree } => {
@@ -188,22 +234,25 @@ impl Stager {
         }
     }
 
-    fn note_failure(&mut self, build: BuildKey, reason: String) {
-        let failed = self
-            .failed
-            .entry(build.clone())
-            .or_insert_with(|| Failed { backoff: Backoff::new(), again: Instant::now() });
-        let wait = failed.backoff.ended(Span::millis(0));
-        failed.again = Instant::now() + wait.as_duration();
+    fn note(&mut self, build: BuildKey, trouble: Trouble) {
+        let troubled = self.troubled.entry(build.clone()).or_insert_with(Troubled::new);
         let BuildKey { app, number, .. } = &build;
-        tracing::warn!(app.id = %app, build = %number, "could not bring build {number} of {app} here, trying again in {wait}: {reason}");
-        if self.needs.borrow().builds.contains_key(&build) {
-            self.context.board.put_stage(build, Err(reason));
+        match troubled.tell(trouble) {
+            Told::Away { reason, wait } => {
+                tracing::info!(app.id = %app, build = %number, "the server went away while build {number} of {app} was brought here, asking again in {wait}: {reason}");
+            }
+            Told::Failed { reason, wait } => {
+                tracing::warn!(app.id = %app, build = %number, "could not bring build {number} of {app} here, trying again in {wait}: {reason}");
+                if self.needs.borrow().builds.contains_key(&build) {
+                    self.context.board.put_stage(build, Err(reason));
+                }
+            }
         }
     }
 
     fn next_due(&self) -> Instant {
-        let retries = self.failed.values().map(|failed| failed.again).filter(|again| *again > Instant::now());
+        let retries =
+            self.troubled.values().map(|troubled| troubled.again).filter(|again| *again > Instant::now());
         retries.chain([self.unneeded.next_look()]).min().expect("there is always a next look")
     }
 
@@ -245,5 +294,38 @@ impl Stager {
                 Done::Trimmed
             }));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(troubled: &mut Troubled, trouble: Trouble) -> (bool, u64) {
+        match troubled.tell(trouble) {
+            Told::Away { wait, .. } => (false, wait.as_millis()),
+            Told::Failed { wait, .. } => (true, wait.as_millis()),
+        }
+    }
+
+    #[test]
+    fn a_server_that_is_away_is_asked_soon_for_ever_and_leaves_the_wait_of_a_failure_alone() {
+        let mut troubled = Troubled::new();
+        let away = || Trouble::Away("nothing listens".to_owned());
+        let waits: Vec<_> = (0..100).map(|_| told(&mut troubled, away())).collect();
+        assert!(waits.iter().all(|(failed, wait)| !failed && *wait <= SOON.as_millis()), "{waits:?}");
+        let first = Backoff::new().ended(Span::millis(0)).as_millis();
+        assert_eq!(told(&mut troubled, Trouble::Failed("no room".to_owned())), (true, first));
+    }
+
+    #[test]
+    fn answers_that_are_cut_off_are_told_where_the_server_is_there_at_every_try() {
+        let mut troubled = Troubled::new();
+        let cut = || Trouble::Cut("the connection was closed".to_owned());
+        let mut tries = |of: &[Trouble]| -> Vec<bool> {
+            of.iter().map(|trouble| told(&mut troubled, trouble.clone()).0).collect()
+        };
+        assert_eq!(tries(&[cut(), cut(), Trouble::Away(String::new())]), [false, false, false]);
+        assert_eq!(tries(&[cut(), cut(), cut(), cut()]), [false, false, true, true]);
     }
 }

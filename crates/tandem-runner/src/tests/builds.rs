@@ -41,6 +41,52 @@ async fn a_build_whose_blobs_are_missing_is_told_with_the_reason_and_tried_again
     scene.until("no failure", |report| report.stage_failures.is_empty().then_some(())).await;
 }
 
+/// The next server would end the rollout for what is told as a failure of its build.
+#[tokio::test]
+async fn a_server_that_goes_away_while_it_is_asked_for_blobs_is_no_failure_of_the_build() {
+    let mut scene = Scene::new().await;
+    let assignment = scene.assignment(&[("hello.txt", "hello")]);
+    scene.server.hold_blobs(true);
+    scene.server.put(&assignment);
+    scene.start();
+    scene.server.fetches(1).await;
+    scene.server.go_away();
+    scene.server.come_back().await;
+    scene.server.fetches(2).await;
+    let fence = Fence(2);
+    scene.server.put(&Assignment { fence, ..assignment });
+    let failures =
+        scene.until("a report", |report| (report.fence == fence).then(|| report.stage_failures.clone()));
+    assert_eq!(failures.await, []);
+    scene.server.go_away();
+    scene.server.hold_blobs(false);
+    scene.server.come_back().await;
+    scene.until("b1 to be staged", |report| report.staged.first().map(|_| ())).await;
+}
+
+#[tokio::test]
+async fn a_server_that_cuts_every_answer_off_is_told_with_the_reason() {
+    let mut scene = Scene::new().await;
+    let assignment = scene.assignment(&[("hello.txt", "hello")]);
+    damage(&scene.folder.path().join("blobs"));
+    scene.server.put(&assignment);
+    scene.start();
+    let reason =
+        scene.until("a failure", |report| report.stage_failures.first().map(|f| f.reason.clone())).await;
+    assert!(reason.starts_with("fetch blobs from the server: receive blobs"), "{reason}");
+}
+
+/// Leaves nothing of use in any file of a folder.
+fn damage(folder: &std::path::Path) {
+    for entry in std::fs::read_dir(folder).expect("it is there").flatten() {
+        if entry.path().is_dir() {
+            damage(&entry.path());
+        } else {
+            files::write_atomic_unsynced(&entry.path(), b"rot", 0o600).expect("there is room");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_build_that_is_here_is_told_while_the_server_has_no_blobs() {
     let mut scene = Scene::new().await;

@@ -22,10 +22,11 @@ use tandem_types::assignment::Assignment;
 use tandem_types::document::{Change, Document};
 use tandem_types::instance::HostObservation;
 use tandem_types::problem::Problem;
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{broadcast, watch};
 use tokio_stream::wrappers::BroadcastStream;
 
+use super::scene::LIMIT;
 use crate::testing;
 
 /// The server; gone when dropped.
@@ -43,6 +44,10 @@ struct State {
     observed: watch::Sender<Option<HostObservation>>,
     reports: Mutex<Vec<HostObservation>>,
     blobs: BlobStore,
+    /// Whether what is asked for blobs is left unanswered.
+    holds_blobs: watch::Sender<bool>,
+    /// How often blobs were asked for.
+    fetches: watch::Sender<u32>,
 }
 
 impl FakeServer {
@@ -56,6 +61,8 @@ impl FakeServer {
             observed: watch::Sender::new(None),
             reports: Mutex::default(),
             blobs: BlobStore::open(folder.join("blobs")).expect("there is room"),
+            holds_blobs: watch::Sender::new(false),
+            fetches: watch::Sender::new(0),
         });
         let mut server = Self { socket: folder.join("api.sock"), state, serving: None };
         server.come_back().await;
@@ -69,6 +76,9 @@ impl FakeServer {
 
     /// Answers again.
     pub(super) async fn come_back(&mut self) {
+        // The task that went away may not have been dropped yet.
+        let gone = async { while UnixStream::connect(&self.socket).await.is_ok() {} };
+        tokio::time::timeout(LIMIT, gone).await.expect("the one before ends");
         let listener = bodies::bind_unix(&self.socket, 0o600).await.expect("nobody else listens");
         self.serving = Some(tasks::owned("fake-server", serve(listener, Arc::clone(&self.state))));
     }
@@ -105,6 +115,18 @@ impl FakeServer {
     /// Every report since the last call.
     pub(super) fn take_reports(&self) -> Vec<HostObservation> {
         std::mem::take(&mut *lock(&self.state.reports))
+    }
+
+    /// Leaves questions for blobs unanswered, or answers those that come from now on.
+    pub(super) fn hold_blobs(&self, holds: bool) {
+        self.state.holds_blobs.send_replace(holds);
+    }
+
+    /// Waits until blobs were asked for so often.
+    pub(super) async fn fetches(&self, number: u32) {
+        let mut fetches = self.state.fetches.subscribe();
+        let wait = fetches.wait_for(|fetches| *fetches >= number);
+        tokio::time::timeout(LIMIT, wait).await.expect("blobs are asked for").expect("the server lives");
     }
 
     /// Where blobs are fetched from.
@@ -153,14 +175,15 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
             let environment = lock(&state.config).clone();
             Response::new(bodies::json(&InstanceConfig { environment }))
         }
-        (method, path) => {
-            let problem = Problem::new(404, "not_found", format!("no {method} {path} here"));
-            let mut response = Response::new(bodies::json(&problem));
-            *response.status_mut() = StatusCode::NOT_FOUND;
-            response
-        }
+        (method, path) => refusal(&Problem::new(404, "not_found", format!("no {method} {path} here"))),
     };
     Ok(reply)
+}
+
+fn refusal(problem: &Problem) -> Response<Body> {
+    let mut response = Response::new(bodies::json(problem));
+    *response.status_mut() = StatusCode::NOT_FOUND;
+    response
 }
 
 /// The whole listing, then news.
@@ -181,5 +204,14 @@ fn watch_body(state: &State) -> Body {
 async fn fetch(state: &State, request: Request<Incoming>) -> Response<Body> {
     let body = bodies::read_limited(request.into_body(), 1 << 20).await.expect("a question is small");
     let wanted: Digests = serde_json::from_slice(&body).expect("it is a list of digests");
+    state.fetches.send_modify(|fetches| *fetches += 1);
+    if *state.holds_blobs.borrow() {
+        std::future::pending::<()>().await;
+    }
+    let has = state.blobs.has(&wanted.digests);
+    if let Some((missing, _)) = wanted.digests.iter().zip(has).find(|(_, has)| !has) {
+        let title = format!("blob {} is not on this server", missing.short());
+        return refusal(&Problem::new(404, "blob_missing", title));
+    }
     Response::new(bodies::stream(stream::send(state.blobs.clone(), wanted.digests)))
 }
