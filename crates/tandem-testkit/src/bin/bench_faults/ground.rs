@@ -17,6 +17,7 @@ use tandem_testkit::installation::{Installation, Setting};
 use tandem_testkit::load::{Load, Mix, Target};
 
 use crate::Plan;
+use crate::rollouts::build_of;
 
 /// The app that is written to.
 pub(crate) const GUESTBOOK: &str = "guestbook";
@@ -66,6 +67,8 @@ pub(crate) struct Site {
     pub(crate) guestbook: AppFolder,
     pub(crate) plain: AppFolder,
     pub(crate) clock: Clock,
+    /// How long a build of the guestbook takes whose packages are there.
+    pub(crate) build: Duration,
 }
 
 impl Site {
@@ -80,8 +83,14 @@ impl Site {
         plain.edit("server.py", "TEXT = \"one\"", "TEXT = \"<h1>start</h1>\"");
         installation.deploy(guestbook.path());
         installation.deploy(plain.path());
-        let clock = Clock::system();
-        Ok(Self { installation: Some(installation), binary, guestbook, plain, clock })
+        // The first build fetched packages, so how long one takes is told by the next.
+        guestbook.greet("start");
+        installation.deploy(guestbook.path());
+        let (clock, build) = (Clock::system(), Duration::ZERO);
+        let mut site = Self { installation: Some(installation), binary, guestbook, plain, clock, build };
+        let rollout = site.latest_rollout(GUESTBOOK)?;
+        site.build = rollout.as_ref().and_then(build_of).context("the deploy has built")?;
+        Ok(site)
     }
 
     pub(crate) fn installation(&self) -> &Installation {

@@ -19,6 +19,8 @@ use crate::promises::{Deed, Instances, Promises, other_than};
 use crate::rollouts::outcome;
 use crate::victim::Victim;
 
+/// For each moment that is wanted, operations are begun at most this often, until one has a victim.
+const DRAWS: usize = 3;
 /// Load goes on for this long before and after.
 const AROUND: Duration = Duration::from_millis(500);
 
@@ -26,6 +28,8 @@ const AROUND: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(crate) struct Brought {
     pub(crate) victim: Victim,
+    /// Whether it was there to be killed.
+    pub(crate) struck: bool,
     pub(crate) operation: Operation,
     pub(crate) outcome: String,
     pub(crate) lost: Lost,
@@ -38,7 +42,9 @@ pub(crate) struct Brought {
 pub(crate) struct Lost {
     pub(crate) gets: usize,
     pub(crate) posts: usize,
-    /// All that were sent.
+    /// Asked on a fresh connection, since the kept one had been closed without a word.
+    pub(crate) again: usize,
+    /// All that were sent, each counted once.
     pub(crate) sent: usize,
 }
 
@@ -47,12 +53,18 @@ impl Lost {
     pub(crate) fn of(report: &Report, (asked, failed): (usize, usize)) -> Self {
         let failures = report.failures();
         let posts = failures.iter().filter(|sample| sample.kind == Kind::Write).count();
-        Self { gets: failures.len() - posts + failed, posts, sent: report.samples.len() + asked }
+        let again = usize::try_from(report.stale).unwrap_or(usize::MAX);
+        Self { gets: failures.len() - posts + failed, posts, again, sent: report.samples.len() + asked }
     }
 
     pub(crate) fn add(self, other: Self) -> Self {
-        let Self { gets, posts, sent } = other;
-        Self { gets: self.gets + gets, posts: self.posts + posts, sent: self.sent + sent }
+        let Self { gets, posts, again, sent } = other;
+        Self {
+            gets: self.gets + gets,
+            posts: self.posts + posts,
+            again: self.again + again,
+            sent: self.sent + sent,
+        }
     }
 
     pub(crate) fn all(self) -> usize {
@@ -65,19 +77,26 @@ pub(crate) fn measure(plan: &Plan, site: &mut Site, visitor: &Poller) -> anyhow:
     let lengths = lengths(site)?;
     let mut promises = Promises::of(site)?;
     let mut all = Vec::new();
-    for number in 0..plan.moments {
+    let mut struck = 0;
+    // An operation may be over before its victim's time has come: then another one is drawn, and both are told.
+    for number in 0..plan.moments * DRAWS {
+        if struck == plan.moments {
+            break;
+        }
         // Each victim comes in turn, so that a short run has each of them; the rest is drawn.
-        let victim = Victim::ALL[number % Victim::ALL.len()];
+        let victim = Victim::ALL[struck % Victim::ALL.len()];
         let brought = one(site, (victim, number), visitor, (&lengths, &mut promises))?;
         say(&format!(
-            "moment {} of {}: {} in {}: {}{}",
-            number + 1,
+            "moment {} of {}: {}{} in {}: {}{}",
+            struck + 1,
             plan.moments,
+            if brought.struck { "" } else { "nothing to kill of: " },
             brought.victim.name(),
             brought.operation.name(),
             brought.outcome,
             brought.broken.iter().map(|broken| format!("; BROKEN: {broken}")).collect::<String>(),
         ));
+        struck += usize::from(brought.struck);
         all.push(brought);
     }
     Ok(tell(&all))
@@ -121,11 +140,11 @@ fn one(
     let (load, from) = (site.load(), visitor.now());
     pass(AROUND);
     let mut client = Some(operation.begin(site, (app, number)));
-    // The commands of a build come when they come; all else is anywhere in the operation.
+    // The commands of a build come when they come, and are struck anywhere in it; all else is anywhere in the operation.
     if !is_build {
         pass(part_of(lengths[&(operation, app)]));
     }
-    let struck = victim.strike(site, app, &mut client);
+    let struck = victim.strike(site, (app, one_of(&[0, 1, 2])), &mut client);
     if let Some(mut client) = client {
         client.wait(PATIENCE * 3);
     }
@@ -135,22 +154,24 @@ fn one(
     pass(AROUND);
     let window = (from, visitor.now());
     let lost = Lost::of(&load.stop(), visitor.failures(window));
-    let outcome = if struck.is_some() { outcome(rollout.as_ref()) } else { "nothing to kill".to_owned() };
-    Ok(Brought { victim, operation, outcome, lost, gap: visitor.gap(window), broken })
+    let (struck, outcome) = (struck.is_some(), outcome(rollout.as_ref()));
+    Ok(Brought { victim, struck, operation, outcome, lost, gap: visitor.gap(window), broken })
 }
 
 fn tell(all: &[Brought]) -> Part {
     let broken: Vec<_> = all.iter().flat_map(|one| &one.broken).collect();
+    let struck = all.iter().filter(|one| one.struck).count();
     let text = format!(
-        "{} moments: a random operation on a random app (commands of a build: a deploy of the guestbook), the victim killed at \
-         a random time of it, under load: {}. A visitor asks the small app each 10 ms. *Lost*: requests with a status from 400 \
-         on, a broken connection or no answer within 10 s, of all that were sent during the operation. *Gap*: the longest time \
-         from one good answer of the small app to the next. After each moment it was asked: did the rollout end, does every \
-         shim have an instance that the server knows and every ready instance a shim, is every instance of the other app the \
-         same, does the page say what the current release said before, did the release phase run once for a deploy that \
-         finished and at most once for one that did not.",
-        all.len(),
+        "{struck} moments: a random operation on a random app, the victim killed at a random time of it (commands of a build: at a \
+         random time of the build of a deploy of the guestbook; a shim: of a web instance that serves), under load: {}. Where the \
+         victim was not there when its time came, since the operation was over or between two commands, another moment was \
+         drawn: {} times, the table's last row. A visitor asks the small app each 10 ms. {LOST} All are counted that were sent \
+         during the operation. *Gap*: the longest time from one good answer of the small app to the next. After each moment \
+         it was asked: did the rollout end, does every shim have an instance that the server knows and every ready instance a \
+         shim, is every instance of the other app the same, does the page say what the current release said before, did the \
+         release phase run once for a deploy that finished and at most once for one that did not.",
         load_in_words(),
+        all.len() - struck,
     );
     let head = [
         "killed",
@@ -162,11 +183,14 @@ fn tell(all: &[Brought]) -> Part {
         "other",
         "lost GET",
         "lost POST",
+        "asked again",
         "of",
         "gap, ms",
         "broken",
     ];
-    let rows: Vec<_> = Victim::ALL.iter().map(|victim| row(*victim, all)).collect();
+    let of = |victim: Victim| all.iter().filter(|one| one.struck && one.victim == victim).collect::<Vec<_>>();
+    let mut rows: Vec<_> = Victim::ALL.iter().map(|victim| row(victim.name(), &of(*victim))).collect();
+    rows.push(row("nobody", &all.iter().filter(|one| !one.struck).collect::<Vec<_>>()));
     let mut text = section("Random moments", &text) + &table(&head, &rows);
     let outcomes = counted(all.iter().map(|one| format!("{}: {}", one.operation.name(), one.outcome)));
     text.push_str(&format!("\nOutcomes by operation: {}.\n", outcomes.join(", ")));
@@ -175,7 +199,7 @@ fn tell(all: &[Brought]) -> Part {
     }
     let lost: usize = all
         .iter()
-        .filter(|one| !one.victim.breaks_traffic() && one.victim != Victim::Shim)
+        .filter(|one| !one.struck || !one.victim.breaks_traffic() && one.victim != Victim::Shim)
         .map(|one| one.lost.all())
         .sum();
     #[expect(clippy::cast_precision_loss, reason = "some dozens")]
@@ -186,6 +210,11 @@ fn tell(all: &[Brought]) -> Part {
     Part { text, aims, failed: broken.len() }
 }
 
+/// What counts as lost, for the report.
+pub(crate) const LOST: &str = "*Lost*: requests that ended with a status from 400 on, with a broken connection, or without an \
+    answer within 10 s, of the kept connections, too. *Asked again*: requests whose kept connection turned out to be closed \
+    without a word before they were written; they go out on a fresh one and are lost only where that fails.";
+
 /// What the load is, for the report.
 pub(crate) fn load_in_words() -> String {
     let mix = crate::ground::mix();
@@ -195,8 +224,7 @@ pub(crate) fn load_in_words() -> String {
     )
 }
 
-fn row(victim: Victim, all: &[Brought]) -> Vec<String> {
-    let of: Vec<_> = all.iter().filter(|one| one.victim == victim).collect();
+fn row(name: &str, of: &[&Brought]) -> Vec<String> {
     let count = |wanted: fn(&str) -> bool| of.iter().filter(|one| wanted(&one.outcome)).count();
     let finished = count(|outcome| outcome == "finished");
     let back = count(|outcome| outcome == "went back");
@@ -206,8 +234,9 @@ fn row(victim: Victim, all: &[Brought]) -> Vec<String> {
     let lost = of.iter().fold(Lost::default(), |lost, one| lost.add(one.lost));
     let gaps: Vec<f64> = of.iter().map(|one| one.gap.as_secs_f64() * 1e3).collect();
     let broken: usize = of.iter().map(|one| one.broken.len()).sum();
-    let counts = [of.len(), finished, back, failed, unknown, other, lost.gets, lost.posts, lost.sent];
-    let mut cells = vec![victim.name().to_owned()];
+    let counts =
+        [of.len(), finished, back, failed, unknown, other, lost.gets, lost.posts, lost.again, lost.sent];
+    let mut cells = vec![name.to_owned()];
     cells.extend(counts.map(|count| count.to_string()));
     cells.extend([spread(&gaps, 0), broken.to_string()]);
     cells

@@ -1,6 +1,7 @@
 //! Who is killed, how it is found, and what brings it back.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -8,9 +9,13 @@ use serde_json::Value;
 use tandem_kit::clock::Moment;
 use tandem_testkit::leftovers::Process;
 use tandem_testkit::program::Running;
-use tandem_testkit::wait::within;
+use tandem_testkit::wait::{pass, within};
 
 use crate::ground::Site;
+use crate::operation::part_of;
+
+/// A build that was asked for has begun by then.
+const BUILD_BEGINS: Duration = Duration::from_secs(10);
 
 /// A part of Tandem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,8 +53,14 @@ impl Victim {
         matches!(self, Self::Balancer | Self::Tandem)
     }
 
-    /// Kills it, and starts again what nobody else does. When it was killed; none where there was nothing to kill.
-    pub(crate) fn strike(self, site: &mut Site, app: &str, client: &mut Option<Running>) -> Option<Moment> {
+    /// Kills it, and starts again what nobody else does. When it was killed; none where there was nothing to kill. Of
+    /// several like it, `turn` says whose it is.
+    pub(crate) fn strike(
+        self,
+        site: &mut Site,
+        (app, turn): (&str, usize),
+        client: &mut Option<Running>,
+    ) -> Option<Moment> {
         match self {
             Self::Up => {
                 let at = site.now();
@@ -59,16 +70,19 @@ impl Victim {
             }
             Self::Balancer => kill_all(site, &site.role("balancer")),
             Self::Shim => {
-                let shim = shim_of(site, app);
+                let shim = shim_of(site, app, turn);
                 kill_all(site, shim.as_slice())
             }
             Self::Builder => {
-                // It runs for some tenths of a second of a deploy that takes two.
-                let limit = std::time::Duration::from_secs(10);
-                within(limit, || kill_all(site, &site.builders()))
+                within(BUILD_BEGINS, || (!site.builders().is_empty()).then_some(()))?;
+                pass(part_of(site.build));
+                kill_all(site, &site.builders())
             }
             Self::Client => {
                 let mut client = client.take()?;
+                if client.ended().is_some() {
+                    return None;
+                }
                 let at = site.now();
                 client.signal(Signal::SIGKILL);
                 Some(at)
@@ -155,11 +169,12 @@ fn kill_all(site: &Site, processes: &[Pid]) -> Option<Moment> {
     (killed > 0).then_some(at)
 }
 
-/// The shim of the first web instance that serves.
-fn shim_of(site: &Site, app: &str) -> Option<Pid> {
+/// The shim of a web instance that serves: of each in turn, since who dies again and again is started ever later.
+fn shim_of(site: &Site, app: &str, turn: usize) -> Option<Pid> {
     let lines = site.told(&["ps", "--json", "--app", app]);
-    let serves = |line: &&Value| line["role"] == "serving";
-    let id = lines.as_array()?.iter().find(serves)?["id"].as_str()?.to_owned();
+    let serves = |line: &&Value| line["role"] == "serving" && line["state"] == "ready";
+    let serving: Vec<_> = lines.as_array()?.iter().filter(serves).collect();
+    let id = serving.get(turn % serving.len().max(1))?["id"].as_str()?.to_owned();
     site.shims().into_iter().find(|(name, _)| *name == id).map(|(_, process)| process)
 }
 
