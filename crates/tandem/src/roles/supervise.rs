@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::balancer_process::{Running, StartError, Wanted};
+use super::squatters;
 use super::up::machine;
 use crate::failure::{Failure, chain_of};
 use crate::port;
@@ -32,8 +33,9 @@ const LOOK: Duration = Duration::from_millis(200);
 /// How often, and with which pause, it is looked whether who serves can hand over.
 const LOOKS: usize = 20;
 const PAUSE: Duration = Duration::from_millis(20);
-/// A balancer that ran for this long is started again at once: it serves in between, which waiting does not. What dies
-/// sooner dies at its start, and would only keep the machine busy.
+/// A balancer that served for this long is started again at once: it serves in between, which waiting does not. What dies
+/// sooner dies at its start, and would only keep the machine busy; so does what never serves, which a machine that is
+/// overloaded may take 15 s to show.
 const FORGIVEN: Duration = Duration::from_secs(2);
 
 /// Keeps a balancer running.
@@ -62,7 +64,7 @@ pub(super) struct Prepared {
 }
 
 /// Finds the balancer that runs for this data folder, or sees that one can be started. Done before anything else starts:
-/// a port in use is the error that people meet first.
+/// a port in use is the error that people meet first. Apps of this installation that sit on a port are ended.
 ///
 /// # Errors
 ///
@@ -76,7 +78,7 @@ pub(super) async fn prepare(
     let Some(running) = Running::find_or_wait(data).await else {
         let last = Process::last(&data.balancer()).map_or_else(Vec::new, |process| process.http);
         wanted.http = with_known_ports(wanted.http, &last);
-        wanted.http.iter().try_for_each(|address| ensure_free(*address))?;
+        make_free(data, &wanted.http).await?;
         return Ok(Prepared { data: data.clone(), wanted, running: None, before: None });
     };
     let (pid, held) = (running.pid(), running.addresses());
@@ -87,8 +89,8 @@ pub(super) async fn prepare(
     }
     // Refused before the one that serves is asked to go: a mistyped address must not cost the traffic.
     wanted.http = with_ports_of(wanted.http, &held);
-    let foreign = wanted.http.iter().filter(|address| !held.contains(address));
-    foreign.copied().try_for_each(ensure_free)?;
+    let foreign: Vec<_> = wanted.http.iter().copied().filter(|address| !held.contains(address)).collect();
+    make_free(data, &foreign).await?;
     tracing::info!(
         "balancer: process {pid} serves other addresses or is another program; a new one takes over"
     );
@@ -168,22 +170,23 @@ fn with_known_ports(wanted: Vec<SocketAddr>, last: &[SocketAddr]) -> Vec<SocketA
     wanted.into_iter().map(known).collect()
 }
 
-/// Refuses addresses that are not to be had whoever is ended for them, before anybody is. Not those of the balancer that serves:
-/// it has them, whatever became of them since.
+/// Sees that a balancer can listen there, and ends apps of this installation that are in its way. Nobody is ended where another
+/// address is not to be had all the same.
 ///
 /// # Errors
 ///
-/// Another machine's address, or a port that needs root.
-pub(super) fn ensure_allowed(data: &DataDir, addresses: &[SocketAddr]) -> Result<(), Failure> {
-    let held = Running::find(data).map_or_else(Vec::new, |running| running.addresses());
-    let addresses = with_ports_of(addresses.to_vec(), &held);
-    let refused = |address: &SocketAddr| match TcpListener::bind(address) {
-        Err(error) if matches!(error.kind(), ErrorKind::AddrNotAvailable | ErrorKind::PermissionDenied) => {
-            Err(refusal(*address, &error))
-        }
+/// Another machine's address, a port that needs root, or one that somebody else has.
+async fn make_free(data: &DataDir, addresses: &[SocketAddr]) -> Result<(), Failure> {
+    addresses.iter().try_for_each(|address| ensure_allowed(*address))?;
+    squatters::evict(data, addresses.iter().copied()).await;
+    addresses.iter().try_for_each(|address| ensure_free(*address))
+}
+
+fn ensure_allowed(address: SocketAddr) -> Result<(), Failure> {
+    match TcpListener::bind(address) {
+        Err(error) if error.kind() != ErrorKind::AddrInUse => Err(refusal(address, &error)),
         _ => Ok(()),
-    };
-    addresses.iter().filter(|address| !held.contains(address)).try_for_each(refused)
+    }
 }
 
 /// Finds out here whether the port can be had: an error of this process is seen, one of the balancer's is in its log.
@@ -216,27 +219,28 @@ async fn keep_running(prepared: Prepared, tell: watch::Sender<First>, stopping: 
     let mut back_off = BackOff::default();
     let mut served = false;
     loop {
-        let since = Instant::now();
         let started = match running.take() {
             Some(running) => Ok(running),
             None => start((&data, &wanted), before.take(), &stopping).await,
         };
-        let (ended, pid) = match started {
+        let (ended, life) = match started {
             Ok(mut running) => {
-                let pid = running.pid();
+                let (pid, since) = (running.pid(), Instant::now());
                 served = true;
                 // A port that was picked stays: people and load balancers know it by now.
                 wanted.http = running.addresses();
                 tell.send_replace(First::Serves(running.addresses()));
-                tokio::select! {
-                    how = running.ended_or_hung() => (how, Some(pid)),
-                    () = until_followed(&data, pid) => ("it was followed by another one".to_owned(), Some(pid)),
+                let how = tokio::select! {
+                    how = running.ended_or_hung() => how,
+                    () = until_followed(&data, pid) => "it was followed by another one".to_owned(),
                     () = stopping.requested() => return,
-                }
+                };
+                (how, Some((pid, since.elapsed())))
             }
             Err(StartError::Stopped) => return,
             Err(error) => (chain_of(&error), None),
         };
+        let (pid, ran) = life.unzip();
         before = Running::find(&data).filter(|other| Some(other.pid()) != pid);
         if let Some(other) = before.take_if(|other| other.meets(&wanted)) {
             tracing::info!("balancer: process {} serves now and is adopted", other.pid());
@@ -246,7 +250,7 @@ async fn keep_running(prepared: Prepared, tell: watch::Sender<First>, stopping: 
         if !served {
             tell.send_replace(First::Failed(ended.clone()));
         }
-        match back_off.next(since.elapsed()) {
+        match back_off.next(ran) {
             Duration::ZERO => tracing::error!("balancer: {ended}; starting it again at once"),
             wait => {
                 tracing::error!("balancer: {ended}; starting it again in {wait:?}");
@@ -323,9 +327,10 @@ async fn hands_over(data: &DataDir) -> bool {
 struct BackOff(Duration);
 
 impl BackOff {
-    /// The wait after a death; `ran` is how long the balancer lived.
-    fn next(&mut self, ran: Duration) -> Duration {
-        let wait = if ran >= FORGIVEN { Duration::ZERO } else { self.0 };
+    /// The wait after a death; `ran` is how long the balancer served. None: it did not come to serve, however long it took to
+    /// find that out.
+    fn next(&mut self, ran: Option<Duration>) -> Duration {
+        let wait = if ran.is_some_and(|ran| ran >= FORGIVEN) { Duration::ZERO } else { self.0 };
         self.0 = (wait * 2).clamp(FIRST_WAIT, LONGEST_WAIT);
         wait
     }
@@ -334,13 +339,16 @@ impl BackOff {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::output::Style;
 
     #[test]
     fn only_deaths_in_a_row_are_waited_for_and_longer_each_time() {
         let mut back_off = BackOff::default();
-        let mut after = |seconds| back_off.next(Duration::from_secs(seconds)).as_millis();
+        let mut after = |seconds| back_off.next(Some(Duration::from_secs(seconds))).as_millis();
         assert_eq!([1; 8].map(&mut after), [0, 100, 200, 400, 800, 1600, 3200, 5000]);
         assert_eq!([1, 2, 1, 1, 3, 3].map(&mut after), [5000, 0, 100, 200, 0, 0]);
+        let failed_starts = [(); 3].map(|()| back_off.next(None).as_millis());
+        assert_eq!(failed_starts, [100, 200, 400], "who never served is never forgiven");
     }
 
     #[test]
@@ -361,15 +369,19 @@ mod tests {
         );
     }
 
-    #[test]
-    fn an_address_of_another_machine_is_refused_before_anybody_is_ended_for_one_that_is_in_use() {
+    #[tokio::test]
+    async fn an_address_of_another_machine_is_refused_before_anybody_is_ended_for_one_that_is_in_use() {
         let holder = TcpListener::bind("127.0.0.1:0").expect("a port");
         let used = holder.local_addr().expect("its address");
         let foreign: SocketAddr = "192.0.2.1:8080".parse().expect("an address");
         let folder = tempfile::tempdir().expect("a temporary folder");
         let data = DataDir::open(folder.path()).expect("a data folder");
-        assert!(ensure_allowed(&data, &[used]).is_ok(), "who has it may be ended");
-        assert!(ensure_allowed(&data, &[used, foreign]).is_err());
+        assert!(ensure_allowed(used).is_ok(), "who has it may be ended");
+        let refused = |failure: Failure| failure.render(Style::new(false)).expect("it is told");
+        let Err(first) = make_free(&data, &[used, foreign]).await else { panic!("it is not ours") };
+        assert!(refused(first).contains("no such address"), "before the one that is in use");
+        let Err(second) = make_free(&data, &[used]).await else { panic!("it is in use") };
+        assert!(refused(second).contains(&used.to_string()), "its holder is none of ours");
         data.remove_runtime().expect("the runtime folder goes");
     }
 }

@@ -134,9 +134,8 @@ async fn start(args: &Args, folder: &std::path::Path, data: DataDir) -> Result<P
     let clock = Clock::system();
     data_folder::take_over(&data, &clock).await?;
     let address = Address::Unix(data.api_socket());
-    supervise::ensure_allowed(&data, &args.http())?;
-    squatters::evict(&data, args.http().into_iter().chain([args.api])).await;
     let balancer = supervise::prepare(&data, &address, args.http()).await?;
+    squatters::evict(&data, [args.api]).await;
     let server = Server::start(&data, args.api, (&clock, "system:up")).await?;
     let client = Client::new(address.clone());
     let closed_ports = watch::channel([server.api_address().port()].into()).1;
