@@ -147,50 +147,66 @@ pub(super) struct Locks {
     _folder: LockGuard,
 }
 
+/// Why locks were not taken.
+#[derive(Debug)]
+enum Refusal {
+    /// Somebody else has one: the message names the process.
+    Held(Failure),
+    /// It cannot be found out, or not be written down; to wait changes nothing.
+    Failed(Failure),
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Held(failure) | Refusal::Failed(failure) => failure,
+        }
+    }
+}
+
 /// Takes the locks of a role; `folder` is how people named the data folder.
-///
-/// # Errors
-///
-/// Somebody else runs there: the message names the process.
-pub(super) fn take(data: &DataDir, folder: &Path, role: Role) -> Result<Locks, Failure> {
-    let failed = |error: files::Error| Failure::chain("lock the data folder", &error);
+fn take(data: &DataDir, folder: &Path, role: Role) -> Result<Locks, Refusal> {
+    let failed = |act: &str, error: files::Error| Refusal::Failed(Failure::chain(act, &error));
+    let unlocked = |error| failed("lock the data folder", error);
     let of_folder = match role {
         Role::Up => files::lock_exclusive(&data.lock()),
         Role::Server | Role::Runner => files::lock_shared(&data.lock()),
     };
     let rivals: &[Role] = if role == Role::Up { &Role::ALL } else { &[Role::Up] };
-    let Some(of_folder) = of_folder.map_err(failed)? else { return Err(held(data, folder, rivals)) };
+    let held = |rivals: &[Role]| Refusal::Held(held(data, folder, rivals));
+    let of_folder = of_folder.map_err(unlocked)?.ok_or_else(|| held(rivals))?;
     let own = match role.own_lock(data) {
         None => None,
         Some(path) => {
-            let lock = files::lock_exclusive(&path).map_err(failed)?;
-            Some(lock.ok_or_else(|| held(data, folder, &[role]))?)
+            let lock = files::lock_exclusive(&path).map_err(unlocked)?;
+            Some(lock.ok_or_else(|| held(&[role]))?)
         }
     };
     let holder = Holder::new(std::process::id(), Some(data.root().to_owned()));
     files::write_json(&Holder::file(data.runtime(), role), &holder, 0o600)
-        .map_err(|e| Failure::chain("note who holds the lock", &e))?;
+        .map_err(|error| failed("note who holds the lock", error))?;
     // Only now: somebody else could be just writing it.
     let swept = data.remove_aside(|name| role.writes_alone(name));
-    swept.map_err(|e| Failure::chain("clear what a killed process left", &e))?;
+    swept.map_err(|error| failed("clear what a killed process left", error))?;
     Ok(Locks { _own: own, _folder: of_folder })
 }
 
-/// As [`take`], but waits where only dead processes are known to hold it. The kernel gives a lock back when the last process
-/// that has it open is gone, and a child that was started a moment before its parent was killed has it until it executes its
-/// program.
+/// Takes the locks of a role; `folder` is how people named the data folder. Waits where only dead processes are known to hold one.
+/// The kernel gives a lock back when the last process that has it open is gone, and a child that was started a moment before its
+/// parent was killed has it until it executes its program.
 ///
 /// # Errors
 ///
-/// As [`take`].
+/// Somebody else runs there: the message names the process. Or the folder is of no use; then at once.
 pub(super) async fn take_soon(data: &DataDir, folder: &Path, role: Role) -> Result<Locks, Failure> {
     let deadline = Instant::now() + LEFT_WITHIN;
     let rivals: &[Role] = if role == Role::Up { &Role::ALL } else { &[Role::Up, role] };
     loop {
         let taken = take(data, folder, role);
-        let is_held = rivals.iter().any(|rival| Holder::living(data.runtime(), *rival).is_some());
-        if taken.is_ok() || is_held || Instant::now() >= deadline {
-            return taken;
+        let lives = || rivals.iter().any(|rival| Holder::living(data.runtime(), *rival).is_some());
+        match taken {
+            Err(Refusal::Held(_)) if !lives() && Instant::now() < deadline => {}
+            taken => return taken.map_err(Failure::from),
         }
         sleep(INTERVAL).await;
     }
@@ -244,10 +260,12 @@ impl ApiAddress {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
 
-    fn told(result: Result<Locks, Failure>) -> (String, String) {
-        let Err(Failure::Told(told)) = result else { panic!("two hold one lock") };
+    fn told(result: Result<Locks, impl Into<Failure>>) -> (String, String) {
+        let Err(Failure::Told(told)) = result.map_err(Into::into) else { panic!("two hold one lock") };
         (told.title, told.hint)
     }
 
@@ -339,6 +357,16 @@ mod tests {
         let (title, _) = told(take_soon(&data, folder.path(), Role::Up).await);
         assert!(title.contains("`tandem up`"), "who lives is told at once: {title}");
         drop(first);
+        data.remove_runtime().expect("the runtime folder goes");
+    }
+
+    #[test]
+    fn what_fails_for_another_reason_than_a_holder_is_told_at_once() {
+        let (folder, data) = data();
+        std::fs::create_dir(data.lock()).expect("a folder in the place of the lock");
+        let taken = take_soon(&data, folder.path(), Role::Up).now_or_never();
+        let (title, _) = told(taken.expect("to wait changes nothing"));
+        assert!(title.contains("lock the data folder"), "{title}");
         data.remove_runtime().expect("the runtime folder goes");
     }
 
