@@ -14,47 +14,66 @@ use tandem_kit::paths::DataDir;
 use tandem_kit::tasks;
 use tandem_sandbox::cgroup::{self, Group};
 use tandem_sandbox::listener;
+use tokio::time::{Instant, sleep};
 
-/// Between two looks for a process that was killed.
+use crate::failure::chain_of;
+
+/// Longest time in which a port is looked after: killed processes are gone in milliseconds. A scan that is under way then is
+/// brought to its end.
+const LIMIT: Duration = Duration::from_secs(2);
+/// Time between two looks whether the port is free, which cost nothing.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
-/// Looks: killed processes are gone in milliseconds.
-const LOOKS: u32 = 400;
+/// Time between the end of a scan and the next one: it reads every descriptor of every process.
+const SCAN_AGAIN: Duration = Duration::from_millis(100);
 
 /// Ends instances of this data folder that keep it from listening at one of these addresses. Says whether there was one.
 pub(super) async fn evict(data: &DataDir, addresses: impl IntoIterator<Item = SocketAddr>) -> bool {
-    let addresses: Vec<SocketAddr> = addresses.into_iter().collect();
     let parent = data.cgroup_name();
-    let work = move || addresses.into_iter().filter(|address| evict_from(*address, &parent)).count() > 0;
-    tasks::blocking("look for apps on own ports", work).await
+    let mut met = false;
+    for address in addresses {
+        met |= evict_from(address, &parent).await;
+    }
+    met
 }
 
-/// Looks anew each time: what has the port by now need not be who had it, and then it is nobody of ours.
-fn evict_from(address: SocketAddr, parent: &str) -> bool {
+/// Scans anew as long as the port is in use: what has it by now need not be who had it, and then it is nobody of ours.
+async fn evict_from(address: SocketAddr, parent: &str) -> bool {
+    let deadline = Instant::now() + LIMIT;
     let mut told = BTreeSet::new();
-    for _ in 0..LOOKS {
-        if !is_in_use(address) {
-            break;
-        }
-        let found = squatters(address.port(), parent);
-        if found.is_empty() {
-            break;
-        }
-        for (id, group) in found {
-            let is_new = told.insert(id.clone());
-            if is_new {
-                tracing::warn!("{id} listens on port {}, which is Tandem's own: ending it", address.port());
-            }
-            match group.kill() {
-                Err(error) if is_new => {
-                    let error: &dyn std::error::Error = &error;
-                    tracing::error!(error, "cannot end {id}");
-                }
-                _ => {}
+    while is_in_use(address) && Instant::now() < deadline {
+        let (port, parent) = (address.port(), parent.to_owned());
+        let found = tasks::blocking("look for apps on own ports", move || squatters(port, &parent)).await;
+        for (id, _) in &found {
+            if told.insert(id.clone()) {
+                tracing::warn!("{id} listens on port {port}, which is Tandem's own: ending it");
             }
         }
-        std::thread::sleep(LOOK_AGAIN);
+        // What cannot be ended is not tried again: the start fails then, with who has the port.
+        if found.is_empty() || !found.iter().all(|(id, group)| end(id, group)) {
+            break;
+        }
+        wait_until_free(address, deadline.min(Instant::now() + SCAN_AGAIN)).await;
     }
     !told.is_empty()
+}
+
+/// False where the kernel refuses.
+fn end(id: &str, group: &Group) -> bool {
+    match group.kill() {
+        Ok(()) => true,
+        // It has gone by itself, and its group with it.
+        Err(_) if !group.populated() => true,
+        Err(error) => {
+            tracing::error!("cannot end {id}: {}", chain_of(&error));
+            false
+        }
+    }
+}
+
+async fn wait_until_free(address: SocketAddr, deadline: Instant) {
+    while is_in_use(address) && Instant::now() < deadline {
+        sleep(LOOK_AGAIN).await;
+    }
 }
 
 fn is_in_use(address: SocketAddr) -> bool {
@@ -77,5 +96,28 @@ fn squatters(port: u16, parent: &str) -> Vec<(String, Group)> {
         found.into_iter().map(|(id, _, group)| (id, group)).collect()
     } else {
         Vec::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_is_none_of_ours_is_left_alone_and_not_waited_for() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let data = DataDir::open(folder.path()).expect("a data folder");
+        let holder = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = holder.local_addr().expect("its address");
+        assert!(!evict(&data, [address]).await, "this test is no instance");
+        assert!(is_in_use(address));
+        let free = async {
+            tokio::task::yield_now().await;
+            drop(holder);
+        };
+        let far = Instant::now() + Duration::from_secs(3600);
+        tokio::join!(wait_until_free(address, far), free);
+        assert!(!is_in_use(address));
+        data.remove_runtime().expect("the runtime folder goes");
     }
 }
