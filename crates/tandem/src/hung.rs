@@ -4,7 +4,7 @@
 //! what it was just asked: apps and balancer go on, and the next one that is started with the same words takes them over
 //! (decision 016).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tandem_kit::api::{self, Client};
@@ -20,6 +20,9 @@ use crate::session::Session;
 const INTERVAL: Duration = Duration::from_secs(1);
 /// Looks in a row at which it is stopped, until nobody waits for it: who typed Ctrl-Z by mistake has typed `fg` by then.
 const LOOKS: u32 = 4;
+
+/// The option of a server that names a file, besides `--data`.
+const READY_FILE: &str = "--ready-file";
 
 /// Longest wait for the answer to a question that costs nothing.
 const QUICKLY: Duration = Duration::from_secs(5);
@@ -37,7 +40,7 @@ async fn explain_within(limit: Duration, failure: Failure, session: &Session) ->
     let process =
         server(session).map(|(role, pid)| Process { verb: role.verb(), pid, state: State::of(pid) });
     match process {
-        Some(process) if process.state == Some(State::Stopped) => told(failure, &process, session),
+        Some(process) if process.is_held() => told(failure, &process, session),
         _ if answers(limit, session).await => slow(failure),
         Some(process) => told(failure, &process, session),
         None => failure,
@@ -63,8 +66,8 @@ pub(crate) async fn stays_stopped(session: &Session) -> Failure {
     let mut looks = 0;
     loop {
         sleep(INTERVAL).await;
-        let stopped = server(session).is_some_and(|(_, pid)| State::of(pid) == Some(State::Stopped));
-        looks = if stopped { looks + 1 } else { 0 };
+        let held = server(session).is_some_and(|(_, pid)| held(pid).is_some());
+        looks = if held { looks + 1 } else { 0 };
         if looks >= LOOKS {
             return Failure::new("the server does not answer").code(SILENT);
         }
@@ -88,18 +91,22 @@ struct Process {
     state: Option<State>,
 }
 
+impl Process {
+    fn is_held(&self) -> bool {
+        self.state.is_some_and(|state| state.held(self.pid).is_some())
+    }
+}
+
 fn told(failure: Failure, process: &Process, session: &Session) -> Failure {
     let line = std::fs::read(format!("/proc/{}/cmdline", process.pid)).unwrap_or_default();
-    told_with(failure, process, again(&line, &session.data()))
+    let folder = std::fs::read_link(format!("/proc/{}/cwd", process.pid)).ok();
+    told_with(failure, process, again(&line, (folder.as_deref(), &session.data())))
 }
 
 fn told_with(failure: Failure, Process { verb, pid, state }: &Process, again: Option<String>) -> Failure {
-    let (why, hint) = match state {
-        Some(State::Stopped) => (
-            "is stopped (by SIGSTOP, Ctrl-Z or a debugger)".to_owned(),
-            format!("`kill -CONT {pid}` lets it go on"),
-        ),
-        state => {
+    let (why, hint) = match state.and_then(|state| state.held(*pid)) {
+        Some(held) => held,
+        None => {
             let (waits, once) = match state {
                 Some(State::Disk) => (" and waits for a disk", " once the disk answers"),
                 _ => ("", ""),
@@ -117,21 +124,38 @@ fn told_with(failure: Failure, Process { verb, pid, state }: &Process, again: Op
     failure.titled(title).or_detail("what it was asked it may still do once it goes on").hint(hint)
 }
 
-/// What starts a process again as it was: its own words, from any folder and whatever the environment says. With others it
-/// would serve at other addresses, and the balancer would leave those where the world comes to.
-fn again(line: &[u8], data: &Path) -> Option<String> {
+/// What starts a process again as it was, from any folder: its own words, with those that name a file as they are seen from
+/// the folder that it was started in, where that is known. With others it would serve at other addresses, and the balancer
+/// would leave those where the world comes to.
+fn again(line: &[u8], (folder, data): (Option<&Path>, &Path)) -> Option<String> {
     let mut given = line.split(|byte| *byte == 0).map(String::from_utf8_lossy);
-    let mut words = vec![given.next().filter(|program| !program.is_empty())?.into_owned()];
+    let program = given.next().filter(|program| !program.is_empty())?;
+    // Without a slash it is looked for on the path.
+    let program = if program.contains('/') { seen_from(folder, &program) } else { program.into_owned() };
+    let mut words = vec![program];
     while let Some(word) = given.next() {
         match word.as_ref() {
             "--data" => drop(given.next()),
             word if word.is_empty() || word.starts_with("--data=") => {}
-            word => words.push(word.to_owned()),
+            READY_FILE => {
+                words.push(word.into_owned());
+                words.extend(given.next().map(|file| seen_from(folder, &file)));
+            }
+            word => words.push(match word.split_once('=') {
+                Some((READY_FILE, file)) => format!("{READY_FILE}={}", seen_from(folder, file)),
+                _ => word.to_owned(),
+            }),
         }
     }
     let data = data.canonicalize().unwrap_or_else(|_| data.to_owned());
     words.extend(["--data".to_owned(), data.display().to_string()]);
     Some(words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "))
+}
+
+/// A path as it is named from anywhere.
+fn seen_from(folder: Option<&Path>, path: &str) -> String {
+    let whole = folder.map(|folder| folder.join(path).components().collect::<PathBuf>());
+    whole.map_or_else(|| path.to_owned(), |whole| whole.display().to_string())
 }
 
 /// As a shell takes it for one word.
@@ -142,9 +166,11 @@ fn quoted(word: &str) -> String {
 
 /// What the kernel says of a process that does not do its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum State {
-    /// Stopped by a signal or a debugger.
+enum State {
+    /// Stopped by a signal.
     Stopped,
+    /// A debugger holds it, which a signal does not change.
+    Traced,
     /// In a call that cannot be interrupted.
     Disk,
     /// It runs, or waits as it may.
@@ -153,13 +179,47 @@ pub(crate) enum State {
 
 impl State {
     /// Of a process; none where there is none.
-    pub(crate) fn of(pid: u32) -> Option<Self> {
-        Some(match Stat::of(i32::try_from(pid).ok()?)?.state() {
-            'T' | 't' => Self::Stopped,
+    fn of(pid: u32) -> Option<Self> {
+        Stat::of(i32::try_from(pid).ok()?).map(|stat| Self::named(stat.state()))
+    }
+
+    /// By its letter, as in `proc(5)`.
+    fn named(letter: char) -> Self {
+        match letter {
+            'T' => Self::Stopped,
+            't' => Self::Traced,
             'D' => Self::Disk,
             _ => Self::Other,
-        })
+        }
     }
+
+    /// What is to be said of a process that goes on only once somebody lets it: how it is, and what to do.
+    fn held(self, pid: u32) -> Option<(String, String)> {
+        match self {
+            Self::Stopped => {
+                let how = "is stopped (by SIGSTOP or Ctrl-Z)".to_owned();
+                Some((how, format!("`kill -CONT {pid}` lets it go on")))
+            }
+            Self::Traced => {
+                let tracer = tracer(pid).map(|tracer| format!(" (process {tracer})")).unwrap_or_default();
+                let hint = "let it go on there, or detach the debugger from it".to_owned();
+                Some((format!("is held by a debugger{tracer}"), hint))
+            }
+            Self::Disk | Self::Other => None,
+        }
+    }
+}
+
+/// Of a process that is stopped or held by a debugger, how it is and what to do.
+pub(crate) fn held(pid: u32) -> Option<(String, String)> {
+    State::of(pid)?.held(pid)
+}
+
+/// The debugger of a process.
+fn tracer(pid: u32) -> Option<u32> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:"))?;
+    tracer.trim().parse().ok().filter(|tracer| *tracer != 0)
 }
 
 #[cfg(test)]
@@ -183,7 +243,8 @@ mod tests {
     fn each_state_has_a_command_that_ends_it() {
         assert_eq!(State::of(std::process::id()), Some(State::Other));
         for (state, title, hint) in [
-            (State::Stopped, "process 7) is stopped", "`kill -CONT 7` lets it go on"),
+            (State::named('T'), "process 7) is stopped", "`kill -CONT 7` lets it go on"),
+            (State::named('t'), "process 7) is held by a debugger", "let it go on there, or detach"),
             (
                 State::Disk,
                 "does not answer and waits for a disk",
@@ -203,7 +264,8 @@ mod tests {
 
     #[test]
     fn what_takes_over_serves_where_the_one_before_did() {
-        let words = |line: &str| again(line.replace(' ', "\0").as_bytes(), Path::new("/no where"));
+        let data = Path::new("/no where");
+        let words = |line: &str| again(line.replace(' ', "\0").as_bytes(), (None, data));
         for line in [
             "/usr/bin/tandem up --http 0.0.0.0:80 --http [::]:80 --data ./here ",
             "/usr/bin/tandem --data=here up --http 0.0.0.0:80 --http [::]:80 ",
@@ -214,6 +276,25 @@ mod tests {
         }
         assert_eq!(words(""), None, "it is gone");
         assert_eq!(quoted("it's"), r"'it'\''s'");
+    }
+
+    #[test]
+    fn what_takes_over_is_found_from_any_folder() {
+        let words = |line: &str, folder| again(line.replace(' ', "\0").as_bytes(), (folder, Path::new("/x")));
+        let folder = Some(Path::new("/home/me"));
+        for (line, whole) in [
+            ("./tandem up --ready-file r.json ", "/home/me/tandem up --ready-file /home/me/r.json --data /x"),
+            ("../bin/tandem up --ready-file=/r ", "/home/me/../bin/tandem up --ready-file=/r --data /x"),
+            ("tandem server --ready-file=a/r ", "tandem server --ready-file=/home/me/a/r --data /x"),
+        ] {
+            assert_eq!(words(line, folder).as_deref(), Some(whole));
+        }
+        let typed = "./tandem up --ready-file r.json ";
+        assert_eq!(
+            words(typed, None).as_deref(),
+            Some("./tandem up --ready-file r.json --data /x"),
+            "as it was typed, where its folder is not known"
+        );
     }
 
     /// What is said of a server that answers so, be it nothing.

@@ -11,6 +11,7 @@ use crate::data_folder;
 use crate::elsewhere;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::hung;
 use crate::roles::stop;
 use crate::session::Session;
 
@@ -30,7 +31,12 @@ pub(super) async fn run(_args: Args, session: &Session) -> Result<Exit, Failure>
         data_folder::check(&session.data())?;
     }
     let reason = Reason { reason: session.global.reason() };
-    let asked: Result<(), api::Error> = session.client()?.post("/v1/down", &reason).await;
+    let client = session.client()?;
+    let asked: Result<(), api::Error> = tokio::select! {
+        asked = client.post("/v1/down", &reason) => asked,
+        // Nothing is under way yet. Once it is, the wait for its end says so and goes on.
+        failure = hung::stays_stopped(session) => return Err(failure),
+    };
     let ran = asked.is_ok();
     match asked {
         Ok(()) if session.global.server.is_some() => {

@@ -116,9 +116,10 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// Whether it is in vain while the server of this machine is stopped.
+    /// Whether it is in vain from beginning to end while the server of this machine is stopped. `down` is only as long as it
+    /// asks, which it sees to itself: what it waits for then goes on once the server does.
     fn asks_the_server(&self) -> bool {
-        !matches!(self, Self::Store(_) | Self::Completions(_))
+        !matches!(self, Self::Store(_) | Self::Completions(_) | Self::Down(_))
     }
 }
 

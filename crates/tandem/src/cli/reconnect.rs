@@ -1,4 +1,5 @@
-//! What `-f` does when the server goes away: it waits with growing pauses and goes on, as long as somebody looks.
+//! What `-f` does when the server goes away: it waits with growing pauses and goes on, as long as somebody looks. Not where the
+//! server of this machine is there and stays stopped: then the verb ends with what lets it go on ([`crate::hung`]).
 
 use std::time::Duration;
 

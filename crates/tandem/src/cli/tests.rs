@@ -18,9 +18,14 @@ fn the_command_line_is_well_formed() {
 
 #[test]
 fn only_what_asks_the_server_is_in_vain_while_it_is_stopped() {
-    for (line, asks) in
-        [("status", true), ("store check", false), ("store snapshot", false), ("completions bash", false)]
-    {
+    for (line, asks) in [
+        ("status", true),
+        ("store check", false),
+        ("store snapshot", false),
+        ("completions bash", false),
+        // It waits for what it has asked, and sees to the asking itself.
+        ("down", false),
+    ] {
         let cli = parse(&format!("tandem {line}")).expect("it can be typed");
         assert_eq!(cli.command.asks_the_server(), asks, "{line}");
     }

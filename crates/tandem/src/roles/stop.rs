@@ -56,8 +56,9 @@ fn nothing(folder: &Path) -> Failure {
 }
 
 /// The server holds the lock until everything it could stop is stopped. How long that takes is up to the apps' stop
-/// times, so there is no limit here; Ctrl-C ends the waiting. A runner whose server is dead hears of nothing, and is
-/// not killed by a number that was written down: people are told which one it is.
+/// times, so there is no limit here; Ctrl-C ends the waiting. Of who is stopped by a signal meanwhile people are told how to
+/// let it go on, and the waiting goes on too: what was asked is written down. A runner whose server is dead hears of nothing,
+/// and is not killed by a number that was written down: people are told which one it is.
 async fn wait_for_lock(data: &DataDir, output: &Output) -> Result<LockGuard, Failure> {
     let mut told = false;
     let mut named = BTreeSet::new();
@@ -75,8 +76,10 @@ async fn wait_for_lock(data: &DataDir, output: &Output) -> Result<LockGuard, Fai
             ));
         }
         for (who, pid) in Holder::all(data.runtime()) {
-            if hung::State::of(pid) == Some(hung::State::Stopped) && named.insert(pid) {
-                output.note(format!("{who} is stopped by a signal: `kill -CONT {pid}` lets it go on"));
+            if let Some((how, hint)) = hung::held(pid)
+                && named.insert(pid)
+            {
+                output.note(format!("{who} {how}: {hint}"));
             }
         }
         sleep(INTERVAL).await;
