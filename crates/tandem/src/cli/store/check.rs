@@ -74,18 +74,40 @@ fn text(report: &Report) -> String {
     lines.join("\n") + "\n"
 }
 
+/// Every kind that is stored, given to a macro.
+macro_rules! of_kinds {
+    ($act:ident) => {
+        $act!(App, Assignment, Build, Environment, Installation, Release, Rollout, RoutingDocument, Token)
+    };
+}
+
+/// Name and version of a kind such as `app/2`; what is none has the version of none.
+fn parts(kind: &str) -> (&str, Option<u32>) {
+    let (name, version) = kind.split_once('/').unwrap_or((kind, ""));
+    (name, version.parse().ok())
+}
+
 /// Reads a document as what its kind says. Of a kind that is not known nothing can be said.
 pub(super) fn understand(document: &Document) -> Result<(), String> {
-    let name = document.kind.split('/').next().unwrap_or_default();
-    macro_rules! of_kinds {
-        ($($kind:ty),* $(,)?) => {
-            $(if name == <$kind as Kind>::KIND.split('/').next().unwrap_or_default() {
+    let (name, _) = parts(&document.kind);
+    macro_rules! read {
+        ($($kind:ty),*) => {
+            $(if name == parts(<$kind as Kind>::KIND).0 {
                 return serde_json::from_value::<$kind>(document.body.clone()).map(drop).map_err(|e| e.to_string());
             })*
         };
     }
-    of_kinds!(App, Assignment, Build, Environment, Installation, Release, Rollout, RoutingDocument, Token);
+    of_kinds!(read);
     Ok(())
+}
+
+/// Whether this version can write a kind back, as in `app/2`: it knows the kind, and none older than that.
+pub(super) fn is_known(kind: &str) -> bool {
+    macro_rules! list {
+        ($($kind:ty),*) => { [$(parts(<$kind as Kind>::KIND)),*] };
+    }
+    let (name, version) = parts(kind);
+    of_kinds!(list).into_iter().any(|(known, newest)| known == name && version.is_some() && version <= newest)
 }
 
 #[cfg(test)]
@@ -94,6 +116,12 @@ mod tests {
     use tandem_types::Revision;
 
     use super::*;
+
+    #[test]
+    fn a_kind_is_known_up_to_the_version_that_this_one_writes() {
+        assert!(["app/1", App::KIND, Token::KIND].into_iter().all(is_known));
+        assert!(!["app/4000000000", "app", "app/x", "unheard-of/1", ""].into_iter().any(is_known));
+    }
 
     #[test]
     fn a_document_that_is_not_what_its_kind_says_is_told() {

@@ -54,13 +54,15 @@ pub(super) fn find(snapshots: &Snapshots, named: Option<PathBuf>, root: &Path) -
     match Snapshot::at(&found) {
         Some(one) if one.is_known() => Ok(found),
         Some(one) => Err(newer(&found, &format!("is of Tandem {}", one.version), root)),
-        // Only where the folder itself is of this version or older, a file of any name can be no newer one's.
+        // A file of any name: in a newer version's folder it is taken for that one's. Elsewhere it may be a copy from there all
+        // the same, of which its documents tell once it is read: `restore::ensure_known`.
         None if stamp::check(root).is_ok() => Ok(found),
         None => Err(newer(&found, "does not say by its name which version it is of", root)),
     }
 }
 
-fn newer(file: &Path, what: &str, root: &Path) -> Failure {
+/// The refusal of a file that a newer version wrote.
+pub(super) fn newer(file: &Path, what: &str, root: &Path) -> Failure {
     let own = &Version::current().name;
     Failure::new(format!("{} {what}, this is {own}", file.display())).code("newer_snapshot").hint(format!(
         "nothing was changed; `tandem store restore --data {}` takes the latest one of {own} or older",

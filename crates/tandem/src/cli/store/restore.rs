@@ -13,12 +13,13 @@ use tandem_kit::stamp::{self, Stamp};
 use tandem_kit::tasks;
 use tandem_rules::Change;
 use tandem_rules::restore::{self as rules, Documents, Evidence, Plan};
+use tandem_store::sqlite::Checked;
 use tandem_store::sqlite::restore::{Prepared, prepare};
 use tandem_store::sqlite::snapshots::{Reason, Snapshots};
 use tandem_store::{Expect, Transaction, sqlite};
 use tandem_types::document::Cause;
 
-use super::check::understand;
+use super::check::{is_known, understand};
 use super::{data, evidence, failed, list};
 use crate::cli::confirm::{Deed, confirm};
 use crate::exit::Exit;
@@ -148,6 +149,7 @@ async fn restore(
     }
     let database = data.database();
     let taken = sqlite::check(&snapshot, |_| Ok(())).map_err(|error| damaged_snapshot(&error))?;
+    ensure_known(&taken, &snapshot, data.root())?;
     let evidence = evidence::gather(data, remembered, taken.revision)?;
     let prepared = prepare(&database, &snapshot).map_err(|error| damaged_snapshot(&error))?;
     let time = clock.now().strftime("%Y%m%dT%H%M%SZ").to_string();
@@ -169,6 +171,16 @@ fn reason(snapshot: &Path, kept: Option<&Path>) -> String {
     let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let kept = kept.map(|kept| format!("; what was there is {}", name(kept))).unwrap_or_default();
     format!("from {}{kept}", name(snapshot))
+}
+
+/// Refuses a newer version's documents, whatever the file is called: a server of this one would start on them and then be refused
+/// each write of one (decision 018). A newer version that changed no kind has changed the format of the file, which is refused
+/// when it is opened, or something outside of the store, which no copy brings along.
+fn ensure_known(taken: &Checked, snapshot: &Path, root: &Path) -> Result<(), Failure> {
+    match taken.documents.keys().find(|kind| !is_known(kind)) {
+        Some(kind) => Err(list::newer(snapshot, &format!("has documents of a newer version ({kind})"), root)),
+        None => Ok(()),
+    }
 }
 
 fn damaged_snapshot(error: &tandem_store::Error) -> Failure {
@@ -256,5 +268,34 @@ pub(crate) async fn keep_before_upgrade(data: &DataDir, previous: &str, clock: &
                 crate::failure::chain_of(&error)
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_copy_with_documents_of_a_newer_version_is_refused_whatever_it_is_called() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let copy = folder.path().join("copy.sqlite3");
+        let store = sqlite::open(&copy, Clock::system()).await.expect("a store");
+        let mut known = Vec::new();
+        for (key, kind) in [("apps/shop", "app/1"), ("apps/blog", "app/4000000000")] {
+            let cause = Cause {
+                actor: "unix:me".to_owned(),
+                action: "test".to_owned(),
+                reason: String::new(),
+                subject: String::new(),
+            };
+            let put = Transaction::new(cause).put_value(key, (kind, json!({})), Expect::Absent);
+            store.transact(put).await.expect("it is written");
+            let taken = sqlite::check(&copy, |_| Ok(())).expect("it can be read");
+            known.push(ensure_known(&taken, &copy, folder.path()));
+        }
+        assert!(known[0].is_ok());
+        assert_eq!(known[1].as_ref().err().and_then(Failure::code_is), Some("newer_snapshot"));
     }
 }
