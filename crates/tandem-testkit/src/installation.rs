@@ -25,21 +25,12 @@ use crate::program::{Outcome, Program, Running};
 use crate::site::Site;
 use crate::wait::eventually;
 
+mod setting;
+
+pub use setting::Setting;
+
 /// Time `tandem up` has to end after a signal: apps get their stop time-outs.
 const END: Duration = Duration::from_secs(150);
-
-/// Which binary, and where it lives.
-#[derive(Debug, Clone)]
-pub struct Setting {
-    /// The binary.
-    pub binary: PathBuf,
-    /// Folder that takes the data folder; none: the machine's temporary folder.
-    pub parent: Option<PathBuf>,
-    /// A `cgroup.procs` file: `tandem up` runs in that group, and with it what it starts.
-    pub group: Option<PathBuf>,
-    /// The user id that everything runs as, where it is not that of the tests.
-    pub user: Option<u32>,
-}
 
 /// `tandem up` on a temporary data folder.
 #[derive(Debug)]
@@ -68,8 +59,7 @@ impl Installation {
     /// Where it does not get ready.
     #[must_use]
     pub fn start(binary: &str) -> Self {
-        let setting = Setting { binary: binary.into(), parent: None, group: None, user: None };
-        let mut installation = Self::prepare(setting);
+        let mut installation = Self::prepare(Setting::of(binary));
         installation.take_tools();
         installation.start_again();
         installation
@@ -82,8 +72,7 @@ impl Installation {
     /// Where it does not get ready.
     #[must_use]
     pub fn start_as(user: u32, binary: &str) -> Self {
-        let setting = Setting { binary: binary.into(), parent: None, group: None, user: Some(user) };
-        let mut installation = Self::prepare(setting);
+        let mut installation = Self::prepare(Setting { user: Some(user), ..Setting::of(binary) });
         installation.take_tools();
         installation.give_to(user);
         installation.start_again();

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tandem_kit::paths::DataDir;
 
 use crate::program::Program;
-use crate::wait::{PATIENCE, within};
+use crate::wait::{PATIENCE, eventually, within};
 
 /// Where one installation could have left something. Whoever may be killed writes it down, for who cleans up then.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -60,6 +60,28 @@ impl Traces {
             let _ = nft(&["delete", "table", "inet", &table]);
         }
         let _ = fs::remove_dir_all(&self.runtime);
+    }
+
+    /// Kills everything at once, Tandem's own and the apps, as when the power fails, and waits until all is dead; but not what
+    /// waits to clean up behind the test. Returns who was killed.
+    ///
+    /// # Panics
+    ///
+    /// Where somebody does not die.
+    #[must_use]
+    pub fn kill_all(&self) -> Vec<Process> {
+        let mut killed: Vec<Process> = Vec::new();
+        eventually("everything is dead", || {
+            let lives = self.processes().into_iter().filter(|process| !process.words.contains(" heir "));
+            let lives: Vec<_> = lives.collect();
+            for process in &lives {
+                let _ = kill(process.id, Signal::SIGKILL);
+            }
+            let dead = lives.is_empty();
+            killed.extend(lives);
+            dead.then_some(())
+        });
+        killed
     }
 
     /// Processes of this installation, Tandem's own and the apps'.

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use tandem_kit::clock::{Clock, Moment};
 use tandem_kit::drain::{self, Trigger};
 
 mod kept;
@@ -55,6 +56,15 @@ impl Default for Mix {
     }
 }
 
+impl Mix {
+    /// Only GETs of quick pages, no more than one instance can take: whoever is asked may be killed and another one
+    /// answers, so that nothing need be lost.
+    #[must_use]
+    pub fn gets() -> Self {
+        Self { pages: 20.0, writes: 0.0, slow: 0.0, kept_clients: 4, kept_pages: 5.0, ..Self::default() }
+    }
+}
+
 /// Where it is asked.
 #[derive(Debug, Clone)]
 pub struct Target {
@@ -69,6 +79,7 @@ pub struct Target {
 pub struct Load {
     stop: Trigger,
     ended: Arc<AtomicUsize>,
+    begin: Moment,
     thread: JoinHandle<Report>,
 }
 
@@ -84,8 +95,15 @@ impl Load {
         let thread = std::thread::Builder::new().name("load".to_owned());
         let ended = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&ended);
-        let thread = thread.spawn(move || single::run(target, mix, (drain, counter)));
-        Self { stop, ended, thread: thread.expect("a thread is free") }
+        let begin = Clock::system().monotonic();
+        let thread = thread.spawn(move || single::run(target, mix, (drain, begin, counter)));
+        Self { stop, ended, begin, thread: thread.expect("a thread is free") }
+    }
+
+    /// Time since its begin, from which its samples count as well.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        Clock::system().monotonic().elapsed_since(self.begin)
     }
 
     /// Requests that have ended so far, well or not.

@@ -13,9 +13,11 @@ struct Manner {
     status: &'static str,
     /// Answers on one connection before it is closed without a word.
     answers: usize,
+    /// Whether it takes one more request before it closes.
+    takes_another: bool,
 }
 
-const WELL: Manner = Manner { status: "200 OK", answers: usize::MAX };
+const WELL: Manner = Manner { status: "200 OK", answers: usize::MAX, takes_another: false };
 
 /// A site in a thread that lasts as long as the test.
 fn site(manner: Manner) -> SocketAddr {
@@ -39,6 +41,9 @@ fn serve(stream: &TcpStream, manner: Manner) {
         if write!(&mut &*stream, "{head}\r\n\r\n{body}").is_err() {
             return;
         }
+    }
+    if manner.takes_another {
+        let _ = read_request(&mut reader);
     }
 }
 
@@ -74,7 +79,8 @@ fn load(manner: Manner) -> Report {
         slow: 50.0,
         slow_takes: Duration::ZERO,
         kept_clients: 2,
-        kept_pages: 50.0,
+        // Slow enough for a connection to be seen closed before the next request.
+        kept_pages: 5.0,
         ..Mix::default()
     };
     let load = Load::start(target, mix);
@@ -106,6 +112,14 @@ fn a_kept_connection_that_was_closed_is_stale_and_no_failure() {
     let report = load(Manner { answers: 1, ..WELL });
     assert!(report.failures().is_empty(), "{:?}", report.failures());
     assert!(report.stale > 0, "no kept connection was found closed");
+}
+
+#[test]
+fn a_kept_request_that_was_taken_and_never_answered_is_lost_and_not_sent_again() {
+    let report = load(Manner { answers: 1, takes_another: true, ..WELL });
+    let failures = report.failures();
+    assert!(!failures.is_empty() && failures.iter().all(|sample| sample.kind == Kind::Kept), "{failures:?}");
+    assert_eq!(report.stale, 0);
 }
 
 #[test]

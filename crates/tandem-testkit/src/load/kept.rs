@@ -1,7 +1,8 @@
 //! Clients that keep their connection, as browsers do.
 //!
-//! When the other side has closed a kept connection before it took the next request, the request goes out once
-//! more on a fresh one and is counted as stale; when it dies later, the request has failed.
+//! When the other side has closed a kept connection before the next request was written to it, the request goes out once
+//! more on a fresh one and is counted as stale. When it dies later, the request has failed, also where no answer had
+//! begun: somebody may have acted on it.
 
 use std::time::Duration;
 
@@ -42,7 +43,7 @@ async fn ask(
 ) -> anyhow::Result<Answer> {
     if let Some(open) = connection {
         match open.ask(question.clone()).await {
-            Err(error) if was_closed_before(&error, open) => shared.report.borrow_mut().stale += 1,
+            Err(error) if is_unsent(&error) => shared.report.borrow_mut().stale += 1,
             answer => return answer,
         }
     }
@@ -52,10 +53,9 @@ async fn ask(
     answer
 }
 
-/// Whether the connection had ended when the request was handed to it, so that nobody can have acted on it.
-fn was_closed_before(error: &anyhow::Error, connection: &Connection) -> bool {
+/// Whether the connection had ended before a byte of the request was written, so that nobody can have acted on it: hyper
+/// cancels what it has not begun to send, and says of all else that the answer is incomplete.
+fn is_unsent(error: &anyhow::Error) -> bool {
     let cause = error.chain().find_map(|cause| cause.downcast_ref::<hyper::Error>());
-    let unsent =
-        |error: &hyper::Error| error.is_canceled() || error.is_closed() || error.is_incomplete_message();
-    connection.is_closed() && cause.is_some_and(unsent)
+    cause.is_some_and(|error| error.is_canceled() || error.is_closed())
 }

@@ -46,8 +46,8 @@ impl Sample {
 pub struct Report {
     /// In the order in which they ended.
     pub samples: Vec<Sample>,
-    /// Requests that were sent again because their kept connection had been closed by the other side before it
-    /// took them, as browsers do.
+    /// Requests that went out on a fresh connection because the other side had closed their kept one, without a word,
+    /// before they were written. Nothing of them is lost, but nobody who serves well does that.
     pub stale: u64,
 }
 
@@ -77,19 +77,47 @@ impl Report {
         latencies
     }
 
-    /// Proves that there was load of every kind and that none of it failed.
+    /// Proves that [`Mix::default`](super::Mix) was asked for, every kind of it, and that nothing of it was lost.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::expect_nothing_lost`], and where a kind never came.
+    #[track_caller]
+    pub fn expect_no_failures(&self) {
+        let counts = self.counts();
+        assert_eq!(counts.len(), 4, "some kind of load never came: {counts:?}");
+        self.expect_nothing_lost();
+    }
+
+    /// Proves that there was load, that none of it failed, and that no kept connection was closed without a word: while
+    /// balancers live, or follow each other well, clients are told before.
     ///
     /// # Panics
     ///
     /// With the first failures, where there are any.
     #[track_caller]
-    pub fn expect_no_failures(&self) {
-        let counts = self.counts();
-        assert_eq!(counts.len(), 4, "some kind of load never came: {counts:?}");
-        let failures = self.failures();
-        let first: Vec<_> = failures.iter().take(10).map(|sample| format!("{sample:?}")).collect();
-        let (failed, all) = (failures.len(), self.samples.len());
-        assert!(failures.is_empty(), "{failed} of {all} requests failed, such as\n  {}", first.join("\n  "));
+    pub fn expect_nothing_lost(&self) {
+        if let Some(loss) = self.loss() {
+            panic!("{loss}");
+        }
+    }
+
+    /// What [`Self::expect_nothing_lost`] would panic with; none where it would not.
+    #[must_use]
+    pub fn loss(&self) -> Option<String> {
+        let (failures, all) = (self.failures(), self.samples.len());
+        let kept = |sample: &Sample| matches!(sample.kind, Kind::Kept | Kind::KeptPost);
+        if !failures.is_empty() {
+            let first: Vec<_> = failures.iter().take(10).map(|sample| format!("{sample:?}")).collect();
+            let (failed, first) = (failures.len(), first.join("\n  "));
+            Some(format!("{failed} of {all} requests failed, such as\n  {first}"))
+        } else if !self.samples.iter().any(kept) {
+            Some(format!("nobody asked on a kept connection: {:?}", self.counts()))
+        } else if self.stale > 0 {
+            Some(format!("{} kept connections were closed without a word, of {all} requests", self.stale))
+        } else {
+            None
+        }
     }
 }
 
@@ -116,5 +144,18 @@ mod tests {
         let kinds = [Kind::Page, Kind::Slow, Kind::Kept];
         let samples = kinds.map(|kind| sample(kind, Ok(200))).to_vec();
         Report { samples, stale: 0 }.expect_no_failures();
+    }
+
+    #[test]
+    #[should_panic(expected = "closed without a word")]
+    fn a_kept_connection_that_was_closed_without_a_word_is_a_loss() {
+        let samples = vec![sample(Kind::Page, Ok(200)), sample(Kind::Kept, Ok(200))];
+        Report { samples, stale: 1 }.expect_nothing_lost();
+    }
+
+    #[test]
+    #[should_panic(expected = "nobody asked on a kept connection")]
+    fn a_load_without_kept_connections_does_not_prove_that_none_was_closed() {
+        Report { samples: vec![sample(Kind::Page, Ok(200))], stale: 0 }.expect_nothing_lost();
     }
 }

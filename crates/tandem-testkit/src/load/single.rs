@@ -53,12 +53,15 @@ impl Shared {
     }
 }
 
-/// Runs the load on this thread until the drain, and counts the requests that have ended.
-pub(super) fn run(target: Target, mix: Mix, (drain, ended): (Drain, Arc<AtomicUsize>)) -> Report {
+/// Runs the load, which began at that moment, on this thread until the drain, and counts the requests that have ended.
+pub(super) fn run(
+    target: Target,
+    mix: Mix,
+    (drain, begin, ended): (Drain, Moment, Arc<AtomicUsize>),
+) -> Report {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("descriptors are free");
     let clock = Clock::system();
-    let begin = clock.monotonic();
     let report = Rc::new(RefCell::new(Report::default()));
     let shared = Shared {
         target: Rc::new(target),
