@@ -17,7 +17,6 @@ use tandem_testkit::installation::{Installation, Setting};
 use tandem_testkit::load::{Load, Mix, Target};
 
 use crate::Plan;
-use crate::rollouts::build_of;
 
 /// The app that is written to.
 pub(crate) const GUESTBOOK: &str = "guestbook";
@@ -67,8 +66,8 @@ pub(crate) struct Site {
     pub(crate) guestbook: AppFolder,
     pub(crate) plain: AppFolder,
     pub(crate) clock: Clock,
-    /// How long a build of the guestbook takes whose packages are there.
-    pub(crate) build: Duration,
+    /// From the first command of a build of the guestbook, whose packages are there, to its last.
+    pub(crate) commands: Duration,
 }
 
 impl Site {
@@ -83,13 +82,10 @@ impl Site {
         plain.edit("server.py", "TEXT = \"one\"", "TEXT = \"<h1>start</h1>\"");
         installation.deploy(guestbook.path());
         installation.deploy(plain.path());
+        let (clock, commands) = (Clock::system(), Duration::ZERO);
+        let mut site = Self { installation: Some(installation), binary, guestbook, plain, clock, commands };
         // The first build fetched packages, so how long one takes is told by the next.
-        guestbook.greet("start");
-        installation.deploy(guestbook.path());
-        let (clock, build) = (Clock::system(), Duration::ZERO);
-        let mut site = Self { installation: Some(installation), binary, guestbook, plain, clock, build };
-        let rollout = site.latest_rollout(GUESTBOOK)?;
-        site.build = rollout.as_ref().and_then(build_of).context("the deploy has built")?;
+        site.commands = site.time_commands()?;
         Ok(site)
     }
 

@@ -161,7 +161,7 @@ fn plan(mut arguments: impl Iterator<Item = String>) -> anyhow::Result<Plan> {
 impl Plan {
     /// How long it takes, by what its steps took on two cores.
     fn minutes(&self) -> u64 {
-        let rounds = 20 * self.moments + 20 * self.restarts + 30 * self.kills + 8 * self.starts;
+        let rounds = 20 * self.moments + 20 * self.restarts + 36 * self.kills + 8 * self.starts;
         (240 + rounds as u64 + self.history / 80).div_ceil(60)
     }
 }

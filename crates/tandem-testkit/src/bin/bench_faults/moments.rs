@@ -140,7 +140,7 @@ fn one(
     let (load, from) = (site.load(), visitor.now());
     pass(AROUND);
     let mut client = Some(operation.begin(site, (app, number)));
-    // The commands of a build come when they come, and are struck anywhere in it; all else is anywhere in the operation.
+    // The commands of a build come when they come; all else is struck anywhere in the operation.
     if !is_build {
         pass(part_of(lengths[&(operation, app)]));
     }
@@ -162,9 +162,10 @@ fn tell(all: &[Brought]) -> Part {
     let broken: Vec<_> = all.iter().flat_map(|one| &one.broken).collect();
     let struck = all.iter().filter(|one| one.struck).count();
     let text = format!(
-        "{struck} moments: a random operation on a random app, the victim killed at a random time of it (commands of a build: at a \
-         random time of the build of a deploy of the guestbook; a shim: of a web instance that serves), under load: {}. Where the \
-         victim was not there when its time came, since the operation was over or between two commands, another moment was \
+        "{struck} moments: a random operation on a random app, the victim killed at a random time of it (commands of a build: of a \
+         deploy of the guestbook, the first that is seen from a random time of its commands on; a shim: of a web instance \
+         that serves), under load: {}. Where the \
+         victim was not there when its time came, since the operation was over, another moment was \
          drawn: {} times, the table's last row. A visitor asks the small app each 10 ms. {LOST} All are counted that were sent \
          during the operation. *Gap*: the longest time from one good answer of the small app to the next. After each moment \
          it was asked: did the rollout end, does every shim have an instance that the server knows and every ready instance a \

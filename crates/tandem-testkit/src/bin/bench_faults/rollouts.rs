@@ -59,12 +59,6 @@ pub(crate) fn outcome(rollout: Option<&Rollout>) -> String {
     }
 }
 
-/// How long the rollout has built; none where it has not.
-pub(crate) fn build_of(rollout: &Rollout) -> Option<Duration> {
-    let step = rollout.steps.iter().find(|step| step.state == RolloutState::Building)?;
-    Duration::try_from(step.finished?.duration_since(step.started)).ok()
-}
-
 /// When the rollout took its first step after a time.
 pub(crate) fn first_step_after(rollout: &Rollout, time: Timestamp) -> Option<Timestamp> {
     let times = rollout.steps.iter().flat_map(|step| [Some(step.started), step.finished]);
@@ -89,13 +83,6 @@ mod tests {
         unknown.problem.as_mut().expect("a problem").code = "release_unknown".to_owned();
         assert_eq!(outcome(Some(&unknown)), "unknown");
         assert_eq!(outcome(None), "not begun");
-    }
-
-    #[test]
-    fn a_build_takes_as_long_as_its_step() {
-        assert_eq!(build_of(&rollout()), Some(Duration::from_secs(1)));
-        let steps = Vec::new();
-        assert_eq!(build_of(&Rollout { steps, ..rollout() }), None);
     }
 
     #[test]

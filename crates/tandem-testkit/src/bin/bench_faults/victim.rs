@@ -3,19 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use tandem_kit::clock::Moment;
 use tandem_testkit::leftovers::Process;
 use tandem_testkit::program::Running;
-use tandem_testkit::wait::{pass, within};
+use tandem_testkit::wait::{PATIENCE, within};
 
-use crate::ground::Site;
-use crate::operation::part_of;
+use crate::ground::{GUESTBOOK, Site};
+use crate::operation::{Operation, part_of};
 
 /// A build that was asked for has begun by then.
 const BUILD_BEGINS: Duration = Duration::from_secs(10);
+/// The number of a deploy that no other one has.
+const UNLIKE_OTHERS: usize = 10_000;
 
 /// A part of Tandem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,11 +76,7 @@ impl Victim {
                 let shim = shim_of(site, app, turn);
                 kill_all(site, shim.as_slice())
             }
-            Self::Builder => {
-                within(BUILD_BEGINS, || (!site.builders().is_empty()).then_some(()))?;
-                pass(part_of(site.build));
-                kill_all(site, &site.builders())
-            }
+            Self::Builder => strike_commands(site, part_of(site.commands)),
             Self::Client => {
                 let mut client = client.take()?;
                 if client.ended().is_some() {
@@ -121,6 +120,22 @@ impl Site {
         let own = self.own_processes().into_iter().filter(|process| word(process, 1) == "shim");
         let name = |process: &Process| word(process, 2).rsplit('/').next().unwrap_or_default().to_owned();
         own.map(|process| (name(&process), process.id)).collect()
+    }
+
+    /// From the first command of a build to its last, in a deploy of the guestbook in which nobody is killed.
+    pub(crate) fn time_commands(&self) -> anyhow::Result<Duration> {
+        let mut client = Operation::Deploy.begin(self, (GUESTBOOK, UNLIKE_OTHERS));
+        let mut seen = None;
+        let ended = within(PATIENCE * 3, || {
+            if !self.builders().is_empty() {
+                let (now, first) = (self.now(), seen.map(|(first, _)| first));
+                seen = Some((first.unwrap_or(now), now));
+            }
+            client.ended()
+        });
+        let ended = ended.context("the deploy ends")?;
+        anyhow::ensure!(ended.success(), "the deploy fails, {ended}");
+        seen.map(|(first, last)| last.elapsed_since(first)).context("the deploy builds")
     }
 
     /// What the server has started, and what that has, but for shims, balancers and what they have.
@@ -167,6 +182,22 @@ fn kill_all(site: &Site, processes: &[Pid]) -> Option<Moment> {
     let at = site.now();
     let killed = processes.iter().filter(|process| kill(**process, Signal::SIGKILL).is_ok()).count();
     (killed > 0).then_some(at)
+}
+
+/// Kills whatever command of a build runs so long after the first one was seen, or next. What was seen is killed without
+/// another look: on a busy machine a look takes as long as a command.
+fn strike_commands(site: &Site, delay: Duration) -> Option<Moment> {
+    let mut first = None;
+    let struck = within(BUILD_BEGINS, || {
+        let there = site.builders();
+        if !there.is_empty() {
+            first.get_or_insert_with(|| site.now());
+        }
+        let since = site.since(first?);
+        let is_over = there.is_empty() && since > site.commands;
+        (is_over || !there.is_empty() && since >= delay).then(|| kill_all(site, &there))
+    });
+    struck.flatten()
 }
 
 /// The shim of a web instance that serves: of each in turn, since who dies again and again is started ever later.
