@@ -1,4 +1,4 @@
-//! A full disk at every write: refused as such, nothing half done, and the store works again once there is room.
+//! A full disk at any write: refused as such, nothing half done, and the store works again once there is room.
 
 use serde_json::json;
 use tandem_kit::clock::Clock;
@@ -56,27 +56,44 @@ async fn refuse(fault: Fault, (after, times): (usize, usize)) -> bool {
     refused
 }
 
-async fn refuse_every(fault: Fault, times: usize) {
+/// At each of the first writes, and at each `step`th of the later ones, which are more of the same.
+async fn refuse_each(fault: Fault, times: usize, step: usize) {
     let mut after = 0;
     while refuse(fault, (after, times)).await {
-        after += if after < 60 { 1 } else { 7 };
+        after += if after < 60 { 1 } else { step };
     }
     assert!(after > 100, "only {after} writes were met");
 }
 
+async fn refuse_many(fault: Fault, times: usize) {
+    refuse_each(fault, times, 7).await;
+}
+
+/// Every single write.
+mod long {
+    use super::*;
+
+    #[tokio::test]
+    async fn every_write_of_the_scenario_may_be_refused_once_in_part_or_for_good() {
+        for (fault, times) in [(Fault::Full, 1), (Fault::Short, 1), (Fault::Full, usize::MAX)] {
+            refuse_each(fault, times, 1).await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_disk_that_is_full_for_a_moment_costs_the_transaction_it_meets() {
-    refuse_every(Fault::Full, 1).await;
+    refuse_many(Fault::Full, 1).await;
 }
 
 #[tokio::test]
 async fn a_write_that_does_half_of_its_work_leaves_nothing_half_done() {
-    refuse_every(Fault::Short, 1).await;
+    refuse_many(Fault::Short, 1).await;
 }
 
 #[tokio::test]
 async fn a_disk_that_stays_full_refuses_until_there_is_room() {
-    refuse_every(Fault::Full, usize::MAX).await;
+    refuse_many(Fault::Full, usize::MAX).await;
 }
 
 #[tokio::test]
