@@ -1,8 +1,8 @@
 //! The builder: one source in, one build out.
 //!
 //! Builds of one app wait for each other, since they share its caches; builds of different apps do not. A build that is
-//! given up (its future dropped) is cleaned up after by a thread, for which the next one waits; what a killed process left
-//! is removed by its next start.
+//! given up (its future dropped) is cleaned up after as soon as nothing works in its folder any more, for which the next one
+//! waits; what a killed process left is removed by its next start.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,19 +16,18 @@ use tandem_sandbox::Limits;
 use tandem_types::build::{Build, SourceInfo};
 use tandem_types::instance::Isolation;
 use tandem_types::{AppName, BuildNumber, Digest, Span, Timestamp};
+use tokio::sync::OwnedMutexGuard;
 
 use crate::error::io_error;
 use crate::python::{self, Python, Stamp, Wanted};
-use crate::workshop::{self, Workshop};
+use crate::workshop::{self, Occupied, Workshop};
 use crate::{Error, Events, NetworkSettings, bounds, dependencies, static_files, tools, uv_cache};
 
-mod cleaning;
 mod leftovers;
 mod part;
 mod steps;
 mod stock;
 
-use cleaning::Cleaning;
 use steps::Steps;
 pub use stock::{Stock, Stocked};
 
@@ -109,18 +108,17 @@ impl Builder {
     /// # Errors
     /// See [`Error`]; [`Error::to_problem`] says it to people.
     pub async fn build(&self, request: BuildRequest, events: Events<'_>) -> Result<Build, Error> {
-        let lock = self.lock_of(&request.app);
-        let guard = lock.lock_owned().await;
+        let guard = self.turn(&request).await?;
         // It may have waited for long.
         if let Some(left) = bounds::too_little(self.inner.config.data.root()) {
             return Err(Error::NoRoom { left });
         }
         let started = self.clock().monotonic();
-        let shop = Arc::new(self.open_workshop(&request).await?);
-        let cleaning = Cleaning::after(&shop, guard);
+        let shop = Arc::new(self.open_workshop(&request, guard).await?);
         let result = Steps::new(self, Arc::clone(&shop), events).run(&request).await;
-        cleaning.clean().await;
+        shop.leave().await;
         let finished = result?;
+        let duration = self.clock().monotonic().elapsed_since(started);
         Ok(Build {
             app: request.app,
             number: request.number,
@@ -130,7 +128,7 @@ impl Builder {
             source: request.source,
             interpreter: finished.interpreter,
             created: self.now(),
-            duration: Span::millis(shop.millis_since(started)),
+            duration: Span::millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)),
             warnings: finished.warnings,
         })
     }
@@ -156,20 +154,34 @@ impl Builder {
     /// # Errors
     /// The disk refuses.
     pub async fn forget(&self, app: &AppName) -> Result<(), Error> {
-        let lock = self.lock_of(app);
-        let _guard = lock.lock().await;
+        let guard = self.lock_of(app).lock_owned().await;
         let folder = self.inner.config.data.build().join(app.as_str());
-        let removed =
-            tasks::blocking("remove build folder", move || match tandem_kit::files::remove_tree(&folder) {
+        let remove = move || {
+            // Held by the work: it goes on where nobody waits for it any more.
+            let _guard = guard;
+            match tandem_kit::files::remove_tree(&folder) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     Err(io_error("remove", &folder)(error))
                 }
                 _ => Ok(()),
-            });
-        removed.await
+            }
+        };
+        tasks::blocking("remove build folder", remove).await
     }
 
-    async fn open_workshop(&self, request: &BuildRequest) -> Result<Workshop, Error> {
+    /// Waits for builds of the app that came before, for as long as the build itself may take.
+    async fn turn(&self, request: &BuildRequest) -> Result<OwnedMutexGuard<()>, Error> {
+        let turn = self.lock_of(&request.app).lock_owned();
+        let limit = request.timeout;
+        tokio::time::timeout(limit.as_duration(), turn).await.map_err(|_| Error::Busy { limit })
+    }
+
+    /// Opens it under the app's lock, also where nobody waits for it any more.
+    async fn open_workshop(
+        &self,
+        request: &BuildRequest,
+        guard: OwnedMutexGuard<()>,
+    ) -> Result<Occupied, Error> {
         let (config, app) = (self.inner.config.clone(), request.app.clone());
         let (uid, limit) = (request.uid, request.timeout);
         let open = move || {
@@ -177,7 +189,7 @@ impl Builder {
             let isolation = *isolation;
             let options =
                 workshop::Options { data, app: &app, isolation, uid, network, clock, limit, limits };
-            Workshop::open(&options)
+            Workshop::open(&options).map(|shop| Occupied::new(shop, guard))
         };
         tasks::blocking("open build folder", open).await
     }

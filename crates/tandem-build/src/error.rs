@@ -90,6 +90,12 @@ pub enum Error {
         /// Its last lines.
         lines: Vec<String>,
     },
+    /// Other builds of the app, or the disk that one of them still writes to, took all the time there is.
+    #[error("begin the build: another one of this app did not end within {limit}")]
+    Busy {
+        /// How long was waited.
+        limit: Span,
+    },
     /// A command took longer than the build has time.
     #[error("finish {what} within {limit}")]
     TimedOut {
@@ -271,7 +277,8 @@ impl Error {
                          downloaded is kept for the next try",
                     )
             }
-            Self::OutOfMemory { .. }
+            Self::Busy { .. }
+            | Self::OutOfMemory { .. }
             | Self::MachineOutOfMemory { .. }
             | Self::TooManyProcesses { .. }
             | Self::TooMuchOutput { .. }

@@ -8,6 +8,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use tandem_kit::disk::{self, Measured};
 use tandem_kit::tasks;
@@ -18,7 +19,7 @@ use crate::dependencies::Inputs;
 use crate::error::io_error;
 use crate::installation::{UV_CACHE, environment};
 use crate::recipe::APP;
-use crate::workshop::{Call, Workshop};
+use crate::workshop::{Call, Occupied, Workshop};
 
 /// Room for environments with libraries for machine learning, the largest there are.
 pub(crate) const USUAL_BYTES: u64 = 4 << 30;
@@ -26,14 +27,14 @@ pub(crate) const USUAL_BYTES: u64 = 4 << 30;
 const ENTRY_BYTES: u64 = 4096;
 
 /// Brings the cache below the limit.
-pub(crate) async fn ensure_small(shop: &Workshop, inputs: &Inputs<'_>, limit: u64) {
+pub(crate) async fn ensure_small(shop: &Arc<Occupied>, inputs: &Inputs<'_>, limit: u64) {
     if let Err(error) = try_ensure_small(shop, inputs, limit).await {
         let error: &dyn std::error::Error = &error;
         tracing::warn!(error, "could not make the cache of downloads smaller");
     }
 }
 
-async fn try_ensure_small(shop: &Workshop, inputs: &Inputs<'_>, limit: u64) -> Result<(), Error> {
+async fn try_ensure_small(shop: &Arc<Occupied>, inputs: &Inputs<'_>, limit: u64) -> Result<(), Error> {
     // A build script can make folders deeper than a path may be long: what cannot be measured is too large.
     let before = measure(shop).await.ok();
     if before.is_some_and(|before| before <= limit) {
@@ -78,16 +79,17 @@ async fn prune(shop: &Workshop, inputs: &Inputs<'_>) -> Result<(), Error> {
 }
 
 /// Removes all of it, after an installation that filled the disk.
-pub(crate) async fn give_back(shop: &Workshop) {
+pub(crate) async fn give_back(shop: &Arc<Occupied>) {
     if let Err(error) = empty(shop).await {
         let error: &dyn std::error::Error = &error;
         tracing::warn!(error, "could not give back the cache of downloads");
     }
 }
 
-async fn empty(shop: &Workshop) -> Result<(), Error> {
-    let folder = shop.folder.join("uv");
-    tasks::blocking("empty uv's cache", move || empty_folder(&folder)).await
+async fn empty(shop: &Arc<Occupied>) -> Result<(), Error> {
+    // Held by the work: it goes on when the build is given up, and the next one fills the cache.
+    let shop = Arc::clone(shop);
+    tasks::blocking("empty uv's cache", move || empty_folder(&shop.folder.join("uv"))).await
 }
 
 /// Removes everything in it; the folder itself is the build's user's.
@@ -102,7 +104,7 @@ pub(crate) fn empty_folder(folder: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-async fn measure(shop: &Workshop) -> Result<u64, Error> {
+async fn measure(shop: &Arc<Occupied>) -> Result<u64, Error> {
     let folder = shop.folder.join("uv");
     tasks::blocking("measure uv's cache", move || bytes_below(&folder)).await
 }

@@ -32,6 +32,9 @@ use crate::network::{NetworkSettings, redacted};
 use crate::recipe::APP;
 use crate::{Error, Events};
 
+mod occupied;
+pub(crate) use occupied::Occupied;
+
 /// Compilers take a lot; more than this is a build that goes astray.
 const MEMORY_BYTES: u64 = 4 << 30;
 /// Parallel compilers and their threads, for each core; and the least and the most that a build gets of them. A bomb of four

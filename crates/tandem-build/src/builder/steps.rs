@@ -17,7 +17,7 @@ use crate::python::Python;
 use crate::recipe::{APP, Recipe, VENV};
 use crate::source::Source;
 use crate::static_files::{self, Collected};
-use crate::workshop::Workshop;
+use crate::workshop::{Occupied, Workshop};
 use crate::{Error, Events, bytecode, digest, installation, uv_cache};
 
 /// Files that warnings name.
@@ -35,13 +35,13 @@ pub(super) struct Finished {
 /// A build under way.
 pub(super) struct Steps<'a> {
     builder: &'a Builder,
-    shop: Arc<Workshop>,
+    shop: Arc<Occupied>,
     events: Events<'a>,
     warnings: Vec<String>,
 }
 
 impl<'a> Steps<'a> {
-    pub(super) fn new(builder: &'a Builder, shop: Arc<Workshop>, events: Events<'a>) -> Self {
+    pub(super) fn new(builder: &'a Builder, shop: Arc<Occupied>, events: Events<'a>) -> Self {
         Self { builder, shop, events, warnings: Vec::new() }
     }
 
@@ -272,7 +272,8 @@ impl<'a> Steps<'a> {
         self.builder.blobs().clone()
     }
 
-    /// Runs work on the disk where blocking is fine.
+    /// Runs work on the disk where blocking is fine. It goes on when the build is given up, and holds the workshop until it
+    /// has ended.
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Workshop, &BlobStore) -> Result<T, Error> + Send + 'static,

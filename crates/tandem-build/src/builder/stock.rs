@@ -47,10 +47,14 @@ impl Builder {
     /// # Errors
     /// The disk refuses.
     pub async fn remove_stock(&self, app: &AppName, stock: Stock) -> Result<bool, Error> {
-        let lock = self.lock_of(app);
-        let Ok(_guard) = lock.try_lock() else { return Ok(false) };
+        let Ok(guard) = self.lock_of(app).try_lock_owned() else { return Ok(false) };
         let folder = self.inner.config.data.build().join(app.as_str());
-        tasks::blocking("give back what builds keep", move || remove(&folder, stock)).await?;
+        let give_back = move || {
+            // Held by the work: it goes on where nobody waits for it any more.
+            let _guard = guard;
+            remove(&folder, stock)
+        };
+        tasks::blocking("give back what builds keep", give_back).await?;
         Ok(true)
     }
 }

@@ -25,6 +25,14 @@ impl Error {
                 refused("build_too_large", format!("{what} left more than a build can hold: {reason}"))
                     .hint("keep large data in a volume or elsewhere, not in the app; then deploy again")
             }
+            Self::Busy { limit } => {
+                let title =
+                    format!("the build did not begin: another one of this app did not end within {limit}");
+                Problem::new(503, "build_busy", title).hint(
+                    "where `tandem status` tells of no other build of this app, the disk of Tandem's data folder hangs: look at \
+                     the server's log (`dmesg`), and start Tandem again once it answers. Then deploy again",
+                )
+            }
             Self::NoRoom { left } => {
                 let left = bounds::describe(left);
                 let title = format!("the build did not begin: the server's disk has only {left} left");
