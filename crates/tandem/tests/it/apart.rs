@@ -47,8 +47,7 @@ pub(crate) struct Apart {
 impl Apart {
     /// All three, ready, with the runner first: the order does not matter.
     pub(crate) fn start() -> Self {
-        let setting = Setting { binary: TANDEM.into(), parent: None, group: None, user: None };
-        let mut installation = Installation::prepare(setting);
+        let mut installation = Installation::prepare(Setting::of(TANDEM));
         installation.take_tools();
         installation.name_heir();
         let mut apart = Self { installation, running: Vec::new(), http: None, api: None };

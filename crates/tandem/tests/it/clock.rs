@@ -11,13 +11,13 @@ use nix::sys::signal::Signal;
 use tandem_testkit::app_folder::AppFolder;
 use tandem_testkit::connection::Question;
 use tandem_testkit::installation::{Installation, Setting};
-use tandem_testkit::load::{Load, Mix, Target};
+use tandem_testkit::load::Mix;
 use tandem_testkit::site::Site;
 use tandem_testkit::wait::eventually;
 use tandem_types::Timestamp;
 
 use crate::TANDEM;
-use crate::screen::{PLAIN, current, ids, instances, say};
+use crate::screen::{PLAIN, ask, current, ids, instances, say};
 
 const HOUR: i64 = 3_600;
 
@@ -57,27 +57,13 @@ fn library() -> PathBuf {
 
 /// An installation by a clock of its own, the app `plain` on it, and that clock.
 fn with_plain() -> (Installation, AppFolder, Hands) {
-    let setting = Setting { binary: TANDEM.into(), parent: None, group: None, user: None };
-    let mut installation = Installation::prepare(setting);
+    let mut installation = Installation::prepare(Setting::of(TANDEM));
     let hands = Hands::on(&mut installation);
     installation.start_again();
     let folder = AppFolder::fixture("plain");
     folder.edit("server.py", "    timeout = 2\n", "    timeout = 2\n    wbufsize = -1\n");
     installation.deploy(folder.path());
     (installation, folder, hands)
-}
-
-fn load_on(installation: &Installation) -> Load {
-    let target = Target { address: installation.ready().http, host: PLAIN.to_owned() };
-    // Only GETs of quick pages.
-    Load::start(target, Mix { writes: 0.0, slow: 0.0, kept_clients: 4, ..Mix::default() })
-}
-
-fn expect_nothing_lost(load: Load) {
-    let report = load.stop();
-    let (failures, all) = (report.failures(), report.samples.len());
-    assert!(failures.is_empty(), "{} of {all} requests failed, such as {:?}", failures.len(), failures[0]);
-    assert!(all > 0, "there was load");
 }
 
 /// Every entry of the journal, in its order, is as late as the one before.
@@ -99,7 +85,7 @@ fn nothing_ends_or_is_forgotten(first: i64, second: i64) {
     let (mut installation, folder, hands) = with_plain();
     let site = installation.site(PLAIN);
     let web = ids(&installation, "plain", "serving");
-    let load = load_on(&installation);
+    let load = ask(installation.ready().http, Mix::gets());
 
     say(&folder, "one", "two");
     folder.edit("server.py", "def main():\n", "def main():\n    time.sleep(2)\n");
@@ -123,7 +109,7 @@ fn nothing_ends_or_is_forgotten(first: i64, second: i64) {
     // Warm for half an hour, by a clock that says it is over.
     let _ = installation.tandem(["rollback", "--app", "plain"]).expect_success();
     assert_eq!(ids(&installation, "plain", "serving"), web, "the same instances, which were warm");
-    expect_nothing_lost(load);
+    load.stop().expect_nothing_lost();
     expect_a_journal_in_order(&installation);
 
     installation.end(Signal::SIGKILL);
@@ -135,7 +121,9 @@ fn nothing_ends_or_is_forgotten(first: i64, second: i64) {
     installation.deploy(folder.path());
     assert_eq!(site.text("/"), "three\n");
     expect_a_journal_in_order(&installation);
-    for line in instances(&installation, "plain", "warm") {
+    let warm = instances(&installation, "plain", "warm");
+    assert!(!warm.is_empty(), "the release before is kept warm");
+    for line in warm {
         assert_eq!(line["restarts"], 0, "{line}");
     }
     installation.finish();
@@ -162,10 +150,13 @@ fn a_clock_that_is_set_forward_and_at_once_back_beyond_ends_nothing() {
 fn a_clock_that_is_set_while_requests_drain_and_a_release_phase_runs_out_ends_neither_early_nor_late() {
     let (installation, folder, hands) = with_plain();
     let (site, address) = (installation.site(PLAIN), installation.ready().http);
-    let sleep = "    time.sleep(float(seconds))\n";
-    folder.edit("server.py", sleep, &format!("    print(\"slow begins\", flush=True)\n{sleep}"));
+    // As long as it takes until the traffic has moved, on any machine.
+    let wait = "    print('slow begins', flush=True)\n    while not os.path.exists('/data/go'):\n        \
+                time.sleep(0.05)\n";
+    folder.edit("server.py", "    time.sleep(float(seconds))\n", wait);
     installation.deploy(folder.path());
-    let slow = std::thread::spawn(move || Site::new(address, PLAIN).ask(Question::get("/slow?5")));
+    let volume = installation.data().volumes().join("plain.production/data");
+    let slow = std::thread::spawn(move || Site::new(address, PLAIN).ask(Question::get("/slow?0")));
     eventually("the app has the request", || {
         let logs = installation.tandem(["logs", "--app", "plain"]).expect_success().stdout;
         logs.contains("slow begins").then_some(())
@@ -181,18 +172,18 @@ fn a_clock_that_is_set_while_requests_drain_and_a_release_phase_runs_out_ends_ne
     let _ = installation.tandem(["status"]).expect_success();
     hands.set(-HOUR);
     assert!(client.ended().is_none(), "it waits for the request");
+    tandem_kit::files::write_atomic_unsynced(&volume.join("go"), b"", 0o644).expect("the volume takes files");
     let answer = slow.join().expect("the thread only asks").expect("it is answered");
     assert_eq!((answer.status.as_u16(), answer.text().as_str()), (200, "one\n"));
     let ended = eventually("the deploy ends with the request", || client.ended());
     assert!(ended.success(), "{}", std::fs::read_to_string(&log).unwrap_or_default());
 
+    hands.set(0);
     let endless = "echo begun >> /data/releases; sleep 1000\"\ntimeout = \"3s\"";
     folder.edit("tandem.toml", "echo released >> /data/releases\"", endless);
     let mut client = installation.program(["deploy", &path, "--app", "plain"]).output(&log).start();
-    let releases = installation.data().volumes().join("plain.production/data/releases");
-    let phases = || std::fs::read_to_string(&releases).unwrap_or_default();
+    let phases = || std::fs::read_to_string(volume.join("releases")).unwrap_or_default();
     eventually("the release phase has begun", || phases().contains("begun").then_some(()));
-    hands.set(0);
     hands.set(-HOUR);
     assert!(!eventually("the deploy fails", || client.ended()).success());
     let said = std::fs::read_to_string(&log).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! Killing Tandem, or everything, in the middle of what is not a plain deploy: an abort, a change of config, a cold rollback,
 //! a release phase, the destruction of an app.
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::Signal;
 use serde_json::Value;
 use tandem_testkit::app_folder::AppFolder;
 use tandem_testkit::installation::Installation;
@@ -22,16 +22,7 @@ enum Death {
 fn crash(installation: &mut Installation, death: Death) {
     installation.end(Signal::SIGKILL);
     if death == Death::Everything {
-        eventually("everything is dead", || {
-            let processes = installation.traces().processes();
-            // The harness's own, which waits to clean up behind this test.
-            let lives: Vec<_> =
-                processes.iter().filter(|process| !process.words.contains(" heir ")).collect();
-            for process in &lives {
-                let _ = kill(process.id, Signal::SIGKILL);
-            }
-            lives.is_empty().then_some(())
-        });
+        let _ = installation.traces().kill_all();
     }
     installation.start_again();
 }

@@ -12,16 +12,11 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tandem_testkit::app_folder::AppFolder;
-use tandem_testkit::load::{Load, Mix, Target};
+use tandem_testkit::load::{Load, Mix};
 use tandem_testkit::wait::{eventually, pass};
 
 use crate::apart::{Apart, Role, process_of, who_answers};
-use crate::screen::{PLAIN, ids, instances, say};
-
-/// Load that is all GETs, and no more than one instance can take.
-fn gets() -> Mix {
-    Mix { pages: 20.0, writes: 0.0, slow: 0.0, kept_clients: 4, kept_pages: 5.0, ..Mix::default() }
-}
+use crate::screen::{ask, ids, instances, say};
 
 /// An app that runs, under load.
 pub(crate) struct Scene {
@@ -51,21 +46,21 @@ impl Scene {
     }
 
     pub(crate) fn begin_load(&mut self) {
-        let target = Target { address: self.apart.http(), host: PLAIN.to_owned() };
-        self.load = Some(Load::start(target, gets()));
+        self.load = Some(ask(self.apart.http(), Mix::gets()));
     }
 
-    /// Stops asking, and proves that all that was asked was answered.
+    /// Stops asking, and proves that all that was asked was answered, and something was asked.
     #[expect(clippy::print_stdout, reason = "figures for who runs the long one")]
     pub(crate) fn end_load(&mut self) {
-        let report = self.load.take().expect("there is load").stop();
-        let failures = report.failures();
-        let (lost, all) = (failures.len(), report.samples.len());
+        let load = self.load.take().expect("there is load");
+        eventually("there was load", || (load.ended() > 50).then_some(()));
+        let report = load.stop();
+        let (lost, all) = (report.failures().len(), report.samples.len());
         println!(
             "{all} requests, {lost} of them lost; {:?} instances killed, {} workers",
             self.kills, self.worker_kills
         );
-        assert!(failures.is_empty(), "{lost} of {all} requests were lost, such as {:?}", failures[0]);
+        report.expect_nothing_lost();
     }
 
     fn app(&self, web: usize) -> Option<Pid> {
@@ -119,7 +114,6 @@ impl Scene {
 
     /// After the server is back: everything that happened is known, and new things can.
     pub(crate) fn catches_up(mut self) {
-        assert!(self.load.as_ref().is_some_and(|load| load.ended() > 50), "there was load");
         self.is_known();
         self.deploys();
         self.end_load();
@@ -218,8 +212,6 @@ fn both_come_back(first: Role, second: Role, length: Duration) {
     scene.begin_load();
     scene.until_back(0, before);
     assert_eq!(scene.app(1), app, "nobody touched it");
-    let load = scene.load.as_ref().expect("there is load");
-    eventually("there was load", || (load.ended() > 50).then_some(()));
     scene.catches_up();
 }
 

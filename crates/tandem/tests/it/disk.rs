@@ -4,11 +4,11 @@ use tandem_testkit::app_folder::AppFolder;
 use tandem_testkit::connection::Question;
 use tandem_testkit::disk::Disk;
 use tandem_testkit::installation::{Installation, Setting};
-use tandem_testkit::load::{Load, Mix, Target};
+use tandem_testkit::load::Mix;
 use tandem_testkit::wait::eventually;
 
 use crate::TANDEM;
-use crate::screen::{PLAIN, current, ids, instances, say};
+use crate::screen::{PLAIN, ask, current, ids, instances, say};
 
 mod budget;
 mod flat;
@@ -17,8 +17,7 @@ mod inodes;
 /// An installation whose data folder lies on the disk, with `plain` on it.
 fn with_plain_on(disk: &Disk) -> (Installation, AppFolder) {
     let parent = Some(disk.path().to_owned());
-    let mut installation =
-        Installation::prepare(Setting { binary: TANDEM.into(), parent, group: None, user: None });
+    let mut installation = Installation::prepare(Setting { parent, ..Setting::of(TANDEM) });
     installation.start_again();
     let folder = AppFolder::fixture("plain");
     installation.deploy(folder.path());
@@ -77,8 +76,7 @@ fn a_full_disk_stops_no_app_and_no_rollback_and_all_goes_on_once_there_is_room()
     installation.deploy(folder.path());
     disk.fill_up_to(0);
 
-    let target = Target { address: installation.ready().http, host: PLAIN.to_owned() };
-    let load = Load::start(target, Mix { writes: 0.0, slow: 0.0, ..Mix::default() });
+    let load = ask(installation.ready().http, Mix::gets());
     eventually("the disk stays full", || {
         disk.fill_up_to(0);
         (disk.space().free_bytes < 64 << 10).then_some(())
@@ -87,8 +85,7 @@ fn a_full_disk_stops_no_app_and_no_rollback_and_all_goes_on_once_there_is_room()
     assert_eq!(site.text("/"), "one\n", "to a warm release");
     let _ = installation.tandem(["rollback", "r2"]).expect_success();
     assert_eq!(site.text("/"), "two\n");
-    let report = load.stop();
-    assert!(report.failures().is_empty(), "{:?}", report.failures());
+    load.stop().expect_nothing_lost();
     let before = ids(&installation, "plain", "serving");
     crash_one(&installation);
     eventually("the one that crashed serves again", || {

@@ -12,7 +12,6 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tandem_balancer::Process;
-use tandem_kit::clock::{Clock, Moment};
 use tandem_kit::files;
 use tandem_kit::points::{Effect, Point};
 use tandem_testkit::app_folder::AppFolder;
@@ -20,7 +19,7 @@ use tandem_testkit::connection::Question;
 use tandem_testkit::documents::Documents;
 use tandem_testkit::hold::Holds;
 use tandem_testkit::installation::Installation;
-use tandem_testkit::load::{Load, Mix, Report, Target};
+use tandem_testkit::load::{Mix, Report};
 use tandem_testkit::program::Running;
 use tandem_testkit::promises::{self, Before};
 use tandem_testkit::wait::{eventually, within};
@@ -28,7 +27,7 @@ use tandem_types::api::Status;
 use tandem_types::routing::RoutingDocument;
 
 use crate::TANDEM;
-use crate::screen::PLAIN;
+use crate::screen::{PLAIN, ask};
 
 /// The points of a hand-over, in their order. Each is tried here, and no operation of the kill matrix passes it.
 pub(crate) const POINTS: [Point; 5] = [
@@ -76,7 +75,7 @@ impl Harm {
     }
 
     /// Until when a request may have come into hands in which it is lost.
-    fn may_lose_until(self, (harmed, served): (Duration, Duration)) -> Duration {
+    fn may_lose_until(self, Times { harmed, served, .. }: Times) -> Duration {
         match self {
             Self::OldKilled | Self::NewKilled => harmed,
             // Who is asked to end closes a connection on which nothing was asked yet, one just accepted too; it hears the
@@ -85,6 +84,17 @@ impl Harm {
             Self::UpKilled => Duration::ZERO,
         }
     }
+}
+
+/// When what happened in a case, from the begin of its load.
+#[derive(Debug, Clone, Copy)]
+struct Times {
+    /// Before the harm.
+    begin: Duration,
+    /// The signal was sent.
+    harmed: Duration,
+    /// Somebody was seen to serve afterwards.
+    served: Duration,
 }
 
 /// An installation on which one case follows the other.
@@ -152,19 +162,20 @@ impl World {
 
     fn case(&mut self, point: Point, harm: Harm) {
         let before = Before::look(&self.installation);
-        let (load, begin) = (self.load(), Clock::system().monotonic());
+        let load = ask(self.installation.ready().http, Mix::gets());
         let pids = self.hand_over_to(point);
+        let begin = load.now();
         self.harm(harm, pids);
-        let harmed = since(begin);
+        let harmed = load.now();
         if harm == Harm::UpKilled {
             self.up = start_up(&self.installation);
         }
         self.holds.let_go(point);
         self.expect_one_that_serves(&format!("{point} {harm:?}"));
-        let served = since(begin);
+        let served = load.now();
         let (asked, target) = (load.ended(), load.ended() + 10);
         eventually("requests are answered", || (load.ended() > target).then_some(()));
-        expect_little_lost(&load.stop(), (point, harm), (harmed, served));
+        expect_little_lost(&load.stop(), (point, harm), Times { begin, harmed, served });
         assert!(asked > 0, "{point} {harm:?}: there was load");
         // Now that nobody keeps a connection, whoever only finished what it had has nothing left.
         eventually("one balancer runs", || (self.balancers().len() == 1).then_some(()));
@@ -204,12 +215,6 @@ impl World {
         assert!(mark.is_some(), "nobody finishes anything");
     }
 
-    fn load(&self) -> Load {
-        let mix =
-            Mix { pages: 20.0, kept_clients: 4, kept_pages: 5.0, writes: 0.0, slow: 0.0, ..Mix::default() };
-        Load::start(Target { address: self.installation.ready().http, host: PLAIN.to_owned() }, mix)
-    }
-
     fn finish(self) {
         let Self { installation, mut up, .. } = self;
         installation.finish();
@@ -224,17 +229,16 @@ fn start_up(installation: &Installation) -> Running {
     installation.program(["up", "--http", &http, "--api", &api]).output(&log).start()
 }
 
-fn since(begin: Moment) -> Duration {
-    Clock::system().monotonic().elapsed_since(begin)
-}
-
-/// What a killed process had in its hands may be lost, and what came when nobody was there to accept.
-fn expect_little_lost(report: &Report, (point, harm): (Point, Harm), (harmed, served): (Duration, Duration)) {
+/// What a killed process had in its hands may be lost, and what came when nobody was there to accept; what ended before the
+/// harm may not.
+fn expect_little_lost(report: &Report, (point, harm): (Point, Harm), times: Times) {
     for sample in report.failures() {
-        let nobody = harm.leaves_nobody(point) && sample.due <= served;
-        let in_hand = sample.due <= harm.may_lose_until((harmed, served));
+        let by_harm = sample.due + sample.latency >= times.begin;
+        let nobody = harm.leaves_nobody(point) && sample.due <= times.served;
+        let in_hand = sample.due <= harm.may_lose_until(times);
         let refused = sample.outcome.as_ref().is_err_and(|error| error.contains("refused"));
-        assert!(nobody || in_hand && !refused, "{point} {harm:?}, harmed at {harmed:?}: {sample:?}");
+        let forgiven = by_harm && (nobody || in_hand && !refused);
+        assert!(forgiven, "{point} {harm:?}, {times:?}: {sample:?}");
     }
     // Who is asked to end closes what is idle at once; all others tell clients before.
     let may_close = harm != Harm::UpKilled;

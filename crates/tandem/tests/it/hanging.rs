@@ -34,11 +34,11 @@ fn a_server_that_hangs_is_named_and_missed_by_nobody_else_and_catches_up() {
 mod long {
     use nix::sys::signal::kill;
     use tandem_testkit::app_folder::AppFolder;
-    use tandem_testkit::load::{Load, Mix, Target};
+    use tandem_testkit::load::Mix;
     use tandem_testkit::wait::{eventually, pass};
 
     use super::*;
-    use crate::screen::{PLAIN, ids, instances, release_phases, say, with_plain};
+    use crate::screen::{PLAIN, ask, ids, instances, release_phases, say, with_plain};
 
     /// Longer than the lease, the budget of the gate and all after which somebody counts as silent.
     const LONG: std::time::Duration = std::time::Duration::from_secs(100);
@@ -52,17 +52,6 @@ mod long {
         })
     }
 
-    fn quick_gets(installation: &tandem_testkit::installation::Installation) -> Load {
-        let target = Target { address: installation.ready().http, host: PLAIN.to_owned() };
-        Load::start(target, Mix { writes: 0.0, slow: 0.0, kept_clients: 4, ..Mix::default() })
-    }
-
-    fn expect_nothing_lost(load: Load) {
-        let report = load.stop();
-        let failures = report.failures();
-        assert!(failures.is_empty(), "{} of {}: {:?}", failures.len(), report.samples.len(), failures[0]);
-    }
-
     /// Server and runner are one process here. It is stopped amid the release phase, and amid the start of instances.
     #[test]
     fn a_tandem_that_hangs_amid_a_deploy_brings_it_to_its_end_and_runs_its_release_phase_once() {
@@ -70,7 +59,7 @@ mod long {
         folder.edit("server.py", "    timeout = 2\n", "    timeout = 2\n    wbufsize = -1\n");
         folder.edit("tandem.toml", "released >> /data/releases\"", "released >> /data/releases; sleep 2\"");
         installation.deploy(folder.path());
-        let load = quick_gets(&installation);
+        let load = ask(installation.ready().http, Mix::gets());
         let path = folder.path().to_str().expect("a plain path").to_owned();
         let up = process(&installation, "up");
         let phases = || release_phases(&installation);
@@ -96,7 +85,7 @@ mod long {
             });
             assert_eq!(phases(), ran);
         }
-        expect_nothing_lost(load);
+        load.stop().expect_nothing_lost();
         assert_eq!(ids(&installation, "plain", "serving").len(), 2);
         installation.finish();
     }

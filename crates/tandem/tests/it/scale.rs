@@ -1,8 +1,8 @@
 //! Scale and restart: the same release with more, fewer or new instances.
 
-use tandem_testkit::load::{Kind, Load, Mix, Target};
+use tandem_testkit::load::Mix;
 
-use crate::screen::{PLAIN, current, ids, instances, say, with_plain};
+use crate::screen::{ask, current, ids, instances, say, with_plain};
 
 #[test]
 fn only_the_difference_is_started_or_stopped() {
@@ -36,13 +36,9 @@ fn a_process_that_is_not_there_cannot_be_scaled() {
 fn a_restart_replaces_every_instance_and_no_request_fails() {
     let (installation, _folder) = with_plain();
     let (web, worker) = (ids(&installation, "plain", "serving"), ids(&installation, "plain", "running"));
-    let mix = Mix { writes: 0.0, slow: 0.0, ..Mix::default() };
-    let target = Target { address: installation.ready().http, host: PLAIN.to_owned() };
-    let load = Load::start(target, mix);
+    let load = ask(installation.ready().http, Mix::gets());
     let _ = installation.tandem(["restart"]).expect_success();
-    let report = load.stop();
-    assert!(report.counts().contains_key(&Kind::Kept), "kept connections were used");
-    assert!(report.failures().is_empty(), "{:?}", report.failures());
+    load.stop().expect_nothing_lost();
     for id in ids(&installation, "plain", "serving") {
         assert!(!web.contains(&id), "{id} was not replaced");
     }

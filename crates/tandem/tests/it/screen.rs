@@ -1,8 +1,11 @@
-//! What scenarios read off the command line again and again.
+//! What scenarios read off the command line again and again, and the load that they put on `plain`.
+
+use std::net::SocketAddr;
 
 use serde_json::Value;
 use tandem_testkit::app_folder::AppFolder;
 use tandem_testkit::installation::Installation;
+use tandem_testkit::load::{Load, Mix, Target};
 
 use crate::TANDEM;
 
@@ -15,6 +18,11 @@ pub(crate) fn with_plain() -> (Installation, AppFolder) {
     let folder = AppFolder::fixture("plain");
     installation.deploy(folder.path());
     (installation, folder)
+}
+
+/// Lets somebody ask for pages of `plain`, at the balancer that listens there.
+pub(crate) fn ask(address: SocketAddr, mix: Mix) -> Load {
+    Load::start(Target { address, host: PLAIN.to_owned() }, mix)
 }
 
 /// Changes the text that `plain` answers with.

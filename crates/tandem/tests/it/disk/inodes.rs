@@ -4,10 +4,10 @@ use std::fs;
 
 use tandem_testkit::app_folder::AppFolder;
 use tandem_testkit::disk::Disk;
-use tandem_testkit::load::{Load, Mix, Target};
+use tandem_testkit::load::Mix;
 
 use super::with_plain_on;
-use crate::screen::{PLAIN, current, ids, say};
+use crate::screen::{PLAIN, ask, current, ids, say};
 
 /// `/hoard` makes empty files in the volume until the disk takes no more.
 fn hoarder(folder: &AppFolder) {
@@ -45,8 +45,7 @@ fn an_app_that_uses_up_the_inodes_stops_no_other_and_no_rollback_and_deploys_are
         "{space:?}"
     );
 
-    let target = Target { address: installation.ready().http, host: PLAIN.to_owned() };
-    let load = Load::start(target, Mix { writes: 0.0, slow: 0.0, ..Mix::default() });
+    let load = ask(installation.ready().http, Mix::gets());
     let serving = ids(&installation, "plain", "serving");
     say(&folder, "two", "three");
     let folder_path = folder.path().to_str().expect("a plain path");
@@ -78,8 +77,7 @@ fn an_app_that_uses_up_the_inodes_stops_no_other_and_no_rollback_and_deploys_are
     assert_eq!(current(&installation, "plain"), "r1");
     let is_short = moved.stderr.contains("could not be started");
     assert!(!is_short || moved.stderr.contains("`tandem status` tells what its host lacks"), "{moved}");
-    let report = load.stop();
-    assert!(report.failures().is_empty(), "{:?}", report.failures());
+    load.stop().expect_nothing_lost();
 
     let hoard = installation.data().root().join("volumes/plain.production/data/hoard");
     fs::remove_dir_all(hoard).expect("it is there");
