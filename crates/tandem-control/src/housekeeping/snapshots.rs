@@ -7,7 +7,8 @@ use std::time::Duration;
 use tandem_kit::error::chain;
 use tandem_kit::{disk, tasks};
 use tandem_rules::room;
-use tandem_store::sqlite::snapshots::{MOST_BYTES, Snapshots};
+use tandem_store::sqlite::snapshots::{MOST_BYTES, Reason, Snapshot, Snapshots};
+use tandem_types::Revision;
 
 use super::{live_roots, pins};
 use crate::shared::Shared;
@@ -39,41 +40,54 @@ impl SnapshotTaker {
     }
 
     /// Takes one if it is due, and removes those beyond their share of the budget. What fails is told once, and in `status`
-    /// until it works again. Says whether all is well.
+    /// until it works again. Says whether one could be taken, or none was due.
     pub(crate) async fn look(&self) -> bool {
         let Ok(cursor) = self.shared.store.cursor().await else { return true };
-        let (snapshots, version, now) =
-            (self.snapshots.clone(), self.shared.version.clone(), self.shared.now());
-        let shared = Arc::clone(&self.shared);
-        let take = move || {
+        let (snapshots, shared) = (self.snapshots.clone(), Arc::clone(&self.shared));
+        let look = move || {
             // First, and whatever comes of the other: where the disk is full, what goes is the room for the next one.
-            let within = keep_within_share(&shared, &snapshots);
-            let before = shared.look(live_roots);
-            let taken = snapshots.take_hourly(cursor.revision, (&version, now))?;
-            if taken.is_some() {
-                pins::note_snapshot(&shared, before);
-            }
-            within.map(|()| taken)
+            let kept = keep_within_share(&shared, &snapshots);
+            (kept, take_if_due(&shared, &snapshots, cursor.revision))
         };
-        let problem = match tasks::blocking("snapshot of the store", take).await {
-            // What is there is as new as the store, whoever took it.
-            Ok(None) => None,
-            Ok(Some(taken)) => {
-                tracing::debug!("took the snapshot {}", taken.path.display());
-                None
-            }
-            Err(error) => {
-                let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
-                Some(format!("no snapshot of the store can be taken: failed to {}{hint}", chain(&error)))
-            }
-        };
-        let is_well = problem.is_none();
+        let (kept, taken) = tasks::blocking("snapshot of the store", look).await;
+        if let Ok(Some(taken)) = &taken {
+            tracing::debug!("took the snapshot {}", taken.path.display());
+        }
+        let is_well = taken.is_ok();
+        let failed = [
+            taken.err().map(|error| failed("no snapshot of the store can be taken", &error)),
+            kept.err().map(|error| failed("old snapshots of the store stay", &error)),
+        ];
+        let problems: Vec<_> = failed.into_iter().flatten().collect();
+        let problem = (!problems.is_empty()).then(|| problems.join("; "));
         let before = self.shared.snapshots.tell(problem.clone());
         if let Some(problem) = problem.filter(|problem| before.as_ref() != Some(problem)) {
             tracing::error!("{problem}");
         }
         is_well
     }
+}
+
+/// None: not yet, since what is there is as new as the store, or of this hour.
+fn take_if_due(
+    shared: &Shared,
+    snapshots: &Snapshots,
+    revision: Revision,
+) -> Result<Option<Snapshot>, tandem_store::Error> {
+    let now = shared.now();
+    if !snapshots.is_due(revision, now)? {
+        return Ok(None);
+    }
+    // Only now: it goes through all apps and their builds.
+    let before = shared.look(live_roots);
+    let taken = snapshots.take(Reason::Hourly, &shared.version, now)?;
+    pins::note_snapshot(shared, before);
+    Ok(Some(taken))
+}
+
+fn failed(what: &str, error: &tandem_store::Error) -> String {
+    let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
+    format!("{what}: failed to {}{hint}", chain(error))
 }
 
 /// Removes those beyond their share of the budget.
@@ -88,7 +102,7 @@ fn next_wait(last: Duration, is_well: bool) -> Duration {
     if is_well { EVERY } else { (last * 2).min(SELDOM) }
 }
 
-/// Why the last snapshot could not be taken, for `status`.
+/// Why the last snapshot could not be taken, or old ones not be removed, for `status`.
 #[derive(Debug, Default)]
 pub(crate) struct SnapshotProblem(Mutex<Option<String>>);
 

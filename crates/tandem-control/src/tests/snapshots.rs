@@ -47,3 +47,25 @@ async fn old_ones_go_also_where_none_can_be_taken() {
     assert!(!taker.look().await, "there is nothing to copy");
     assert_eq!(snapshots.list().unwrap().len(), 24);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_old_one_that_cannot_be_removed_is_told_as_that_and_the_new_one_keeps_its_builds() {
+    let site = Site::start().await;
+    let snapshots = Snapshots::of(site.data.database());
+    tandem_kit::files::ensure_dir(snapshots.folder(), 0o700).unwrap();
+    for hour in 0..30 {
+        let (day, hour) = (1 + hour / 24, hour % 24);
+        let name = format!("202001{day:02}T{hour:02}0000Z_0_hourly_0.1.0.sqlite3");
+        let path = snapshots.folder().join(name);
+        // A folder is removed by no call that removes files.
+        tandem_kit::files::ensure_dir(&path, 0o700).unwrap();
+    }
+    let taker = SnapshotTaker::new(Arc::clone(&site.handle.shared), site.data.database());
+    assert!(taker.look().await, "one could be taken");
+    assert!(snapshots.latest().unwrap().is_some_and(|latest| latest.path.is_file()));
+    assert!(site.data.root().join("snapshot-roots.json").exists(), "what it needs is noted");
+    let problems = site.handle.status().await.unwrap().problems;
+    let problems: Vec<_> = problems.iter().filter(|problem| problem.contains("snapshot")).collect();
+    let [problem] = problems[..] else { panic!("{problems:?}") };
+    assert!(problem.starts_with("old snapshots of the store stay: failed to remove old"), "{problem}");
+}

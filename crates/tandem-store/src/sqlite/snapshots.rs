@@ -28,18 +28,12 @@ use super::read;
 use super::schema::{self, Head};
 use crate::Error;
 
-/// Without a setting, the budget of what only helps is this part of the disk; and what they take of a budget at most
-/// (decision 015).
-const BUDGET_PART: u64 = 10;
-const PART: u64 = 4;
 /// Free room that one is begun with, in sizes of the store: half of it is there for what is written meanwhile.
 const ROOM: u64 = 2;
 /// Part of the disk's reserve below which none is begun: what is left is the store's own, as it is kept from logs.
 const SMALL: u64 = 4;
-/// Tries for the lock before an upgrade, which comes once: five seconds, in which a small store is copied many times.
+/// Tries for the lock where somebody waits for this one: five seconds, in which a small store is copied many times.
 const TRIES: u32 = 50;
-/// Time between two of them.
-const INTERVAL: Duration = Duration::from_millis(100);
 /// End of a snapshot's name.
 const SUFFIX: &str = ".sqlite3";
 /// End of the name of one that is being made.
@@ -190,17 +184,18 @@ impl Snapshots {
         Ok(self.list()?.into_iter().find(Snapshot::is_known))
     }
 
-    /// Takes one, then removes those that need not be kept. Blocks for as long as it takes to copy the store, which
-    /// goes on meanwhile; works beside a server that has the store open. Before an upgrade it waits some seconds for
-    /// another one that is being taken.
+    /// Takes one, then removes those that need not be kept for their number, their age or [`MOST_BYTES`]; a smaller share is kept
+    /// to by the server, which knows its budget ([`Snapshots::keep_within`]). Blocks for as long as it takes to copy the store, which
+    /// goes on meanwhile; works beside a server that has it open. By hand and before an upgrade it waits for another one.
     ///
     /// # Errors
     /// The store cannot be read or is damaged, or there is no room: [`Error::Full`] before anything is written where less
-    /// than twice the store's size is free. Nothing is left aside then.
+    /// than twice the store's size is free. Nothing is left aside then. That an old one cannot be removed is none: the new
+    /// one is there.
     pub fn take(&self, reason: Reason, version: &str, now: Timestamp) -> Result<Snapshot, Error> {
         files::ensure_dir(&self.folder, 0o700).map_err(|error| self.failed("make room for", error))?;
         self.own(&self.folder)?;
-        let _lock = self.lock(if reason == Reason::Upgrade { TRIES } else { 1 })?;
+        let _lock = self.lock(tries(reason), pause)?;
         self.remove_partial()?;
         self.check_room()?;
         let partial = self.folder.join(format!("{}{PARTIAL}", now.strftime(TIME)));
@@ -213,29 +208,25 @@ impl Snapshots {
             Snapshot::parse(path, bytes).ok_or_else(|| self.failed("name", io::ErrorKind::InvalidInput))
         });
         if taken.is_err() {
-            self.remove_partial()?;
+            // The next one clears it away as well; what is told is why this one was not taken.
+            let _ = self.remove_partial();
+        } else if let Err(error) = self.prune(MOST_BYTES) {
+            tracing::warn!(error = &error as &dyn std::error::Error, "took a snapshot, and old ones stay");
         }
-        let taken = taken?;
-        self.prune(share(disk::budget(), disk::space(&self.folder).ok().map(|space| space.total_bytes)))?;
-        Ok(taken)
+        taken
     }
 
-    /// Takes one of every hour where something changed since the latest. None: nothing did, or an hour has not passed.
+    /// Whether it is time for the one of every hour: something changed since the latest, and an hour has passed.
     ///
     /// # Errors
-    /// As [`Snapshots::take`].
-    pub fn take_hourly(
-        &self,
-        revision: Revision,
-        (version, now): (&str, Timestamp),
-    ) -> Result<Option<Snapshot>, Error> {
+    /// As [`Snapshots::list`].
+    pub fn is_due(&self, revision: Revision, now: Timestamp) -> Result<bool, Error> {
         let latest = self.list()?.into_iter().next();
-        let is_due = latest.is_none_or(|latest| {
+        Ok(latest.is_none_or(|latest| {
             let age = now.duration_since(latest.time);
             // One from the future is of a clock that was wrong: nothing is to be waited for then.
             latest.revision != revision && (age.as_mins() >= 60 || age.is_negative())
-        });
-        is_due.then(|| self.take(Reason::Hourly, version, now)).transpose()
+        }))
     }
 
     /// Copies the store into a file aside, checked and on the disk. Returns its revision.
@@ -258,7 +249,7 @@ impl Snapshots {
     }
 
     /// One at a time: each clears away what others were cut off from.
-    fn lock(&self, tries: u32) -> Result<LockGuard, Error> {
+    fn lock(&self, tries: u32, mut pause: impl FnMut()) -> Result<LockGuard, Error> {
         for left in (0..tries).rev() {
             let lock = files::lock_exclusive(&self.folder.join("lock"));
             if let Some(lock) = lock.map_err(|error| self.failed("lock", error))? {
@@ -266,7 +257,7 @@ impl Snapshots {
                 return Ok(lock);
             }
             if left > 0 {
-                std::thread::sleep(INTERVAL);
+                pause();
             }
         }
         Err(self.failed("take", io::Error::other("another one is being taken")))
@@ -321,7 +312,7 @@ impl Snapshots {
     /// happens while one is being taken: that ends with the same.
     ///
     /// # Errors
-    /// [`Error::Unavailable`]: the folder cannot be read, or one cannot be removed.
+    /// [`Error::Unavailable`]: the folder cannot be read, or one cannot be removed; the others are.
     pub fn keep_within(&self, most_bytes: u64) -> Result<(), Error> {
         if !self.folder.is_dir() {
             return Ok(());
@@ -334,10 +325,13 @@ impl Snapshots {
     }
 
     fn prune(&self, most_bytes: u64) -> Result<(), Error> {
+        let mut pruned = Ok(());
+        // One that cannot be removed keeps none of the others.
         for one in surplus(&self.list()?, most_bytes) {
-            std::fs::remove_file(&one.path).map_err(|error| self.failed("remove old", error))?;
+            let removed = std::fs::remove_file(&one.path).map_err(|error| self.failed("remove old", error));
+            pruned = pruned.and(removed);
         }
-        Ok(())
+        pruned
     }
 
     fn failed(&self, doing: &'static str, source: impl Into<io::Error>) -> Error {
@@ -373,10 +367,17 @@ pub(super) fn inspect(path: &Path) -> Result<Revision, Error> {
     Ok(read::meta(&connection).map_err(failed)?.revision)
 }
 
-/// Bytes that all may take: of the budget that a person set, else of the disk.
-fn share(set: Option<u64>, disk: Option<u64>) -> u64 {
-    let budget = set.or(disk.map(|bytes| bytes / BUDGET_PART));
-    budget.map_or(MOST_BYTES, |budget| MOST_BYTES.min(budget / PART))
+/// How often the lock is tried for. The hour's is looked for again in a minute.
+fn tries(reason: Reason) -> u32 {
+    match reason {
+        Reason::Upgrade | Reason::Manual => TRIES,
+        Reason::Hourly => 1,
+    }
+}
+
+/// Between two tries.
+fn pause() {
+    std::thread::sleep(Duration::from_millis(100));
 }
 
 /// Free bytes that a snapshot of this store is begun with.

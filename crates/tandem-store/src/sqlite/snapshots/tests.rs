@@ -59,15 +59,6 @@ fn large_ones_are_bounded_and_the_newest_always_stay() {
 }
 
 #[test]
-fn what_all_may_take_is_a_quarter_of_the_budget_whoever_set_it() {
-    assert_eq!(share(None, Some(40 << 20)), 1 << 20);
-    assert_eq!(share(Some(400 << 20), Some(40 << 20)), 100 << 20, "as people said");
-    assert_eq!(share(Some(1 << 20), Some(400 << 30)), 256 << 10);
-    assert_eq!(share(None, Some(400 << 30)), MOST_BYTES);
-    assert_eq!(share(None, None), MOST_BYTES, "a disk that does not answer");
-}
-
-#[test]
 fn hours_go_before_what_was_taken_by_hand_and_that_before_the_way_back() {
     let mut all: Vec<_> = (4..20).rev().map(|hour| snapshot(Reason::Hourly, hour, 10)).collect();
     all.extend([snapshot(Reason::Manual, 2, 10), snapshot(Reason::Upgrade, 1, 10)]);
@@ -135,20 +126,40 @@ async fn the_latest_is_one_of_a_generation_that_is_known() {
 }
 
 #[tokio::test]
-async fn the_one_before_an_upgrade_waits_for_another_that_is_being_taken() {
+async fn one_that_somebody_wants_waits_for_another_that_is_being_taken() {
     let sqlite = Sqlite::new();
     drop(sqlite.open().await);
     let snapshots = Snapshots::of(sqlite.path());
     files::ensure_dir(snapshots.folder(), 0o700).unwrap();
-    let held = snapshots.lock(1).unwrap();
-    let manual = snapshots.take(Reason::Manual, "0.1.0", at(0)).unwrap_err();
-    assert!(matches!(manual, Error::Unavailable { .. }), "{manual:?}");
-    let upgrade = std::thread::scope(|scope| {
-        let taking = scope.spawn(|| snapshots.take(Reason::Upgrade, "0.1.0", at(1)));
-        drop(held);
-        taking.join().unwrap()
-    });
-    assert_eq!(upgrade.unwrap().reason, Reason::Upgrade);
+    for (reason, waits) in [(Reason::Upgrade, true), (Reason::Manual, true), (Reason::Hourly, false)] {
+        let mut held = Some(snapshots.lock(1, pause).unwrap());
+        let lock = snapshots.lock(tries(reason), || drop(held.take()));
+        assert_eq!(lock.is_ok(), waits, "{reason}");
+    }
+    let held = snapshots.lock(1, pause).unwrap();
+    let hourly = snapshots.take(Reason::Hourly, "0.1.0", at(0)).unwrap_err();
+    assert!(matches!(hourly, Error::Unavailable { .. }), "{hourly:?}");
+    drop(held);
+    snapshots.take(Reason::Hourly, "0.1.0", at(0)).unwrap();
+}
+
+#[tokio::test]
+async fn an_old_one_that_cannot_be_removed_stops_neither_the_new_one_nor_the_others_that_go() {
+    let sqlite = Sqlite::new();
+    drop(sqlite.open().await);
+    let snapshots = Snapshots::of(sqlite.path());
+    files::ensure_dir(snapshots.folder(), 0o700).unwrap();
+    let old = |hour| snapshots.folder().join(snapshot(Reason::Manual, hour, 0).path);
+    // A folder is removed by no call that removes files.
+    std::fs::create_dir(old(1)).unwrap();
+    for hour in std::iter::once(0).chain(2..13) {
+        std::fs::File::create(old(hour)).unwrap();
+    }
+    let taken = snapshots.take(Reason::Upgrade, "0.1.0", at(20)).unwrap();
+    assert!(taken.path.exists());
+    assert_eq!([0, 1, 2].map(|hour| old(hour).exists()), [false, true, false]);
+    let error = snapshots.keep_within(MOST_BYTES).unwrap_err();
+    assert!(error.to_string().contains("remove old"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -187,7 +198,7 @@ async fn a_small_share_takes_all_but_the_newest_and_never_one_that_is_being_take
         (0..5).map(|hour| snapshots.take(Reason::Manual, "0.1.0", at(hour)).unwrap().path).collect();
     let mine = snapshots.folder().join("mine.sqlite3");
     std::fs::copy(&taken[0], &mine).unwrap();
-    let held = snapshots.lock(1).unwrap();
+    let held = snapshots.lock(1, pause).unwrap();
     snapshots.keep_within(0).unwrap();
     assert!(taken.iter().all(|path| path.exists()));
     drop(held);
@@ -204,7 +215,10 @@ async fn every_hour_one_is_taken_if_something_changed() {
     let snapshots = Snapshots::of(sqlite.path());
     put(&store, "a", 1).await;
     let revision = store.cursor().await.unwrap().revision;
-    let take = |revision, hour| snapshots.take_hourly(revision, ("0.1.0", at(hour))).unwrap().is_some();
+    let take = |revision, hour| {
+        let is_due = snapshots.is_due(revision, at(hour)).unwrap();
+        is_due.then(|| snapshots.take(Reason::Hourly, "0.1.0", at(hour)).unwrap()).is_some()
+    };
     assert!(take(revision, 0));
     assert!(!take(revision, 5), "nothing changed");
     put(&store, "a", 2).await;

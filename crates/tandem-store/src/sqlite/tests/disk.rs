@@ -146,3 +146,24 @@ async fn no_snapshot_is_begun_that_would_fill_the_disk() {
     std::fs::remove_file(filler).unwrap();
     take(2).unwrap();
 }
+
+/// Whoever types has not the environment of the server, and so not its budget.
+#[tokio::test]
+async fn one_that_is_taken_removes_none_for_a_small_disk() {
+    let Some(disk) = SmallDisk::mount(40) else { return };
+    let path = disk.path().join("tandem.sqlite3");
+    let store = open(path.clone(), Clock::system()).await.unwrap();
+    for number in 0..10 {
+        put_large(&store, number).await.unwrap();
+    }
+    drop(store);
+    let snapshots = Snapshots::of(&path);
+    let first: tandem_types::Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
+    for hour in 0..8 {
+        snapshots.take(Reason::Manual, "0.1.0", first + jiff::SignedDuration::from_hours(hour)).unwrap();
+    }
+    let all = snapshots.list().unwrap();
+    let bytes: u64 = all.iter().map(|one| one.bytes).sum();
+    assert_eq!(all.len(), 8, "{bytes} bytes");
+    assert!(bytes > 1 << 20, "more than a quarter of a tenth of this disk: {bytes}");
+}
