@@ -45,8 +45,11 @@ fn extended(error: &rusqlite::Error) -> Option<i32> {
 fn wants_room(database: &Path) -> bool {
     let mut name = database.as_os_str().to_owned();
     name.push(TRIAL);
+    // Of one that was killed here; or a link to a file of root's, by whoever owns the folder that root works in. What is made anew
+    // follows none (O_EXCL).
+    let _ = std::fs::remove_file(&name);
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600);
+    options.write(true).create_new(true).mode(0o600);
     let tried = options.open(&name).and_then(|mut file| file.write_all(&[0; 4096]));
     // Left behind it would be made anew and removed by the next.
     let _ = std::fs::remove_file(&name);
@@ -64,4 +67,21 @@ fn is_unreadable(error: &rusqlite::Error) -> bool {
             | E::QueryReturnedNoRows
             | E::Utf8Error(..)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_in_the_place_of_the_small_file_leads_nowhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let (database, other) = (folder.path().join("tandem.sqlite3"), folder.path().join("other"));
+        tandem_kit::files::write_atomic_unsynced(&other, b"of root", 0o600).unwrap();
+        let trial = folder.path().join("tandem.sqlite3-room");
+        std::os::unix::fs::symlink(&other, &trial).unwrap();
+        assert!(!wants_room(&database), "there is room");
+        assert_eq!(std::fs::read(&other).unwrap(), b"of root");
+        assert!(!trial.is_symlink(), "nothing is left");
+    }
 }
