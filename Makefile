@@ -23,7 +23,7 @@ test: check ## Everything: `check`, the guestbook's own tests, system tests with
 	scripts/test-guestbook.sh
 	cargo nextest run --workspace --locked --profile system
 
-test-long: test ## Everything, and what takes an hour: whole kill matrix, hundreds of deploys
+test-long: test ## Everything, and what takes hours: whole kill matrix, hundreds of deploys
 	cargo nextest run --workspace --locked --profile long
 	scripts/fuzz.sh short
 

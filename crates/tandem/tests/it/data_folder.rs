@@ -14,6 +14,7 @@ use tandem_testkit::program::{Outcome, Program, Running};
 use tandem_testkit::wait::{PATIENCE, eventually};
 
 use crate::TANDEM;
+use crate::needs::{Need, are_met};
 use crate::screen::{PLAIN, current, release_phases};
 
 /// Written by version 0.1.0 before there were stamps: the fixture `plain` deployed twice, `COLOR=teal` set, scaled to one
@@ -23,12 +24,12 @@ const FIRST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/golden/data-f
 const NEWER: &str = "9.0.0/9";
 
 fn prepared() -> Installation {
-    Installation::prepare(Setting { binary: TANDEM.into(), parent: None, group: None, user: None })
+    Installation::prepare(Setting::of(TANDEM))
 }
 
 #[test]
 fn a_data_folder_of_the_first_version_opens_with_everything_in_it() {
-    if !nix::unistd::Uid::effective().is_root() {
+    if !are_met(&[Need::Root]) {
         return;
     }
     let mut installation = prepared();

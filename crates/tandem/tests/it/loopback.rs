@@ -1,13 +1,13 @@
 //! Two apps on one machine, and what each reaches over the loopback that they share.
 
 use std::net::TcpListener;
-use std::path::Path;
 
 use tandem_testkit::app_folder::AppFolder;
 use tandem_testkit::installation::Installation;
 use tandem_testkit::site::Site;
 
 use crate::TANDEM;
+use crate::needs::{Need, are_met};
 
 const REACH: &str = r#"def reach(_, port):
     import socket
@@ -35,7 +35,7 @@ fn port(site: &Site) -> String {
 
 #[test]
 fn an_app_reaches_services_of_its_machine_but_neither_another_app_nor_the_api() {
-    if !nix::unistd::Uid::effective().is_root() || !Path::new("/usr/sbin/nft").exists() {
+    if !are_met(&[Need::Root, Need::Nft]) {
         return;
     }
     let installation = Installation::start(TANDEM);

@@ -26,6 +26,7 @@ mod json;
 mod kill_matrix;
 mod logs;
 mod loopback;
+mod needs;
 mod plain;
 mod postgres;
 mod queue;

@@ -6,13 +6,14 @@ use tandem_testkit::app_folder::AppFolder;
 use tandem_testkit::installation::Installation;
 
 use crate::TANDEM;
+use crate::needs::{Need, are_met};
 
 /// An id that Debian gives to nobody.
 const USER: u32 = 65_533;
 
 #[test]
 fn an_ordinary_user_deploys_the_guestbook_and_goes_back() {
-    if !nix::unistd::Uid::effective().is_root() {
+    if !are_met(&[Need::Root]) {
         return;
     }
     let installation = Installation::start_as(USER, TANDEM);

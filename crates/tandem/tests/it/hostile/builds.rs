@@ -13,7 +13,8 @@ use tandem_testkit::wait::{eventually, pass};
 use tandem_types::defaults;
 
 use super::neighbor::{Visitors, Visits};
-use super::{HOSTILE, NEIGHBOR, can_isolate, has_limits, installation_on, tell};
+use super::{HOSTILE, NEIGHBOR, installation_on, tell};
+use crate::needs::{Need, are_met};
 use crate::screen::current;
 
 /// Mebibytes of the disk of the data folder; a twentieth of it, and of its inodes, is what must be left.
@@ -64,7 +65,7 @@ mod long {
 }
 
 fn expect_all(bombs: &[(&str, End)]) {
-    if !can_isolate() || !has_limits() {
+    if !are_met(&[Need::Isolation, Need::Limits]) {
         return;
     }
     let disk = Disk::ext4(DISK);

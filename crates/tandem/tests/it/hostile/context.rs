@@ -42,7 +42,7 @@ impl Context {
             "api_socket": data.api_socket(),
             "runner_socket": data.runner_socket(),
             "api_port": installation.ready().api.port(),
-            "server_pid": std::process::id(),
+            "server_pid": server(data.runtime()),
             "host_address": address_of_host(),
             "unix_socket": path,
             "abstract": name,
@@ -64,6 +64,12 @@ impl Context {
         outside["writable"] = json!(folder.path());
         Self { inside, outside, _listeners: listeners, _folder: folder }
     }
+}
+
+/// The process of `tandem up`, as it has written itself down.
+fn server(runtime: &Path) -> u64 {
+    let note: Option<Value> = tandem_kit::files::read_json(&runtime.join("up.json")).expect("it is JSON");
+    note.and_then(|note| note["pid"].as_u64()).expect("`tandem up` has said which process it is")
 }
 
 fn neighbor(installation: &Installation) -> Value {

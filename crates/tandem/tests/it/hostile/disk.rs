@@ -8,11 +8,12 @@ use tandem_testkit::program::Program;
 use tandem_testkit::wait::eventually;
 
 use super::neighbor::Visitors;
-use super::{HOSTILE, NEIGHBOR, ask, can_isolate, installation_on, tell};
+use super::{HOSTILE, NEIGHBOR, ask, installation_on, tell};
+use crate::needs::{Need, are_met};
 
 #[test]
 fn an_app_that_fills_its_volume_and_home_stops_nobody_and_is_found_by_the_line_that_status_says() {
-    if !can_isolate() {
+    if !are_met(&[Need::Isolation]) {
         return;
     }
     let disk = Disk::ext4(192);

@@ -6,7 +6,8 @@ use tandem_testkit::wait::{PATIENCE, within};
 use tandem_types::defaults::RESTART_MOST;
 
 use super::neighbor::{Visitors, Visits};
-use super::{HOSTILE, NEIGHBOR, can_isolate, has_limits, installation, tell};
+use super::{HOSTILE, NEIGHBOR, installation, tell};
+use crate::needs::{Need, are_met};
 
 /// Memory of the app, of which Python and its files have some.
 const MEMORY: u64 = 256 << 20;
@@ -57,7 +58,7 @@ const BOMBS: [(&str, Most); 15] = [
 
 #[test]
 fn every_bomb_ends_at_its_limit_and_the_neighbor_loses_nothing() {
-    if !can_isolate() || !has_limits() {
+    if !are_met(&[Need::Isolation, Need::Limits]) {
         return;
     }
     let installation = installation();

@@ -3,12 +3,13 @@
 use serde_json::json;
 use tandem_testkit::wait::eventually;
 
-use super::{HOSTILE, ask, can_isolate, installation};
+use super::{HOSTILE, ask, installation};
+use crate::needs::{Need, are_met};
 use crate::screen::instances;
 
 #[test]
 fn links_pipes_odd_names_and_endless_paths_of_an_app_go_with_it_and_nothing_else_does() {
-    if !can_isolate() {
+    if !are_met(&[Need::Isolation]) {
         return;
     }
     let installation = installation();

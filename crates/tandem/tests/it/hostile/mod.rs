@@ -17,24 +17,12 @@ use tandem_testkit::app_folder::AppFolder;
 use tandem_testkit::connection::Question;
 use tandem_testkit::installation::{Installation, Setting};
 use tandem_testkit::site::Site;
-use tandem_types::instance::Isolation;
 
 use crate::TANDEM;
 
 /// Host names of the two apps.
 const HOSTILE: &str = "hostile.localhost";
 const NEIGHBOR: &str = "neighbor.localhost";
-
-/// Whether this machine keeps apps apart, as Tandem itself finds out, and their connections as well.
-fn can_isolate() -> bool {
-    tandem_sandbox::isolation().0 == Isolation::Sandbox && Path::new("/usr/sbin/nft").exists()
-}
-
-/// Whether every limit holds here, of which Tandem says where it does not.
-fn has_limits() -> bool {
-    let (_, reason) = tandem_sandbox::isolation();
-    !reason.contains("no limit on") && !reason.contains("do not hold")
-}
 
 /// An installation with both apps. The neighbor listens on IPv4 and IPv6 and has a secret.
 fn installation() -> Installation {
@@ -44,8 +32,7 @@ fn installation() -> Installation {
 /// The same with its data folder below another one.
 fn installation_on(parent: Option<&Path>) -> Installation {
     let parent = parent.map(Path::to_owned);
-    let mut installation =
-        Installation::prepare(Setting { binary: TANDEM.into(), parent, group: None, user: None });
+    let mut installation = Installation::prepare(Setting { parent, ..Setting::of(TANDEM) });
     installation.take_tools();
     installation.start_again();
     let neighbor = AppFolder::fixture("plain");

@@ -10,12 +10,13 @@ use tandem_testkit::connection::Question;
 use tandem_testkit::installation::Installation;
 use tandem_testkit::wait::eventually;
 
-use super::{HOSTILE, NEIGHBOR, ask, can_isolate, installation, tell};
+use super::{HOSTILE, NEIGHBOR, ask, installation, tell};
+use crate::needs::{Need, are_met};
 use crate::screen::{instances, say};
 
 #[test]
 fn ports_taken_by_an_app_are_passed_over_and_never_trusted() {
-    if !can_isolate() {
+    if !are_met(&[Need::Isolation]) {
         return;
     }
     let installation = installation();
@@ -40,7 +41,7 @@ fn next_port(installation: &Installation) -> u64 {
 
 #[test]
 fn ports_of_tandem_that_an_app_takes_while_it_is_away_are_taken_back() {
-    if !can_isolate() {
+    if !are_met(&[Need::Isolation]) {
         return;
     }
     let mut installation = installation();
