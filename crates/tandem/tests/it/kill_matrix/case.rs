@@ -8,10 +8,12 @@ use tandem_kit::points::Point;
 use tandem_testkit::program::Running;
 use tandem_testkit::promises::{self, Before};
 use tandem_testkit::wait;
+use tandem_types::rollout::RolloutState;
 
 use super::load;
 use super::moment::Moment;
 use super::operation::{Abort, Operation};
+use super::outcome::{self, NOT_BEGUN};
 use super::table::Line;
 use super::victim::{Known, Victim};
 use super::world::World;
@@ -40,6 +42,7 @@ impl Case {
     pub(super) fn run(self, world: &mut World) -> Line {
         let clock = Clock::system();
         let begin = clock.monotonic();
+        self.operation.prepare(world);
         let before = Before::look(world.installation());
         let (known, last) = (Known::look(world), world.newest());
         self.hold(world);
@@ -48,6 +51,7 @@ impl Case {
         let mut client = self.operation.begin(world);
         let mut abort = Abort::new(self.operation);
         let met = self.await_moment(world, (&mut client, &mut abort), &known);
+        let had_begun = world.holds.has_passed(Point::Entered(RolloutState::Queued));
         let killed = if met { self.victim.kill(world, &mut client, &known) } else { None };
         let taken = killed.is_some() && self.victim.is_started_by_hand();
         if taken && self.moment.is_of_shim() {
@@ -64,25 +68,25 @@ impl Case {
             // On a machine so busy that its clock was seen alive: it must not stay.
             world.put_in_place();
         }
-        let outcome = match (met, &killed, end) {
-            (false, _, _) => "moment never came".to_owned(),
-            (true, None, _) => "no such victim".to_owned(),
-            (true, Some(_), end) => end,
+        let outcome = match (met, &killed) {
+            (false, _) => "moment never came",
+            (true, None) => "no such victim",
+            (true, Some(_)) => &end,
         };
+        let victim = killed.is_some().then_some(self.victim);
         self.hold_to_promises(world, &before, &killed.unwrap_or_default());
-        let lost = load::end(asking);
-        assert!(
-            lost.is_empty() || self.victim.may_lose_requests(),
-            "{self:?}: {} requests were lost, such as {:?}",
-            lost.len(),
-            lost[0]
-        );
+        let (lost, loss) = load::end(asking);
+        let may_lose = victim.is_some_and(Victim::may_lose_requests);
+        assert!(may_lose || loss.is_none(), "{self:?}: {}", loss.unwrap_or_default());
         world.rest();
         if self.victim == Victim::ServingShim {
             world.renew();
         }
         let took = clock.monotonic().elapsed_since(begin);
-        Line::new(self, outcome, (lost.len(), took))
+        let line = Line::new(self, outcome.to_owned(), (lost, took));
+        let may_be = outcome::may_be(self.operation, victim, had_begun);
+        assert!(may_be.contains(&end.as_str()), "{self:?}: {end} and not {may_be:?}: {}", world.told());
+        line
     }
 
     fn hold(self, world: &mut World) {
@@ -150,7 +154,7 @@ impl Case {
             let rollouts = world.rollouts();
             let newest = rollouts.last()?;
             if newest.number.0 == last {
-                return Some("not begun".to_owned());
+                return Some(NOT_BEGUN.to_owned());
             }
             newest.state.is_final().then(|| format!("{:?}", newest.state).to_lowercase())
         });
@@ -158,7 +162,7 @@ impl Case {
             state.unwrap_or_else(|| panic!("{self:?}: it never ended: {:?}", world.rollouts().last()));
         let told = world.told();
         let acknowledged = told.contains(" of plain/production");
-        assert!(!acknowledged || state != "not begun", "{self:?}: an acknowledged rollout is gone: {told}");
+        assert!(!acknowledged || state != NOT_BEGUN, "{self:?}: an acknowledged rollout is gone: {told}");
         // A deploy has succeeded when the traffic has moved; what comes later is for `rollout watch`.
         let fine = code.code() != Some(0) || ["completed", "reverted"].contains(&state.as_str());
         assert!(fine, "{self:?}: {state}, and the client said that all is well: {told}");
@@ -173,5 +177,5 @@ impl Case {
 
 /// Whether the rollout under way waits for instances, or did.
 pub(super) fn has_begun_to_start(world: &World) -> bool {
-    world.holds.has_passed(Point::Entered(tandem_types::rollout::RolloutState::Starting))
+    world.holds.has_passed(Point::Entered(RolloutState::Starting))
 }

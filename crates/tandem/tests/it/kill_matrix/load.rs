@@ -3,24 +3,19 @@
 //! What counts as lost is what `cut_off` says: the requests are GETs, and the app writes each answer in one go, so that one
 //! whose instance is killed is answered by another one.
 
-use tandem_testkit::load::{Load, Mix, Sample, Target};
+use tandem_testkit::load::{Load, Mix};
 
 use super::world::World;
-use crate::screen::PLAIN;
+use crate::screen;
 
-/// Light: what is measured is what gets lost, not how much can be served.
-fn mix() -> Mix {
-    Mix { pages: 4.0, writes: 0.0, slow: 0.0, kept_clients: 2, kept_pages: 2.0, ..Mix::default() }
-}
-
-/// Begins to ask.
+/// Begins to ask: lightly, since what is measured is what gets lost, not how much can be served.
 pub(super) fn begin(world: &World) -> Load {
-    Load::start(Target { address: world.http(), host: PLAIN.to_owned() }, mix())
+    screen::ask(world.http(), Mix { pages: 4.0, kept_clients: 2, kept_pages: 2.0, ..Mix::gets() })
 }
 
-/// Stops asking. Returns what was lost.
-pub(super) fn end(load: Load) -> Vec<Sample> {
+/// Stops asking. Returns how many requests were lost, and, where that is any loss, what.
+pub(super) fn end(load: Load) -> (usize, Option<String>) {
     let report = load.stop();
     assert!(!report.samples.is_empty(), "nobody asked anything");
-    report.failures().into_iter().cloned().collect()
+    (report.failures().len(), report.loss())
 }

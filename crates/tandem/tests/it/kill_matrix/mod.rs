@@ -9,6 +9,7 @@ mod load;
 mod long;
 mod moment;
 mod operation;
+mod outcome;
 mod quick;
 mod survey;
 mod table;

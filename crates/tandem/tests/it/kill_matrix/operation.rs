@@ -4,6 +4,10 @@ use tandem_testkit::program::Running;
 
 use super::world::{Flaw, World};
 
+/// Web instances between which operations change the scale.
+const FEW: usize = 2;
+const MORE: usize = 3;
+
 /// An operation, as a person types it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Operation {
@@ -19,15 +23,17 @@ pub(super) enum Operation {
     Rollback,
     /// Another config value.
     Config,
-    /// One instance more, or less.
+    /// One instance more.
     Scale,
+    /// One instance less.
+    ScaleDown,
     /// The same release in new instances.
     Restart,
 }
 
 impl Operation {
     /// All of them.
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::Deploy,
         Self::FailingDeploy,
         Self::Abort,
@@ -35,12 +41,25 @@ impl Operation {
         Self::Rollback,
         Self::Config,
         Self::Scale,
+        Self::ScaleDown,
         Self::Restart,
     ];
 
     /// Whether it makes a build.
     pub(super) fn builds(self) -> bool {
         matches!(self, Self::Deploy | Self::FailingDeploy | Self::Abort | Self::Revert)
+    }
+
+    /// Makes the change of scale possible that it is to make: what each passes differs, so a case cannot take either.
+    pub(super) fn prepare(self, world: &mut World) {
+        let before = match self {
+            Self::Scale => FEW,
+            Self::ScaleDown => MORE,
+            _ => return,
+        };
+        if world.serving().len() != before {
+            world.scale_to(before);
+        }
     }
 
     /// Begins it.
@@ -65,10 +84,10 @@ impl Operation {
                 let value = format!("TURN={}", world.turn());
                 world.client(&["config", "set", &value])
             }
-            Self::Scale => {
-                let wanted = if world.serving().len() == 2 { "web=3" } else { "web=2" };
+            Self::Scale | Self::ScaleDown => {
                 let _ = world.turn();
-                world.client(&["scale", wanted])
+                let wanted = if self == Self::Scale { MORE } else { FEW };
+                world.client(&["scale", &format!("web={wanted}")])
             }
             Self::Restart => {
                 let _ = world.turn();

@@ -22,7 +22,8 @@ const SOAK: [Point; 2] = [Point::Entering(RolloutState::Soaking), Point::Entered
 fn every_point_is_passed_by_some_operation() {
     let mut world = World::start();
     let mut passed: BTreeSet<String> = world.holds.take_passed();
-    for operation in Operation::ALL {
+    // To stop one instance is what others do after their switch.
+    for operation in Operation::ALL.into_iter().filter(|operation| *operation != Operation::ScaleDown) {
         passed.extend(survey(&mut world, operation).iter().map(|seen| seen.point.to_string()));
     }
     world.kill_role(Victim::Server);
@@ -51,10 +52,7 @@ fn the_server_dies_at_each_point_of_a_deploy(half: usize) {
     let lines: Vec<_> = cases.map(|case| case.run(&mut world)).collect();
     table::tell(&lines);
     world.finish();
-    assert!(
-        lines.iter().filter(|line| line.has_killed()).count() * 10 >= lines.len() * 9,
-        "too few were killed"
-    );
+    table::expect_most_killed(&lines);
 }
 
 #[test]
@@ -91,8 +89,6 @@ fn every_other_part_may_die_in_a_deploy() {
     world.finish();
     let killed = lines.iter().filter(|line| line.has_killed()).count();
     assert_eq!(killed, lines.len(), "a victim was not there");
-    let built = lines.iter().filter(|line| Victim::BUILD.into_iter().any(|victim| line.is_of(victim)));
-    assert!(built.map(table::Line::outcome).eq(["failed"; 2]), "a build that was killed fails");
 }
 
 /// Neither one's death takes the other with it: the work of each goes on when it is back.

@@ -29,6 +29,7 @@ pub(super) struct Seen {
 
 /// The points that an operation passes, in the order of the list.
 pub(super) fn survey(world: &mut World, operation: Operation) -> Vec<Seen> {
+    operation.prepare(world);
     let _ = world.holds.take_passed();
     let before = Before::look(world.installation());
     let known = Known::look(world);

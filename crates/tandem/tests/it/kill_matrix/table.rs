@@ -49,11 +49,12 @@ impl Line {
     pub(super) fn has_killed(&self) -> bool {
         !["no such victim", "moment never came"].contains(&self.outcome.as_str())
     }
+}
 
-    /// How the rollout ended.
-    pub(super) fn outcome(&self) -> &str {
-        &self.outcome
-    }
+/// Proves that most cases had their victim: a survey saw each at its point, so that one which is not there is chance.
+pub(super) fn expect_most_killed(lines: &[Line]) {
+    let killed = lines.iter().filter(|line| line.has_killed()).count();
+    assert!(killed * 10 >= lines.len() * 9, "only {killed} of {} cases had their victim", lines.len());
 }
 
 /// Prints the count of each outcome with what was lost, and appends the lines to the file that the environment names.

@@ -6,7 +6,6 @@ use nix::sys::signal::{Signal, kill};
 use serde::Serialize;
 use tandem_testkit::leftovers::Process;
 use tandem_testkit::program::Running;
-use tandem_testkit::wait::eventually;
 
 use super::world::World;
 
@@ -55,6 +54,19 @@ impl Known {
 }
 
 impl Victim {
+    /// All of them.
+    pub(super) const ALL: [Self; 10] = [
+        Self::Server,
+        Self::Runner,
+        Self::Balancer,
+        Self::ServingShim,
+        Self::IncomingShim,
+        Self::JobShim,
+        Self::Builder,
+        Self::BuildSandbox,
+        Self::Client,
+        Self::Everything,
+    ];
     /// All that may be there at a point of an installation of one `tandem up`.
     pub(super) const TOGETHER: [Self; 7] = [
         Self::Server,
@@ -117,9 +129,9 @@ impl Victim {
         matches!(self, Self::Server | Self::Runner | Self::Everything)
     }
 
-    /// Whether it may have been at work on a request.
+    /// Whether it may have been at work on a request that nobody can ask once more: an instance's go to another one.
     pub(super) fn may_lose_requests(self) -> bool {
-        matches!(self, Self::Balancer | Self::ServingShim | Self::Everything)
+        matches!(self, Self::Balancer | Self::Everything)
     }
 
     fn find<'p>(self, processes: &'p [Process], known: &Known) -> Option<&'p Process> {
@@ -157,19 +169,8 @@ fn shim_of(process: &Process) -> Option<String> {
     folder.rsplit('/').next().map(str::to_owned)
 }
 
-/// All but the harness' own, which waits to clean up behind this test.
 fn everything(world: &mut World) -> BTreeSet<String> {
     world.kill_role(Victim::Server);
-    let mut instances = BTreeSet::new();
-    eventually("everything is dead", || {
-        let processes = world.installation().traces().processes();
-        let lives: Vec<_> = processes.iter().filter(|process| !process.words.contains(" heir ")).collect();
-        for process in &lives {
-            instances.extend(process.unit.clone());
-            instances.extend(shim_of(process));
-            let _ = kill(process.id, Signal::SIGKILL);
-        }
-        lives.is_empty().then_some(())
-    });
-    instances
+    let killed = world.installation().traces().kill_all();
+    killed.iter().flat_map(|process| process.unit.clone().into_iter().chain(shim_of(process))).collect()
 }

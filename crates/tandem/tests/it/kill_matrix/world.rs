@@ -213,6 +213,25 @@ impl World {
         self.write(Flaw::None);
         let ended = self.deploy(Flaw::None).wait(FIRST);
         assert!(ended.success(), "a deploy between two cases: {}", self.told());
+        self.wait_until_completed();
+    }
+
+    /// Changes the number of web instances, between two cases.
+    pub(super) fn scale_to(&mut self, web: usize) {
+        let _ = self.turn();
+        let before = self.serving();
+        let ended = self.client(&["scale", &format!("web={web}")]).wait(FIRST);
+        assert!(ended.success(), "a change of scale between two cases: {}", self.told());
+        self.wait_until_completed();
+        let after = self.serving();
+        let gone: Vec<_> = before.difference(&after).collect();
+        tandem_testkit::wait::eventually("those that are too many are gone", || {
+            let units = self.installation().traces().units();
+            gone.iter().all(|id| !units.contains(*id)).then_some(())
+        });
+    }
+
+    fn wait_until_completed(&self) {
         tandem_testkit::wait::eventually("its rollout ends", || {
             (self.rollouts().last()?.state == RolloutState::Completed).then_some(())
         });
