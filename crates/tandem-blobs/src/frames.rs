@@ -106,6 +106,12 @@ pub fn blob_head(head: &Head) -> Bytes {
     bytes.freeze()
 }
 
+/// Those of them that tell nothing of how the content packs: what can be sent before it is packed.
+#[must_use]
+pub fn early_head(head: &Head) -> Bytes {
+    blob_head(head).slice(..BLOB_HEAD_BYTES - size_of::<u64>())
+}
+
 /// The bytes after the last blob.
 #[must_use]
 pub fn stream_end(blobs: u64) -> Bytes {

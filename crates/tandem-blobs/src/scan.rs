@@ -132,6 +132,16 @@ pub enum Origin {
     },
 }
 
+impl Origin {
+    /// Bytes of its content, as it was scanned.
+    pub(crate) fn size(&self) -> u64 {
+        match self {
+            Self::File { size, .. } => *size,
+            Self::Tree { bytes } => bytes.len() as u64,
+        }
+    }
+}
+
 /// Scans a source folder.
 ///
 /// # Errors

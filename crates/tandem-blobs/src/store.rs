@@ -10,6 +10,7 @@
 //! missing, a broken one is found when it is read, and [`BlobStore::missing`] looks below the roots it is asked
 //! for, so the next transfer heals both.
 
+mod outgoing;
 mod sweep;
 mod uses;
 mod walk;
@@ -213,7 +214,7 @@ impl BlobStore {
     }
 
     fn read_up_to(&self, digest: &Digest, limit: u64) -> Result<Bytes, Error> {
-        let (packed, _) = self.read_packed(digest)?;
+        let packed = self.read_packed(digest)?;
         let size = packed::raw_len(&packed).unwrap_or(0);
         if size > limit {
             return Err(Error::TooLarge { digest: *digest, bytes: size });
@@ -294,14 +295,13 @@ impl BlobStore {
         self.inner.unsynced.sync(directory).map_err(io_error("sync", directory))
     }
 
-    /// The packed bytes of a blob and the time at which it was first seen; not checked against the digest.
-    pub(crate) fn read_packed(&self, digest: &Digest) -> Result<(Vec<u8>, Timestamp), Error> {
+    /// The packed bytes of a blob; not checked against the digest.
+    fn read_packed(&self, digest: &Digest) -> Result<Vec<u8>, Error> {
         let mut file = self.open_blob(digest)?;
         let path = self.path(digest);
-        let metadata = file.metadata().map_err(io_error("look at", &path))?;
-        let mut packed = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
+        let mut packed = Vec::new();
         file.read_to_end(&mut packed).map_err(io_error("read", &path))?;
-        Ok((packed, metadata.modified().map_or(Timestamp::UNIX_EPOCH, time_of)))
+        Ok(packed)
     }
 
     /// Opens a blob's file: its packed content.

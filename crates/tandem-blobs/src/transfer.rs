@@ -184,10 +184,11 @@ fn send_all(
     progress: Option<Progress>,
 ) -> Result<(), PushError> {
     for (done, (digest, origin)) in (1_u64..).zip(blobs) {
-        let (raw_len, packed) = pack(digest, origin)?;
         // The server decides when it first saw a blob; this clock may be wrong.
         let first_seen = Timestamp::UNIX_EPOCH;
-        let head = Head { digest: *digest, first_seen, raw_len, packed_len: packed.len() as u64 };
+        let mut head = Head { digest: *digest, first_seen, raw_len: origin.size(), packed_len: 0 };
+        let packed = pack(digest, origin, || pieces.at_work(&head))?;
+        head.packed_len = packed.len() as u64;
         if !pieces.blob(&head, packed) {
             return Ok(());
         }
@@ -199,25 +200,37 @@ fn send_all(
     Ok(())
 }
 
-/// A blob packed in memory, its digest checked once more.
-fn pack(digest: &Digest, origin: &Origin) -> Result<(u64, Vec<u8>), PushError> {
+/// A blob packed in memory, its digest checked once more. Calls `at_work` for each piece of it.
+fn pack(digest: &Digest, origin: &Origin, at_work: impl FnMut()) -> Result<Vec<u8>, PushError> {
     match origin {
-        Origin::Tree { bytes } => {
-            let packed = packed::pack(bytes).expect("packing into memory does not fail");
-            Ok((bytes.len() as u64, packed))
-        }
+        Origin::Tree { bytes } => Ok(packed::pack(bytes).expect("packing into memory does not fail")),
         Origin::File { path, size } => {
             let read = |source| PushError::Read { path: path.clone(), source };
             let mut file = File::open(path).map_err(read)?;
             let mut packed = Vec::new();
             // One byte more than expected shows that it grew.
-            let found = packed::pack_stream((&mut file).take(*size), *size, &mut packed);
+            let content = Heard { from: (&mut file).take(*size), at_work };
+            let found = packed::pack_stream(content, *size, &mut packed);
             let grew = file.read(&mut [0]).map_err(read)? > 0;
             match found {
-                Ok(found) if found == *digest && !grew => Ok((*size, packed)),
+                Ok(found) if found == *digest && !grew => Ok(packed),
                 _ => Err(PushError::Changed(path.clone())),
             }
         }
+    }
+}
+
+/// A reader that is heard of.
+struct Heard<R, F> {
+    from: R,
+    at_work: F,
+}
+
+impl<R: Read, F: FnMut()> Read for Heard<R, F> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.from.read(buffer)?;
+        (self.at_work)();
+        Ok(count)
     }
 }
 

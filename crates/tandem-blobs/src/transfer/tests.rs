@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tandem_kit::api::Server;
@@ -220,6 +221,39 @@ async fn a_file_that_changes_between_scan_and_send_stops_the_push() {
         assert!(matches!(error, PushError::Changed(_)), "{error}");
         assert!(!bench.store.is_complete(&scan.root).unwrap());
     }
+}
+
+#[tokio::test]
+async fn a_file_that_takes_long_to_be_packed_keeps_its_upload_alive() {
+    let bench = bench();
+    // Read from a pipe, which is as slow as whoever fills it.
+    let path = bench.folder.path().join("pipe");
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let content: Vec<u8> = (0..60_000_u32).flat_map(|n| (n / 7).to_le_bytes()).collect();
+    let digest = tree::digest_of(&content);
+    let blobs = vec![(digest, Origin::File { path: path.clone(), size: content.len() as u64 })];
+    let (clock, hands) = Clock::manual(Timestamp::UNIX_EPOCH);
+    let mut sent = std::pin::pin!(stream::produce_by(clock, "send", move |pieces| {
+        send_all(&blobs, pieces, None).map_err(io::Error::other)
+    }));
+    let open = move || File::options().write(true).open(&path);
+    let mut pipe = tasks::blocking("open a pipe", open).await.unwrap();
+    let mut receiver = Receiver::new(Target::Store(bench.store.clone()), Limits::default());
+    // The head of the stream and the 53 bytes of the blob's that are known; then there is nothing left to be said.
+    for (part, number) in content.chunks(content.len() / 60).zip(0..) {
+        hands.advance(Duration::from_secs(20));
+        io::Write::write_all(&mut pipe, part).unwrap();
+        if number < 54 {
+            let piece = tokio::time::timeout(Duration::from_secs(30), sent.next()).await;
+            receiver.push(&piece.expect("the sender is silent").unwrap().unwrap()).unwrap();
+        }
+    }
+    drop(pipe);
+    while let Some(piece) = sent.next().await {
+        receiver.push(&piece.unwrap()).unwrap();
+    }
+    receiver.finish().unwrap();
+    assert_eq!(bench.store.read(&digest).unwrap(), content[..]);
 }
 
 #[tokio::test]
