@@ -42,10 +42,15 @@ pub(crate) async fn install(
         return judge(inputs, outcome).map(|()| warnings);
     }
     let held = Held::default();
-    let outcome = run(shop, (inputs, Builds::Refused), &|event| held.hold(event)).await?;
-    if outcome.succeeded() || is_stale(&outcome.last_lines) {
+    let tried = run(shop, (inputs, Builds::Refused), &|event| held.hold(event)).await;
+    let is_final = match &tried {
+        Ok(outcome) => outcome.succeeded() || is_stale(&outcome.last_lines),
+        // A limit ended it: its lines say at what.
+        Err(_) => true,
+    };
+    if is_final {
         held.release(events);
-        return judge(inputs, outcome).map(|()| warnings);
+        return judge(inputs, tried?).map(|()| warnings);
     }
     // Not told: with another reason for the failure than a package that must be built, the second try says the same.
     let built = Built::default();
@@ -164,5 +169,69 @@ impl Built {
             "index credentials are visible to build scripts of {distributions}: {names}{more}; pin versions that \
              have wheels, or give Tandem credentials that only read"
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use tandem_kit::clock::Clock;
+    use tandem_kit::files;
+    use tandem_kit::paths::DataDir;
+    use tandem_sandbox::Limits;
+    use tandem_types::instance::Isolation;
+    use tandem_types::{Span, defaults};
+
+    use super::*;
+    use crate::python::Python;
+    use crate::requirements::{Packages, Requirements};
+    use crate::workshop::Options;
+
+    /// Resolves, and then prints without end.
+    const UV: &str = "#!/bin/sh\n\
+        if [ \"$1\" = venv ]; then exit; fi\n\
+        echo 'Resolved 2 packages'\n\
+        exec head -c 70000000 /dev/zero\n";
+
+    #[tokio::test]
+    async fn what_was_held_back_is_told_when_a_limit_ends_the_try_with_credentials() {
+        let folder = tempfile::tempdir().unwrap();
+        let uv = folder.path().join("uv");
+        files::write_atomic_unsynced(&uv, UV.as_bytes(), 0o755).unwrap();
+        std::fs::set_permissions(&uv, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let index = "http://joe:s3cret-word@127.0.0.1:1/simple/";
+        let options = Options {
+            data: &DataDir::open(&folder.path().join("data")).unwrap(),
+            app: &"shop".parse().unwrap(),
+            isolation: Isolation::Plain,
+            uid: defaults::FIRST_UID,
+            network: &[("UV_INDEX_URL".to_owned(), index.to_owned())].into_iter().collect(),
+            clock: &Clock::system(),
+            limit: Span::minutes(2),
+            limits: &Limits::default(),
+        };
+        let shop = Workshop::open(&options).unwrap();
+        for name in ["app", "tools"] {
+            shop.owned_folder(&shop.work(name)).unwrap();
+        }
+        let requirements = Requirements {
+            declared: Declared::Requirements,
+            packages: Packages::default(),
+            inputs: BTreeMap::new(),
+            project: String::new(),
+            least_python: None,
+            unpinned: Vec::new(),
+            unnamed: Vec::new(),
+        };
+        let path = "/usr/bin/python3".into();
+        let python = Python { path, version: "CPython 3".to_owned(), tag: "cpython-3".to_owned() };
+        let inputs = Inputs { requirements: &requirements, python: &python, uv: &uv, uv_version: "uv 0" };
+        let told = Held::default();
+        let error = install(&shop, &inputs, &|event| told.hold(event)).await.unwrap_err();
+        assert!(matches!(error, Error::TooMuchOutput { .. }), "{error}");
+        let told = told.0.into_inner().unwrap();
+        let line = |event: &Event| matches!(event, Event::Line { text, .. } if text == "Resolved 2 packages");
+        assert!(told.iter().any(line), "{} events", told.len());
     }
 }
