@@ -190,7 +190,12 @@ mod tests {
 
     #[test]
     fn the_format_on_the_disk_stays_as_it_is() {
-        let golden = r#"{"format":"balancer_state/1","table":{"epoch":"e3","routes":[]},"places":{"i1":{"host":"box","address":{"tcp":"127.0.0.1:20000"}}}}"#;
-        assert_eq!(serde_json::to_string(&saved(3)).unwrap(), golden);
+        let golden = include_str!("../golden/state.json").trim_end();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.json");
+        files::write_atomic_unsynced(&path, golden.as_bytes(), 0o600).unwrap();
+        let read = StateFile::new(path).load().unwrap();
+        assert_eq!((read.table.routes.len(), &read.places), (2, &saved(8).places));
+        assert_eq!(serde_json::to_string(&read).unwrap(), golden);
     }
 }

@@ -31,10 +31,7 @@ fn the_form_of_a_chunk_is_kept() {
     writer.line(Stream::Stderr, "  careful ");
     writer.line(Stream::Tandem, "");
     writer.flush(ENOUGH);
-    let golden = "# tandem-log/1 {\"release\":\"r12\"}\n\
-        2026-11-21T01:02:03.123456Z o GET / 200\n\
-        2026-11-21T01:02:03.123456Z e   careful \n\
-        2026-11-21T01:02:03.123456Z t \n";
+    let golden = include_str!("golden/chunk.log");
     assert_eq!(std::fs::read_to_string(folder.path().join("log/00000001.log")).unwrap(), golden);
     let lines = tail(&folder.path().join("log"), 10).unwrap().lines;
     let read: Vec<_> = lines.iter().map(|line| (line.stream, line.text.as_str())).collect();

@@ -6,9 +6,9 @@ use tandem_kit::files;
 use crate::shim::record::{ShimRecord, exit_file, shim_file};
 use crate::shim::{ExitRecord, ShimSpec};
 
-const SPEC: &str = r#"{"sandbox":{"id":"i42","cgroup_parent":"tandem/0a1b2c3d","isolation":"sandbox","command":"gunicorn guestbook.wsgi","cwd":"/app","environment":{"PORT":"20001"},"user":{"uid":70001,"name":"guestbook"},"hostname":"web-1","home":"/d/home","mounts":[{"source":"/d/tree","target":"/app","read_only":true}],"limits":{"memory_bytes":536870912,"cpus":1.5,"pids":512,"weight":"lowest"},"network":"host"},"log":{"dir":"/d/log","chunk_bytes":4194304,"chunks":4,"tags":{"release":"r12"}},"socket":"/run/tandem/0a1b2c3d/s/i42.sock","marker":"/d/started","timeout":"15m"}"#;
-const SHIM: &str = r#"{"pid":4242,"start_time":98765,"boot_id":"6f0e","child":[4243,98766]}"#;
-const EXIT: &str = r#"{"started":"2026-11-21T01:02:03Z","exit":{"code":1,"out_of_memory":false,"at":"2026-11-21T01:02:04Z"},"timed_out":false,"dropped_lines":7}"#;
+const SPEC: &str = include_str!("golden/spec.json");
+const SHIM: &str = include_str!("golden/shim.json");
+const EXIT: &str = include_str!("golden/exit.json");
 
 #[test]
 fn specifications_keep_their_form() {
