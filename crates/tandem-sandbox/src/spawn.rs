@@ -64,6 +64,9 @@ impl Program {
         let expendable = self.expendable;
         let scopes = if self.scoped { scopes() } else { None };
         let parent = nix::unistd::getpid();
+        if !knows_close_range() {
+            mark_each_at_exec();
+        }
         prepare(&mut command, move || {
             for door in &doors {
                 (&*door).write_all(b"0")?;
@@ -127,14 +130,38 @@ fn leave_go_between() -> io::Result<()> {
     }
 }
 
-/// Marks every descriptor but the standard streams to be closed by exec. Ours are so from the start; whoever started Tandem may
-/// have left some open, and an app must not get them.
+/// Marks every descriptor but the standard streams to be closed by exec. Ours are so from the start, but for the lock of a shim,
+/// which its maker handed on; whoever started Tandem may have left others open, and an app must get none of them.
 #[expect(unsafe_code, reason = "docs/decisions/002-unsafe-in-the-sandbox.md")]
 fn close_all_at_exec() {
-    // SAFETY: a system call on numbers that touches no memory and closes nothing now. Kernels before 5.11 refuse it;
-    // nothing is lost then but this precaution.
+    // SAFETY: a system call on numbers that touches no memory and closes nothing now. Kernels before 5.11 refuse it; there,
+    // the maker has marked its own before the fork.
     unsafe {
         libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC);
+    }
+}
+
+/// Whether [`close_all_at_exec`] does anything: asked for the last number there is, which is never in use.
+#[expect(unsafe_code, reason = "docs/decisions/002-unsafe-in-the-sandbox.md")]
+fn knows_close_range() -> bool {
+    let last = libc::c_uint::MAX;
+    // SAFETY: as in `close_all_at_exec`.
+    unsafe { libc::syscall(libc::SYS_close_range, last, last, libc::CLOSE_RANGE_CLOEXEC) == 0 }
+}
+
+/// As [`close_all_at_exec`], one by one in the maker, since a list of them cannot be read between fork and exec. What another
+/// thread opens meanwhile is marked from the start.
+#[expect(unsafe_code, reason = "docs/decisions/002-unsafe-in-the-sandbox.md")]
+fn mark_each_at_exec() {
+    // Where `/proc` is not what it should be, this precaution is lost and no more.
+    let Ok(open) = std::fs::read_dir("/proc/self/fd") else { return };
+    let numbers = open.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    for number in numbers.filter(|number| *number > 2) {
+        // SAFETY: a system call on numbers. The flag is the only one there is of a descriptor, so none is taken away, and
+        // nothing of ours relies on its absence but between fork and exec. A number that was closed meanwhile is refused.
+        unsafe {
+            libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC);
+        }
     }
 }
 
@@ -195,4 +222,18 @@ fn set_defaults() -> io::Result<()> {
     umask(Mode::from_bits_truncate(0o022));
     setrlimit(Resource::RLIMIT_CORE, 1, 1)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_handed_on_is_marked_where_the_kernel_cannot_mark_all_at_once() {
+        let handed_on = nix::unistd::dup(std::io::stdin()).expect("descriptors are not short");
+        let flags = || FdFlag::from_bits_retain(fcntl(&handed_on, FcntlArg::F_GETFD).expect("it is open"));
+        assert!(!flags().contains(FdFlag::FD_CLOEXEC), "as a shim finds its lock");
+        mark_each_at_exec();
+        assert!(flags().contains(FdFlag::FD_CLOEXEC));
+    }
 }
