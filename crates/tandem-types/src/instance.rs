@@ -132,6 +132,12 @@ pub struct InstanceObservation {
     pub log_tail: Vec<String>,
 }
 
+/// In [`InstanceObservation::detail`] between why an instance could not be started and when it is tried again, which is not true any
+/// more where a rollout ends.
+pub const TRIES_AGAIN: &str = "; tries again";
+/// In [`InstanceObservation::detail`] at the end of why an instance could not be started, where the host's disk is nearly full.
+pub const DISK_IS_LOW: &str = "; the disk of its host is nearly full";
+
 /// What an instance does now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

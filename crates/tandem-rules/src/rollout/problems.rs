@@ -5,7 +5,7 @@ use tandem_types::assignment::{AssignedInstance, JobKind};
 use tandem_types::build::Build;
 use tandem_types::document::Cause;
 use tandem_types::environment::Config;
-use tandem_types::instance::{Exit, InstanceObservation, InstanceState, JobState};
+use tandem_types::instance::{DISK_IS_LOW, Exit, InstanceObservation, InstanceState, JobState, TRIES_AGAIN};
 use tandem_types::problem::Problem;
 use tandem_types::rollout::Rollout;
 use tandem_types::{
@@ -221,7 +221,7 @@ fn ended_at_start(seen: &InstanceObservation) -> String {
 /// Why its host could not even begin it, such as a full disk.
 fn not_started(seen: &InstanceObservation) -> Option<&str> {
     let why = seen.detail.as_deref().filter(|_| seen.last_exit.is_none())?;
-    Some(why.split_once("; tries again").map_or(why, |(why, _)| why))
+    Some(why.rsplit_once(TRIES_AGAIN).map_or(why, |(why, _)| why))
 }
 
 /// Where to look, and what to change where the end tells it.
@@ -233,8 +233,8 @@ fn start_hint(
     let AssignedInstance { process, release, spec, .. } = instance;
     let logs = format!("tandem logs {} --release {release}", target(rollout));
     let ended = observed.filter(|seen| seen.state == InstanceState::Crashed);
-    if ended.is_some_and(|seen| not_started(seen).is_some()) {
-        return "`tandem status` tells what its host lacks, such as room; mend that and try again".to_owned();
+    if let Some(why) = ended.and_then(not_started) {
+        return host_hint(why).to_owned();
     }
     match ended.and_then(|seen| seen.last_exit.as_ref()) {
         Some(exit) if exit.out_of_memory => {
@@ -250,6 +250,14 @@ fn start_hint(
         }
         _ => logs,
     }
+}
+
+/// `tandem status` tells of disks; anything else that a host lacks is said nowhere but in the reason.
+fn host_hint(why: &str) -> &'static str {
+    if why.ends_with(DISK_IS_LOW) {
+        return "`tandem status` tells what its host lacks, such as room; mend that and try again";
+    }
+    "mend what is said above and try again"
 }
 
 /// The memory limit as the app file writes it.
@@ -330,15 +338,22 @@ mod tests {
 
     #[test]
     fn an_instance_that_could_not_be_started_is_not_said_to_have_ended() {
-        let detail = "start the process: create spec.json: No space left on device; tries again in 2s";
+        let why = "start the process: create spec.json: No space left on device";
+        let detail = format!("{why}{DISK_IS_LOW}{TRIES_AGAIN} in 2s");
         let seen = serde_json::json!({
             "id": "i1", "app": "shop", "environment": "production", "release": "r1", "process": "web", "index": 1,
             "state": "crashed", "restarts": 2, "detail": detail,
         });
         let seen: InstanceObservation = serde_json::from_value(seen).unwrap();
-        let why = "could not be started: start the process: create spec.json: No space left on device";
-        assert_eq!(ended_at_start(&seen), why);
+        assert_eq!(ended_at_start(&seen), format!("could not be started: {why}{DISK_IS_LOW}"));
         let ended = InstanceObservation { detail: None, ..seen };
         assert_eq!(ended_at_start(&ended), "ended 3 times at its start");
+    }
+
+    #[test]
+    fn only_where_a_disk_is_low_is_a_person_sent_to_see_what_the_host_lacks() {
+        assert!(host_hint(&format!("create spec.json{DISK_IS_LOW}")).contains("tandem status"));
+        let other = host_hint("start the process: /srv/uploads is no folder");
+        assert_eq!(other, "mend what is said above and try again");
     }
 }

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 
+use tandem_kit::disk;
 use tandem_kit::error::chain;
 use tandem_kit::points::{self, Effect};
 use tandem_sandbox::shim::{LaunchError, ShimHandle, ShimSpec, Status, launch};
 use tandem_sandbox::{Limits, Weight};
 use tandem_types::Span;
 use tandem_types::assignment::Desired;
-use tandem_types::instance::{Address, InstanceState};
+use tandem_types::instance::{Address, DISK_IS_LOW, InstanceState, TRIES_AGAIN};
 
 use super::actor::{Actor, Phase};
 use super::running::Run;
@@ -173,7 +174,9 @@ impl Actor {
         self.line.pid = None;
         self.line.started = None;
         self.since = None;
-        self.report_because(InstanceState::Crashed, format!("{reason}; tries again in {wait}"));
+        let disk = disk::space(&self.context.folders.instances());
+        let low = if disk.is_ok_and(|space| space.is_low()) { DISK_IS_LOW } else { "" };
+        self.report_because(InstanceState::Crashed, format!("{reason}{low}{TRIES_AGAIN} in {wait}"));
         Phase::Rest(tokio::time::Instant::now() + wait.as_duration())
     }
 }
