@@ -62,6 +62,15 @@ enum Event {
     Drain,
 }
 
+impl Event {
+    /// Whether it holds no more after an absence: what a change says was said to the runner of then, and nobody was there to hear
+    /// that a server answers.
+    fn is_of_before(&self) -> bool {
+        // The others are of this host and this process: as true as before.
+        matches!(self, Self::Change(_) | Self::Alone)
+    }
+}
+
 /// The two ends of what the reconciler drives.
 pub(crate) struct Outlets {
     /// Builds that must be here.
@@ -103,8 +112,9 @@ impl Reconciler {
             if let Some(absence) = self.attention.note() {
                 tracing::warn!("did nothing for {absence:?}; asking anew what should run here");
                 watch.begin_again();
-                // What it says was said to the runner of then.
-                if matches!(event, Event::Change(_)) {
+                // No server could be heard meanwhile, and none had the time to answer since.
+                alone.as_mut().reset(Instant::now() + ALONE_AFTER);
+                if event.is_of_before() {
                     continue;
                 }
             }
@@ -212,4 +222,18 @@ async fn found(look: &mut Option<Owned<Traces>>) -> Traces {
     let traces = task.await;
     *look = None;
     traces
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn after_an_absence_neither_old_orders_nor_the_silence_of_servers_count() {
+        assert!(Event::Change(testing::live()).is_of_before());
+        assert!(Event::Alone.is_of_before(), "nobody could be heard");
+        assert!(!Event::Ended(Unit::Instance(tandem_types::InstanceId(1))).is_of_before());
+        assert!(!Event::Drain.is_of_before());
+    }
 }
