@@ -47,3 +47,19 @@ fn read(file: &Path) -> Vec<Vec<Digest>> {
 fn file(root: &Path) -> PathBuf {
     root.join("snapshot-roots.json")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_form_of_the_file_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let golden = include_str!("../golden/snapshot-roots.json").trim_end();
+        files::write_atomic_unsynced(&file(folder.path()), golden.as_bytes(), 0o600).unwrap();
+        let all = read(&file(folder.path()));
+        assert_eq!(all.iter().map(Vec::len).collect::<Vec<_>>(), [2, 1]);
+        assert_eq!(pinned(folder.path()), BTreeSet::from([Digest([0x33; 32]), Digest([0x44; 32])]));
+        assert_eq!(serde_json::to_string(&all).unwrap(), golden);
+    }
+}

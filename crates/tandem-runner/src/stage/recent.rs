@@ -103,4 +103,16 @@ mod tests {
         files::write_atomic_unsynced(&file, b"[]", 0o600).unwrap();
         assert!(numbers(&Recent::read(file)).is_empty(), "a damaged file costs a transfer and no more");
     }
+
+    #[test]
+    fn the_form_of_the_file_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("recent.json");
+        let golden = include_str!("../tests/golden/recent.json").trim_end();
+        files::write_atomic_unsynced(&file, golden.as_bytes(), 0o600).unwrap();
+        let recent = Recent::read(file.clone());
+        assert_eq!(numbers(&recent), [0x33, 0x44, 0x33]);
+        recent.write().unwrap();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), golden);
+    }
 }

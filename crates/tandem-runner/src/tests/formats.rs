@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tandem_sandbox::shim::Secrets;
 use tandem_types::Timestamp;
 use tandem_types::assignment::{AssignedBuild, JobKind};
 use tandem_types::instance::{Exit, JobState};
@@ -91,4 +92,21 @@ fn the_notes_of_volumes_keep_their_form() {
     tandem_kit::files::write_atomic_unsynced(&path, golden.as_bytes(), 0o600).expect("there is room");
     let volumes = crate::volumes::Volumes::open(folder.path().join("volumes"), path).expect("it is readable");
     assert_eq!(volumes.written(), golden);
+}
+
+/// The next version starts instances that are to run from these values, where no server answers.
+#[test]
+fn the_config_of_an_instance_keeps_its_form() {
+    let folder = tempfile::tempdir().expect("there is room");
+    let path = folder.path().join("i1.json");
+    let golden = include_str!("golden/config.json").trim_end();
+    tandem_kit::files::write_atomic_unsynced(&path, golden.as_bytes(), 0o600).expect("there is room");
+    let values = Secrets::read(&path).expect("it is readable").expect("it is there");
+    let texts: Vec<_> = values.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    assert_eq!(
+        texts,
+        [("DATABASE_URL", "sqlite:////data/db.sqlite3"), ("SECRET_KEY", "änderbar \"x\"\nzwei")]
+    );
+    Secrets { path: path.clone(), values }.write().expect("there is room");
+    assert_eq!(std::fs::read_to_string(&path).expect("it was just written"), golden);
 }

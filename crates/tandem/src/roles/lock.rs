@@ -259,6 +259,9 @@ impl ApiAddress {
 }
 
 #[cfg(test)]
+mod formats;
+
+#[cfg(test)]
 mod tests {
     use futures_util::FutureExt as _;
 
