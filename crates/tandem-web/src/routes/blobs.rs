@@ -59,10 +59,32 @@ fn refuse(error: Error) -> Refusal {
     let causes = std::iter::successors(std::error::Error::source(&error), |error| error.source());
     let detail: Vec<String> = causes.map(ToString::to_string).collect();
     match error {
-        Error::Stream(_) | Error::Wrong { .. } | Error::Connection(_) | Error::Idle(_) => {
+        Error::Idle(_) => {
+            let problem = Problem::new(408, "blobs_idle", format!("failed to {error}"));
+            Refusal(problem.hint(
+                "the disk that the source is on, or the connection, stood still: once both are there again, `tandem deploy` \
+                 sends what is missing",
+            ))
+        }
+        Error::Stream(_) | Error::Wrong { .. } | Error::Connection(_) => {
             let problem = Problem::new(400, "blobs_malformed", format!("failed to {error}"));
             Refusal(problem.detail(detail.join(": ")).hint("send the source again: `tandem deploy`"))
         }
         _ => Refusal::internal("keep the blobs", &error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_sender_that_fell_silent_is_not_told_that_it_sent_something_wrong() {
+        let Refusal(problem) = refuse(Error::Idle(Duration::from_secs(60)));
+        assert_eq!((problem.status, problem.code.as_str()), (408, "blobs_idle"));
+        assert_eq!(problem.title, "failed to receive blobs: nothing came for 60 seconds");
+        assert!(problem.hint.contains("`tandem deploy` sends what is missing"), "{}", problem.hint);
     }
 }
