@@ -121,11 +121,15 @@ pub async fn bind_unix(path: &Path, mode: u32) -> Result<UnixListener, BindError
     try_bind_unix(path, mode).await.map_err(|source| BindError::Unix { path: path.to_owned(), source })
 }
 
+fn is_left(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset)
+}
+
 async fn try_bind_unix(path: &Path, mode: u32) -> io::Result<UnixListener> {
     match UnixStream::connect(path).await {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        // Nobody listens; a file that is no socket answers the same, but is not ours to replace.
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => refuse_other_file(path)?,
+        // Nobody listens, or who did has just ended; a file that is no socket answers the same, but is not ours to replace.
+        Err(error) if is_left(&error) => refuse_other_file(path)?,
         Ok(_) => return Err(io::ErrorKind::AddrInUse.into()),
         Err(error) => return Err(error),
     }
