@@ -164,7 +164,7 @@ mod tests {
         upload.is_upload = true;
         hands.advance(10 * MINUTE);
         drop(upload);
-        let mut after = |minutes: u32| {
+        let after = |minutes: u32| {
             hands.advance(minutes * MINUTE);
             uses.earliest()
         };

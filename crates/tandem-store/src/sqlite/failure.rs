@@ -11,7 +11,7 @@ use tandem_kit::ballast::is_want_of_room;
 use crate::Error;
 
 /// End of the name of the small file that is written to find out whether there is room.
-pub(super) const TRIAL: &str = "-room";
+const TRIAL: &str = "-room";
 
 /// What an SQLite error means to the caller, who was `doing` something.
 pub(super) fn explain(path: &Path, doing: &'static str, source: rusqlite::Error) -> Error {

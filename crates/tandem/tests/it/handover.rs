@@ -91,7 +91,7 @@ impl Harm {
 struct Times {
     /// Before the harm.
     begin: Duration,
-    /// The signal was sent.
+    /// The signal was sent, and where it cannot be refused has done its work.
     harmed: Duration,
     /// Somebody was seen to serve afterwards.
     served: Duration,
@@ -151,8 +151,10 @@ impl World {
 
     fn harm(&mut self, harm: Harm, (old, new): (Pid, Pid)) {
         match harm {
-            Harm::OldKilled | Harm::OldAskedToEnd => kill(old, harm.signal()).expect("it runs"),
-            Harm::NewKilled | Harm::NewAskedToEnd => kill(new, harm.signal()).expect("it runs"),
+            Harm::OldKilled => kill_to_the_end(old),
+            Harm::NewKilled => kill_to_the_end(new),
+            Harm::OldAskedToEnd => kill(old, harm.signal()).expect("it runs"),
+            Harm::NewAskedToEnd => kill(new, harm.signal()).expect("it runs"),
             Harm::UpKilled => {
                 self.up.signal(harm.signal());
                 self.up.wait(SETTLED);
@@ -227,6 +229,20 @@ fn start_up(installation: &Installation) -> Running {
     let (http, api) = (installation.ready().http.to_string(), installation.ready().api.to_string());
     let log = installation.data().root().join("../up.log");
     installation.program(["up", "--http", &http, "--api", &api]).output(&log).start()
+}
+
+/// A signal is sent before its work is done: on a busy machine the process still takes connections in for a while.
+fn kill_to_the_end(process: Pid) {
+    kill(process, Signal::SIGKILL).expect("it runs");
+    eventually("the killed one has closed its sockets", || has_ended(process).then_some(()));
+}
+
+/// Whether all its threads have ended, the first of which stays as a zombie until somebody asks for it.
+fn has_ended(process: Pid) -> bool {
+    let threads = fs::read_dir(format!("/proc/{process}/task")).map_or(0, Iterator::count);
+    let state = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    let state = state.rsplit(')').next().and_then(|rest| rest.split_whitespace().next()).unwrap_or("X");
+    threads <= 1 && ["Z", "X"].contains(&state)
 }
 
 /// What a killed process had in its hands may be lost, and what came when nobody was there to accept; what ended before the

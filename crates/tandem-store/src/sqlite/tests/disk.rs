@@ -12,20 +12,20 @@ use crate::sqlite::snapshots::{Reason, Snapshots};
 use crate::{Error, Expect, JournalQuery, SharedStore};
 
 /// A small file system; gone when dropped.
-struct SmallDisk {
+pub(super) struct SmallDisk {
     folder: tempfile::TempDir,
 }
 
 impl SmallDisk {
     /// None where we may not mount.
-    fn mount(mib: usize) -> Option<Self> {
+    pub(super) fn mount(mib: usize) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let options = format!("size={mib}m");
         mount(Some("tmpfs"), folder.path(), Some("tmpfs"), MsFlags::empty(), Some(options.as_str())).ok()?;
         Some(Self { folder })
     }
 
-    fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         self.folder.path()
     }
 
@@ -36,10 +36,12 @@ impl SmallDisk {
         path
     }
 
-    /// Writes until nothing fits any more.
-    fn fill(&self) {
-        let mut rest = std::fs::File::create(self.path().join("rest")).unwrap();
+    /// Writes until nothing fits any more; returns the file that takes the room.
+    pub(super) fn fill(&self) -> PathBuf {
+        let path = self.path().join("rest");
+        let mut rest = std::fs::File::create(&path).unwrap();
         while std::io::Write::write(&mut rest, &[0; 4096]).is_ok_and(|written| written > 0) {}
+        path
     }
 }
 

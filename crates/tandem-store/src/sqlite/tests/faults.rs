@@ -3,10 +3,11 @@
 use serde_json::json;
 use tandem_kit::clock::Clock;
 
+use super::disk::SmallDisk;
 use super::vfs::{Disk, Fault};
 use super::{SqliteEngine, open_engine};
 use crate::contract::transaction;
-use crate::sqlite::{check, failure};
+use crate::sqlite::check;
 use crate::{Error, Expect, Store as _};
 
 /// A transaction of several pages in two documents that belong together.
@@ -98,24 +99,24 @@ async fn a_disk_that_stays_full_refuses_until_there_is_room() {
 
 #[tokio::test]
 async fn a_quota_that_is_used_up_is_told_as_a_full_disk_and_a_broken_disk_is_not() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("tandem.sqlite3");
-    let disk = Disk::watch(folder.path());
+    let Some(small) = SmallDisk::mount(2) else { return };
+    let path = small.path().join("tandem.sqlite3");
+    let disk = Disk::watch(small.path());
     let engine = open_engine(path.clone(), Clock::system()).await.unwrap();
     disk.refuse(Fault::Quota, (0, usize::MAX));
     let broken = write(&engine, 0).await.unwrap_err();
     assert!(matches!(broken, Error::Unavailable { .. }), "there is room: {broken:?}");
-    // What is written beside the store to find out goes where there is never any.
-    let trial = folder.path().join(format!("tandem.sqlite3{}", failure::TRIAL));
-    std::os::unix::fs::symlink("/dev/full", &trial).unwrap();
+    // What is written beside the store to find out does not fit.
+    let rest = small.fill();
     let full = write(&engine, 1).await.unwrap_err();
     assert!(matches!(&full, Error::Full { path: told, .. } if *told == path), "{full:?}");
+    std::fs::remove_file(rest).unwrap();
     disk.recover();
     write(&engine, 2).await.expect("there is room again");
     assert_eq!(count(&engine).await, 1);
     drop(engine);
     disk.forget();
-    assert!(std::fs::symlink_metadata(trial).is_err(), "nothing is left of the trial");
+    assert!(!small.path().join("tandem.sqlite3-room").exists(), "nothing is left of the trial");
 }
 
 #[tokio::test]
