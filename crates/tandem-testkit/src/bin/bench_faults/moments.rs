@@ -135,6 +135,9 @@ fn one(
     let is_build = victim == Victim::Builder;
     let app = if is_build { GUESTBOOK } else { one_of(&[GUESTBOOK, PLAIN]) };
     let operation = if is_build { Operation::Deploy } else { one_of(&Operation::ALL) };
+    if is_build {
+        site.make_build_long(number);
+    }
     let before = number_of(site, app)?;
     let bystander = Instances::of(site, other_than(app));
     let (load, from) = (site.load(), visitor.now());

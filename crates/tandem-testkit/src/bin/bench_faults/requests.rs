@@ -68,6 +68,9 @@ fn faults(plan: &Plan, site: &mut Site, (victim, visitor): (Victim, &Poller)) ->
         pass(QUIET / 2);
         let app = if needs_deploy || brought.kills % 2 == 1 { GUESTBOOK } else { PLAIN };
         let before = site.latest_rollout(app)?.map_or(RolloutNumber(0), |rollout| rollout.number);
+        if victim == Victim::Builder {
+            site.make_build_long(unlike_others(victim) + number);
+        }
         let mut client =
             needs_deploy.then(|| Operation::Deploy.begin(site, (app, unlike_others(victim) + number)));
         if victim == Victim::Client {
