@@ -185,7 +185,7 @@ mod tests {
 
     use super::*;
     use crate::python::Python;
-    use crate::requirements::{Packages, Requirements};
+    use crate::requirements::Requirements;
     use crate::workshop::Options;
 
     /// Resolves, and then prints without end.
@@ -215,15 +215,7 @@ mod tests {
         for name in ["app", "tools"] {
             shop.owned_folder(&shop.work(name)).unwrap();
         }
-        let requirements = Requirements {
-            declared: Declared::Requirements,
-            packages: Packages::default(),
-            inputs: BTreeMap::new(),
-            project: String::new(),
-            least_python: None,
-            unpinned: Vec::new(),
-            unnamed: Vec::new(),
-        };
+        let requirements = Requirements::none(Declared::Requirements);
         let path = "/usr/bin/python3".into();
         let python = Python { path, version: "CPython 3".to_owned(), tag: "cpython-3".to_owned() };
         let inputs = Inputs { requirements: &requirements, python: &python, uv: &uv, uv_version: "uv 0" };

@@ -37,6 +37,21 @@ pub(crate) struct Requirements {
     pub(crate) unnamed: Vec<String>,
 }
 
+impl Requirements {
+    /// Nothing is known yet but where they are declared.
+    pub(crate) fn none(declared: Declared) -> Self {
+        Self {
+            declared,
+            packages: Packages::default(),
+            inputs: BTreeMap::new(),
+            project: String::new(),
+            least_python: None,
+            unpinned: Vec::new(),
+            unnamed: Vec::new(),
+        }
+    }
+}
+
 /// Names of packages in their normal form (PEP 503).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Packages(BTreeSet<String>);
@@ -152,15 +167,7 @@ fn uv_sources(project: &Table) -> Option<&Table> {
 }
 
 fn from_requirements(source: &Source) -> Result<Requirements, Error> {
-    let found = Requirements {
-        declared: Declared::Requirements,
-        packages: Packages::default(),
-        inputs: BTreeMap::new(),
-        project: String::new(),
-        least_python: None,
-        unpinned: Vec::new(),
-        unnamed: Vec::new(),
-    };
+    let found = Requirements::none(Declared::Requirements);
     let mut reader = Reader { source, found, waiting: vec!["requirements.txt".to_owned()] };
     while let Some(path) = reader.waiting.pop() {
         if !reader.found.inputs.contains_key(&path) {

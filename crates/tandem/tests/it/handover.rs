@@ -14,6 +14,7 @@ use nix::unistd::Pid;
 use tandem_balancer::Process;
 use tandem_kit::files;
 use tandem_kit::points::{Effect, Point};
+use tandem_sandbox::process::Stat;
 use tandem_testkit::app_folder::AppFolder;
 use tandem_testkit::connection::Question;
 use tandem_testkit::documents::Documents;
@@ -234,15 +235,9 @@ fn start_up(installation: &Installation) -> Running {
 /// A signal is sent before its work is done: on a busy machine the process still takes connections in for a while.
 fn kill_to_the_end(process: Pid) {
     kill(process, Signal::SIGKILL).expect("it runs");
-    eventually("the killed one has closed its sockets", || has_ended(process).then_some(()));
-}
-
-/// Whether all its threads have ended, the first of which stays as a zombie until somebody asks for it.
-fn has_ended(process: Pid) -> bool {
-    let threads = fs::read_dir(format!("/proc/{process}/task")).map_or(0, Iterator::count);
-    let state = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    let state = state.rsplit(')').next().and_then(|rest| rest.split_whitespace().next()).unwrap_or("X");
-    threads <= 1 && ["Z", "X"].contains(&state)
+    // The last of its threads closes them as it ends.
+    let has_ended = || !Stat::threads_of(process.as_raw()).iter().any(Stat::lives);
+    eventually("the killed one has closed its sockets", || has_ended().then_some(()));
 }
 
 /// What a killed process had in its hands may be lost, and what came when nobody was there to accept; what ended before the
