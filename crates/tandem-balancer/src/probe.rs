@@ -18,7 +18,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tandem_rules::probe::{Outcome, Probe, Thresholds};
-use tandem_types::{InstanceId, defaults};
+use tandem_types::{Health, InstanceId, defaults};
 use tokio::sync::{Notify, watch};
 
 use crate::table::Instance;
@@ -34,8 +34,8 @@ pub(crate) struct Target {
     pub instance: Arc<Instance>,
     /// Host name to ask with.
     pub domain: String,
-    /// Path to ask for.
-    pub path: String,
+    /// What to ask, and which answers are good.
+    pub health: Health,
 }
 
 /// Why a probe was not good.
@@ -50,7 +50,7 @@ pub(crate) enum ProbeError {
     /// It answered nonsense or broke off.
     #[error("it broke off")]
     Broken(#[source] hyper::Error),
-    /// It answered with 500 or above.
+    /// It answered with a status that is not good.
     #[error("it answered with {0}")]
     Status(StatusCode),
     /// It took too long.
@@ -68,7 +68,7 @@ pub(crate) enum ProbeError {
 pub(crate) async fn probe(target: &Target) -> Result<(), ProbeError> {
     let asked = tokio::time::timeout(defaults::PROBE_TIMEOUT.as_duration(), ask(target)).await;
     let status = asked.unwrap_or(Err(ProbeError::Late))?;
-    if status.as_u16() < 500 { Ok(()) } else { Err(ProbeError::Status(status)) }
+    if target.health.statuses.contains(status.as_u16()) { Ok(()) } else { Err(ProbeError::Status(status)) }
 }
 
 async fn ask(target: &Target) -> Result<StatusCode, ProbeError> {
@@ -76,8 +76,10 @@ async fn ask(target: &Target) -> Result<StatusCode, ProbeError> {
     let stream = Stream::connect(&endpoint.address).await.map_err(ProbeError::Connect)?;
     let (mut sender, connection) =
         http1::handshake(TokioIo::new(stream)).await.map_err(ProbeError::Broken)?;
-    let request = Request::get(&target.path)
-        .header(HOST, &target.domain)
+    let Health { path, host, https, .. } = &target.health;
+    let request = Request::get(path)
+        .header(HOST, host.as_ref().unwrap_or(&target.domain))
+        .header("x-forwarded-proto", if *https { "https" } else { "http" })
         .header(USER_AGENT, HeaderValue::from_static("tandem-probe"))
         .header(CONNECTION, HeaderValue::from_static("close"))
         .body(Empty::<Bytes>::new())

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use tandem_types::problem::Problem;
-use tandem_types::{AppName, ProcessType, Span};
+use tandem_types::{AppName, ProcessType, Span, Statuses, StopSignal};
 
 mod procfile;
 mod sections;
@@ -29,12 +29,16 @@ pub const PROCFILE: &str = "Procfile";
 pub struct AppFile {
     /// The app's name.
     pub app: Option<AppName>,
+    /// Working folder, below the one of the file; none: that one, or what is detected.
+    pub root: Option<String>,
     /// Exact host names in lower case.
     pub domains: Vec<String>,
     /// What is said of each process type.
     pub processes: BTreeMap<ProcessType, ProcessEntry>,
     /// `[release]`.
     pub release: ReleaseEntry,
+    /// `[build]`.
+    pub build: BuildEntry,
     /// URL prefix → folder; none where there is no `[static]`.
     pub static_folders: Option<BTreeMap<String, String>>,
     /// Volume name → absolute path.
@@ -48,8 +52,8 @@ pub struct AppFile {
 pub struct ProcessEntry {
     /// Shell command.
     pub command: Option<String>,
-    /// Path of the health probe.
-    pub health: Option<String>,
+    /// The health probe.
+    pub health: HealthEntry,
     /// Instances at the first deploy.
     pub instances: Option<u32>,
     /// Memory limit in bytes.
@@ -58,6 +62,38 @@ pub struct ProcessEntry {
     pub cpus: Option<f64>,
     /// Time between the stop signal and the end.
     pub stop_timeout: Option<Span>,
+    /// What asks it to end.
+    pub stop_signal: Option<StopSignal>,
+}
+
+/// `health`: a path, or a table with what differs from the default.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct HealthEntry {
+    /// Path and query.
+    pub path: Option<String>,
+    /// Host name to ask with.
+    pub host: Option<String>,
+    /// Whether the app is asked as if it was by https.
+    pub https: Option<bool>,
+    /// Good answers.
+    pub statuses: Option<Statuses>,
+}
+
+/// `[build]`: what detection cannot know.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct BuildEntry {
+    /// Version of Python: `3.12`, `3.12.4`, `>=3.11`.
+    pub python: Option<String>,
+    /// Version of Node: `20`, `>=20.9`, `22.x`.
+    pub node: Option<String>,
+    /// Extras of the project (PEP 621 `optional-dependencies`) to install.
+    pub extras: Vec<String>,
+    /// Dependency groups (PEP 735) to install.
+    pub groups: Vec<String>,
+    /// Shell commands, run in order before static files are collected.
+    pub commands: Vec<String>,
+    /// Shell commands, run in order once they are collected.
+    pub after_collectstatic: Vec<String>,
 }
 
 /// `[release]`.

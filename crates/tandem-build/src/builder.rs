@@ -120,16 +120,13 @@ impl Builder {
         let finished = result?;
         let duration = self.clock().monotonic().elapsed_since(started);
         Ok(Build {
-            app: request.app,
-            number: request.number,
-            digest: finished.digest,
             subtrees: finished.subtrees,
             spec: finished.spec,
             source: request.source,
             interpreter: finished.interpreter,
-            created: self.now(),
             duration: Span::millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)),
             warnings: finished.warnings,
+            ..Build::new(request.app, request.number, finished.digest, self.now())
         })
     }
 

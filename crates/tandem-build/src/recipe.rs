@@ -5,12 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tandem_types::ProcessType;
 use tandem_types::app::{AppSpec, ProcessSpec, ReleaseCommand};
 use tandem_types::defaults;
+use tandem_types::{Health, ProcessType};
 
 use crate::Error;
-use crate::app_file::{self, APP_FILE, AppFile, PROCFILE, ProcessEntry, Procfile};
+use crate::app_file::{self, APP_FILE, AppFile, HealthEntry, PROCFILE, ProcessEntry, Procfile};
 use crate::django::{self, Django};
 use crate::python::{self, Wanted};
 use crate::requirements::{self, Packages, Requirements};
@@ -100,6 +100,7 @@ impl Parts<'_> {
         let processes = self.processes()?;
         let smoke = self.smoke(&processes);
         Ok(AppSpec {
+            root: self.file.root.clone(),
             release: self.release(),
             smoke,
             static_folders: self.file.static_folders.clone().unwrap_or_default(),
@@ -180,14 +181,21 @@ impl Parts<'_> {
 }
 
 fn apply(entry: &ProcessEntry, spec: &mut ProcessSpec) {
-    let ProcessEntry { command: _, health, instances, memory_bytes, cpus, stop_timeout } = entry;
-    if let Some(health) = health {
-        spec.health.clone_from(health);
-    }
+    let ProcessEntry { command: _, health, instances, memory_bytes, cpus, stop_timeout, stop_signal } = entry;
+    apply_health(health, &mut spec.health);
     spec.instances = instances.unwrap_or(spec.instances);
     spec.memory_bytes = memory_bytes.unwrap_or(spec.memory_bytes);
     spec.cpus = cpus.or(spec.cpus);
     spec.stop_timeout = stop_timeout.unwrap_or(spec.stop_timeout);
+    spec.stop_signal = stop_signal.unwrap_or(spec.stop_signal);
+}
+
+fn apply_health(entry: &HealthEntry, health: &mut Health) {
+    let HealthEntry { path, host, https, statuses } = entry.clone();
+    health.path = path.unwrap_or_else(|| std::mem::take(&mut health.path));
+    health.host = host.or(health.host.take());
+    health.https = https.unwrap_or(health.https);
+    health.statuses = statuses.unwrap_or_else(|| health.statuses.clone());
 }
 
 /// The project itself is not installed, so a package below `src` is found by its path.

@@ -352,6 +352,7 @@ impl<'w> Draft<'w> {
 fn assigned_build(build: &Build) -> AssignedBuild {
     let path_of = |text: &String| text.find('/').map(|start| text[start..].to_owned());
     AssignedBuild {
+        root: build.spec.root.clone(),
         subtrees: build.subtrees.clone(),
         interpreter: build.interpreter.as_ref().and_then(path_of),
         volumes: build.spec.volumes.clone(),

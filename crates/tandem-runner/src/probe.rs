@@ -1,8 +1,7 @@
 //! One question to one instance: do you answer?
 //!
 //! Asked as the balancer would: the app's own host name, plain HTTP, on loopback. The connection is not kept, so that
-//! an app that closes idle ones is never blamed for it. Any status below 500 is good: a login page or a redirect is an
-//! app that works.
+//! an app that closes idle ones is never blamed for it.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -12,7 +11,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
-use tandem_types::Span;
+use tandem_types::{Health, Span};
 use tokio::net::TcpStream;
 
 /// Most of an error page that is read to find its first line.
@@ -27,8 +26,8 @@ pub(crate) struct Target {
     pub(crate) port: u16,
     /// `Host` header.
     pub(crate) host_header: String,
-    /// Path and query.
-    pub(crate) path: String,
+    /// What to ask, and which answers are good.
+    pub(crate) health: Health,
 }
 
 /// Why an instance is not well. Printed for people, after "not ready: ".
@@ -55,7 +54,7 @@ pub(crate) enum Failure {
 pub(crate) async fn probe(target: &Target, limit: Span) -> Result<(), Failure> {
     match tokio::time::timeout(limit.as_duration(), ask(target)).await {
         Ok(outcome) => outcome,
-        Err(_) => Err(Failure::Timeout { path: target.path.clone(), limit }),
+        Err(_) => Err(Failure::Timeout { path: target.health.path.clone(), limit }),
     }
 }
 
@@ -85,23 +84,25 @@ async fn ask(target: &Target) -> Result<(), Failure> {
 }
 
 fn request(target: &Target) -> Result<Request<Empty<Bytes>>, Failure> {
-    let host = HeaderValue::from_str(&target.host_header).map_err(|error| broken(target, &error))?;
-    Request::get(&target.path)
+    let Health { path, host, https, .. } = &target.health;
+    let host = HeaderValue::from_str(host.as_ref().unwrap_or(&target.host_header))
+        .map_err(|error| broken(target, &error))?;
+    Request::get(path)
         .header(HOST, host)
         .header(CONNECTION, HeaderValue::from_static("close"))
         .header(USER_AGENT, HeaderValue::from_static(concat!("tandem-probe/", env!("CARGO_PKG_VERSION"))))
-        .header("x-forwarded-proto", HeaderValue::from_static("http"))
+        .header("x-forwarded-proto", HeaderValue::from_static(if *https { "https" } else { "http" }))
         .body(Empty::new())
         .map_err(|error| broken(target, &error))
 }
 
 async fn judge(target: &Target, response: Response<Incoming>) -> Result<(), Failure> {
     let status = response.status();
-    if status.as_u16() < 500 {
+    if target.health.statuses.contains(status.as_u16()) {
         return Ok(());
     }
     let excerpt = excerpt(response.into_body()).await;
-    Err(Failure::Status { path: target.path.clone(), status, excerpt })
+    Err(Failure::Status { path: target.health.path.clone(), status, excerpt })
 }
 
 /// The first line of an error page that says something; empty where it breaks off before.
@@ -122,7 +123,7 @@ async fn excerpt(mut body: Incoming) -> String {
 fn broken(target: &Target, reason: &dyn std::error::Error) -> Failure {
     let causes = std::iter::successors(reason.source(), |cause| cause.source());
     let reason = causes.fold(reason.to_string(), |line, cause| format!("{line}: {cause}"));
-    Failure::Broken { path: target.path.clone(), reason }
+    Failure::Broken { path: target.health.path.clone(), reason }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! From an intent to what a shim is given: mounts, volumes, limits, environment.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tandem_kit::{files, tasks};
 use tandem_sandbox::shim::{ExitRecord, Secrets, ShimSpec, Status};
@@ -88,7 +88,7 @@ fn with_mounts(context: &Context, process: Process<'_>) -> Result<ShimSpec, Erro
         cgroup_parent: folders.cgroup_parent.clone(),
         isolation: context.isolation,
         command: process.command.to_owned(),
-        cwd: APP.into(),
+        cwd: working_folder(process.build),
         environment: open,
         user: User { uid: process.uid, name: USER.to_owned() },
         hostname: format!("{}-{}", process.kind, process.unit),
@@ -99,6 +99,11 @@ fn with_mounts(context: &Context, process: Process<'_>) -> Result<ShimSpec, Erro
     };
     let socket = folders.socket(process.unit);
     Ok(ShimSpec { sandbox, log: process.log, socket, marker: None, timeout: None, secrets })
+}
+
+/// Where commands start.
+fn working_folder(build: &AssignedBuild) -> PathBuf {
+    build.root.as_ref().map_or_else(|| APP.into(), |root| Path::new(APP).join(root))
 }
 
 /// The environment of an earlier start, without its port: config of a release never changes, so it is as good as the

@@ -24,6 +24,7 @@ pub(crate) fn assignment() -> Assignment {
 /// A build without subtrees.
 pub(crate) fn build() -> AssignedBuild {
     AssignedBuild {
+        root: None,
         subtrees: Vec::new(),
         interpreter: None,
         volumes: BTreeMap::new(),

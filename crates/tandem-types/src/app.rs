@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::destroy::Destroying;
 use crate::document::Kind;
-use crate::{AppName, BuildNumber, ProcessType, Span, Timestamp, defaults};
+use crate::{AppName, BuildNumber, Health, ProcessType, Span, StopSignal, Timestamp, defaults};
 
 /// An app as the store keeps it (`apps/<app>`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,6 +29,9 @@ impl Kind for App {
 /// What a build needs to run: read from `tandem.toml` and the Procfile, the rest detected. Part of the build.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct AppSpec {
+    /// Folder below `/app` in which commands start, parts joined by `/`; none: `/app` itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<String>,
     /// Process types and how each runs.
     pub processes: BTreeMap<ProcessType, ProcessSpec>,
     /// Command of the release phase, run once in the new build before any traffic.
@@ -57,7 +60,7 @@ pub struct AppSpec {
 /// The release phase: `[release]` of `tandem.toml`, `release:` of a Procfile, or Django's `migrate`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ReleaseCommand {
-    /// Shell command, run by `sh -c` in `/app`.
+    /// Shell command, run by `sh -c` in the app's [`AppSpec::root`].
     pub command: String,
     /// Its own time budget.
     pub timeout: Span,
@@ -66,10 +69,10 @@ pub struct ReleaseCommand {
 /// How instances of one process type run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ProcessSpec {
-    /// Shell command, run by `sh -c` in `/app`; `$PORT` is set for `web`.
+    /// Shell command, run by `sh -c` in the app's [`AppSpec::root`]; `$PORT` is set for `web`.
     pub command: String,
-    /// Path that is probed with the app's own host name; only for `web`.
-    pub health: String,
+    /// What it is asked to show that it is well; only for `web`.
+    pub health: Health,
     /// Instances at the first deploy; `tandem scale` overrides it from then on.
     pub instances: u32,
     /// Memory limit in bytes, page cache of its own files not counted.
@@ -81,6 +84,9 @@ pub struct ProcessSpec {
     pub pids: u32,
     /// Time between the stop signal and the end.
     pub stop_timeout: Span,
+    /// What asks it to end.
+    #[serde(default, skip_serializing_if = "StopSignal::is_usual")]
+    pub stop_signal: StopSignal,
     /// Never two at a time, not even during a rollout (`clock`).
     #[serde(default)]
     pub singleton: bool,
@@ -94,12 +100,13 @@ impl ProcessSpec {
             if process.is_web() { defaults::WEB_STOP_TIMEOUT } else { defaults::WORKER_STOP_TIMEOUT };
         Self {
             command: command.into(),
-            health: defaults::HEALTH_PATH.to_owned(),
+            health: Health::default(),
             instances: 1,
             memory_bytes: defaults::MEMORY_BYTES,
             cpus: None,
             pids: defaults::PIDS,
             stop_timeout,
+            stop_signal: StopSignal::default(),
             singleton: process.as_str() == "clock",
         }
     }

@@ -38,12 +38,15 @@ pub struct Assignment {
 }
 
 impl Kind for Assignment {
-    const KIND: &'static str = "assignment/1";
+    const KIND: &'static str = "assignment/2";
 }
 
 /// A build on a host.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AssignedBuild {
+    /// Folder below `/app` in which commands start; none: `/app` itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<String>,
     /// Its parts.
     pub subtrees: Vec<Subtree>,
     /// Absolute path of the interpreter that links in the dependencies may target.

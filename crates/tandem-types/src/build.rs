@@ -1,5 +1,7 @@
 //! Builds: immutable artefacts of an app, named by the digest of their subtrees.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::app::AppSpec;
@@ -24,6 +26,12 @@ pub struct Build {
     /// `CPython 3.11.2 /usr/bin/python3.11`, where Python is in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interpreter: Option<String>,
+    /// `Node 20.19.2 /usr/bin/node`, where the app runs or is built with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// Name → version of the Python packages in it: what an unpinned requirement came to.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub packages: BTreeMap<String, String>,
     /// When it was finished.
     pub created: Timestamp,
     /// How long it took.
@@ -31,10 +39,35 @@ pub struct Build {
     /// What people should know: uncommitted files, debug left on, …
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// What was taken for granted, each with the key that says otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+impl Build {
+    /// A build of which nothing is known but what it is and when it was made.
+    #[must_use]
+    pub fn new(app: AppName, number: BuildNumber, digest: Digest, created: Timestamp) -> Self {
+        Self {
+            app,
+            number,
+            digest,
+            subtrees: Vec::new(),
+            spec: AppSpec::default(),
+            source: SourceInfo::default(),
+            interpreter: None,
+            node: None,
+            packages: BTreeMap::new(),
+            created,
+            duration: Span::millis(0),
+            warnings: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
 }
 
 impl Kind for Build {
-    const KIND: &'static str = "build/1";
+    const KIND: &'static str = "build/2";
 }
 
 /// One part of a build: a tree and where it is mounted.
@@ -55,6 +88,12 @@ pub struct Subtree {
 /// Where a build's source came from, as its sender tells it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct SourceInfo {
+    /// Where the server fetched it from, without a password; none: a client sent it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// Branch, tag or commit as it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
     /// Commit hash, where the folder is in a git work tree.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,

@@ -73,13 +73,13 @@ macro_rules! kinds {
 
 kinds! {
     apps_stay_readable: app::App, "app-1" => "app-2";
-    assignments_stay_readable: assignment::Assignment, => "assignment-1";
-    builds_stay_readable: build::Build, => "build-1";
+    assignments_stay_readable: assignment::Assignment, "assignment-1" => "assignment-2";
+    builds_stay_readable: build::Build, "build-1" => "build-2";
     environments_stay_readable: environment::Environment, => "environment-1";
     installations_stay_readable: api::Installation, => "installation-1";
     releases_stay_readable: release::Release, => "release-1";
-    rollouts_stay_readable: rollout::Rollout, => "rollout-1";
-    routing_tables_stay_readable: routing::RoutingDocument, => "routing-1";
+    rollouts_stay_readable: rollout::Rollout, "rollout-1" => "rollout-2";
+    routing_tables_stay_readable: routing::RoutingDocument, "routing-1" => "routing-2";
     tokens_stay_readable: token::Token, => "token-1";
 }
 
@@ -154,7 +154,7 @@ messages! {
 /// Version 2 of a kind comes with fields, and values of fields, that version 1 does not know.
 #[test]
 fn what_a_newer_version_adds_is_passed_over_and_a_new_state_is_no_guess() {
-    let line = include_str!("golden/stored/rollout-1.jsonl").lines().next().unwrap();
+    let line = include_str!("golden/stored/rollout-2.jsonl").lines().next().unwrap();
     let mut newer: Value = serde_json::from_str(line).unwrap();
     newer["canary"] = serde_json::json!({"share": 5});
     assert!(serde_json::from_value::<rollout::Rollout>(newer.clone()).is_ok());

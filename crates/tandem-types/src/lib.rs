@@ -20,6 +20,7 @@ pub mod environment;
 pub mod event;
 #[cfg(test)]
 mod formats;
+pub mod health;
 pub mod ids;
 pub mod instance;
 pub mod keys;
@@ -28,13 +29,16 @@ pub mod release;
 pub mod rollout;
 pub mod routing;
 pub mod shim;
+pub mod signal;
 pub mod token;
 pub mod tree;
 
 pub use duration::Span;
+pub use health::{Health, Statuses};
 pub use ids::{
     AppName, BalancerId, BuildNumber, Digest, EnvironmentName, Epoch, Fence, HostName, InstanceId, JobId,
     ProcessType, ReleaseNumber, Revision, RolloutNumber,
 };
 /// A point in time (UTC, nanoseconds), printed as RFC 3339.
 pub use jiff::Timestamp;
+pub use signal::StopSignal;

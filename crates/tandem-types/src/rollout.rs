@@ -89,7 +89,7 @@ pub struct Rollout {
 }
 
 impl Kind for Rollout {
-    const KIND: &'static str = "rollout/1";
+    const KIND: &'static str = "rollout/2";
 }
 
 /// What a rollout is for.

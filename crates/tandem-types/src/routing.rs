@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::document::Kind;
 use crate::instance::Address;
 use crate::{
-    AppName, BalancerId, Digest, EnvironmentName, Epoch, HostName, InstanceId, ReleaseNumber, Timestamp,
+    AppName, BalancerId, Digest, EnvironmentName, Epoch, Health, HostName, InstanceId, ReleaseNumber,
+    Timestamp,
 };
 
 /// The one routing document (`routing/table`). An epoch is prepared, acknowledged by every live balancer, then
@@ -30,7 +31,7 @@ pub struct RoutingDocument {
 }
 
 impl Kind for RoutingDocument {
-    const KIND: &'static str = "routing/1";
+    const KIND: &'static str = "routing/2";
 }
 
 /// A whole routing table.
@@ -67,8 +68,8 @@ pub struct Pool {
     pub release: ReleaseNumber,
     /// Instances by host; their addresses are in the hosts' observations, never here.
     pub members: Vec<Member>,
-    /// Path probed each second with the route's domain as host name.
-    pub health: String,
+    /// Asked each second, with the route's domain as host name unless it names another.
+    pub health: Health,
 }
 
 /// One instance of a pool.

@@ -167,5 +167,5 @@ fn is_of_same_release(one: &Route, other: &Route) -> bool {
 }
 
 fn target(route: &Route, instance: Arc<super::Instance>) -> Target {
-    Target { instance, domain: route.domain.clone(), path: route.pool.health.clone() }
+    Target { instance, domain: route.domain.clone(), health: route.pool.health.clone() }
 }

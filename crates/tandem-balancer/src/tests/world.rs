@@ -10,7 +10,7 @@ use tandem_kit::drain::{self, Trigger};
 use tandem_kit::tasks::{self, Owned};
 use tandem_types::instance::{Address, HostObservation, InstanceObservation, InstanceState, Isolation};
 use tandem_types::routing::{BalancerStatus, Member, Pool, Route, RoutingDocument, StaticFolder, Table};
-use tandem_types::{Epoch, Fence, InstanceId, Timestamp, keys};
+use tandem_types::{Epoch, Fence, Health, InstanceId, Timestamp, keys};
 use tokio::sync::oneshot;
 
 use super::server::Server;
@@ -72,7 +72,7 @@ pub(super) fn route(domain: &str, prefix: &str, instances: &[u64]) -> Route {
             environment: "production".parse().unwrap(),
             release: "r1".parse().unwrap(),
             members: instances.iter().map(member).collect(),
-            health: "/healthz".to_owned(),
+            health: Health::at("/healthz"),
         },
         static_folders: Vec::new(),
     }

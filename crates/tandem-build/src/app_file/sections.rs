@@ -3,23 +3,30 @@
 use std::collections::BTreeMap;
 
 use tandem_kit::size::parse_bytes;
-use tandem_types::{ProcessType, defaults};
+use tandem_types::ids::ParseError;
+use tandem_types::{ProcessType, Statuses, defaults};
 use toml::de::DeTable;
 
 use super::toml::{Key, Text, Value};
 use super::values::{is_domain, relative_folder, volume_path};
-use super::{AppFile, Error, ProcessEntry, ReleaseEntry, SourceEntry};
+use super::{AppFile, BuildEntry, Error, HealthEntry, ProcessEntry, ReleaseEntry, SourceEntry};
 
-const TOP: &[&str] = &["app", "domains", "processes", "release", "source", "static", "volumes"];
-const PROCESS: &[&str] = &["command", "cpus", "health", "instances", "memory", "stop_timeout"];
+const TOP: &[&str] =
+    &["app", "build", "domains", "processes", "release", "root", "source", "static", "volumes"];
+const BUILD: &[&str] = &["after_collectstatic", "commands", "extras", "groups", "node", "python"];
+const HEALTH: &[&str] = &["host", "https", "path", "status"];
+const PROCESS: &[&str] = &["command", "cpus", "health", "instances", "memory", "stop_signal", "stop_timeout"];
 const RELEASE: &[&str] = &["command", "timeout"];
 const SOURCE: &[&str] = &["include"];
+
 pub(super) fn parse(text: &str) -> Result<AppFile, Error> {
     let text = Text(text);
     let mut file = AppFile::default();
     for (key, value) in &text.parse()? {
         match key.get_ref().as_ref() {
             "app" => file.app = Some(text.parsed(value, "app")?),
+            "root" => file.root = Some(folder(text, value, "root")?),
+            "build" => file.build = build(text, text.table(value, "build")?)?,
             "domains" => file.domains = domains(text, value)?,
             "processes" => file.processes = processes(text, text.table(value, "processes")?)?,
             "release" => file.release = release(text, text.table(value, "release")?)?,
@@ -42,7 +49,6 @@ fn unknown_section(text: Text<'_>, key: &Key<'_>) -> Error {
         "env" | "environment" | "config" | "secrets" => {
             "values are not part of the source: `tandem config set NAME=value`"
         }
-        "build" => "there is nothing to set for the build: dependencies and static files are detected",
         "domain" => "did you mean `domains = [\"…\"]`?",
         "web" | "worker" => {
             let name = key.get_ref();
@@ -58,17 +64,78 @@ fn unknown_section(text: Text<'_>, key: &Key<'_>) -> Error {
 fn domains(text: Text<'_>, value: &Value<'_>) -> Result<Vec<String>, Error> {
     let mut domains = Vec::new();
     for value in text.strings(value, "domains")? {
-        let domain = text.string(value, "domains")?;
-        if !is_domain(domain) {
-            let hint = "exact names in lower case, without scheme, port or `*`: \"www.example.org\"";
-            return Err(text.at(value, format!("{domain:?} is not a host name")).hint(hint));
-        }
+        let domain = domain(text, value, "domains")?;
         if domains.iter().any(|known| known == domain) {
             return Err(text.at(value, format!("{domain:?} is there twice")));
         }
         domains.push(domain.to_owned());
     }
     Ok(domains)
+}
+
+fn domain<'v>(text: Text<'_>, value: &'v Value<'_>, what: &str) -> Result<&'v str, Error> {
+    let domain = text.string(value, what)?;
+    if is_domain(domain) {
+        return Ok(domain);
+    }
+    let hint = "exact names in lower case, without scheme, port or `*`: \"www.example.org\"";
+    Err(text.at(value, format!("{domain:?} is not a host name")).hint(hint))
+}
+
+/// A folder below the one that the file is in.
+fn folder(text: Text<'_>, value: &Value<'_>, what: &str) -> Result<String, Error> {
+    let folder = text.words(value, what)?;
+    relative_folder(folder).ok_or_else(|| {
+        let hint = "a folder below the one that tandem.toml is in, such as \"backend\"";
+        text.at(value, format!("{folder:?} is not such a folder")).hint(hint)
+    })
+}
+
+fn build(text: Text<'_>, table: &DeTable<'_>) -> Result<BuildEntry, Error> {
+    let mut entry = BuildEntry::default();
+    let words = |value| -> Result<Vec<String>, Error> {
+        let list = text.strings(value, "commands")?;
+        list.into_iter()
+            .map(|value| text.words(value, "commands").map(|word| word.trim().to_owned()))
+            .collect()
+    };
+    for (key, value) in table {
+        match key.get_ref().as_ref() {
+            "python" => entry.python = Some(version(text, value, "python")?),
+            "node" => entry.node = Some(version(text, value, "node")?),
+            "extras" => entry.extras = names(text, value, "extras")?,
+            "groups" => entry.groups = names(text, value, "groups")?,
+            "commands" => entry.commands = words(value)?,
+            "after_collectstatic" => entry.after_collectstatic = words(value)?,
+            _ => return Err(text.unknown(key, "in [build]", BUILD)),
+        }
+    }
+    Ok(entry)
+}
+
+/// A version or a range of versions, as the ecosystem writes it; what it means is for those who look for one that fits.
+fn version(text: Text<'_>, value: &Value<'_>, what: &str) -> Result<String, Error> {
+    let version = text.words(value, what)?.trim();
+    let plain = |c: char| c.is_ascii_alphanumeric() || ".,<>=!~^*|- ".contains(c);
+    if version.chars().all(plain) && version.contains(|c: char| c.is_ascii_digit()) {
+        return Ok(version.to_owned());
+    }
+    Err(text.at(value, format!("{version:?} is not a version")).hint(format!("such as {what} = \"3.12\"")))
+}
+
+/// Names of extras or groups (PEP 508): they become arguments of a command.
+fn names(text: Text<'_>, value: &Value<'_>, what: &str) -> Result<Vec<String>, Error> {
+    let mut names = Vec::new();
+    for value in text.strings(value, what)? {
+        let name = text.words(value, what)?;
+        let ends = name.starts_with(char::is_alphanumeric) && name.ends_with(char::is_alphanumeric);
+        if !ends || !name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) {
+            let message = format!("{name:?} is not a name");
+            return Err(text.at(value, message).hint("letters, digits, `-`, `_` and `.`"));
+        }
+        names.push(name.to_owned());
+    }
+    Ok(names)
 }
 
 fn processes(text: Text<'_>, table: &DeTable<'_>) -> Result<BTreeMap<ProcessType, ProcessEntry>, Error> {
@@ -95,22 +162,50 @@ fn process(text: Text<'_>, name: &ProcessType, table: &DeTable<'_>) -> Result<Pr
     for (key, value) in table {
         match key.get_ref().as_ref() {
             "command" => entry.command = Some(text.words(value, "command")?.to_owned()),
-            "health" => entry.health = Some(health(text, name, value)?),
+            "health" => entry.health = health(text, name, value)?,
             "instances" => entry.instances = Some(instances(text, name, value)?),
             "memory" => entry.memory_bytes = Some(memory(text, value)?),
             "cpus" => entry.cpus = Some(cpus(text, value)?),
             "stop_timeout" => entry.stop_timeout = Some(text.parsed(value, "stop_timeout")?),
+            "stop_signal" => entry.stop_signal = Some(text.parsed(value, "stop_signal")?),
             _ => return Err(text.unknown(key, &format!("in [processes.{name}]"), PROCESS)),
         }
     }
     Ok(entry)
 }
 
-fn health(text: Text<'_>, name: &ProcessType, value: &Value<'_>) -> Result<String, Error> {
-    let path = text.words(value, "health")?;
+fn health(text: Text<'_>, name: &ProcessType, value: &Value<'_>) -> Result<HealthEntry, Error> {
     if !name.is_web() {
         return Err(text.at(value, format!("only `web` is probed, `{name}` has no port")));
     }
+    let Some(table) = value.get_ref().as_table() else {
+        return Ok(HealthEntry { path: Some(health_path(text, value)?), ..HealthEntry::default() });
+    };
+    let mut entry = HealthEntry::default();
+    for (key, value) in table {
+        match key.get_ref().as_ref() {
+            "path" => entry.path = Some(health_path(text, value)?),
+            "host" => entry.host = Some(domain(text, value, "host")?.to_owned()),
+            "https" => entry.https = Some(text.flag(value, "https")?),
+            "status" => entry.statuses = Some(statuses(text, value)?),
+            _ => return Err(text.unknown(key, &format!("in `health` of [processes.{name}]"), HEALTH)),
+        }
+    }
+    Ok(entry)
+}
+
+/// `"200-399,401"`, or one status as a number.
+fn statuses(text: Text<'_>, value: &Value<'_>) -> Result<Statuses, Error> {
+    match value.get_ref().as_integer() {
+        Some(number) => {
+            number.as_str().parse().map_err(|error: ParseError| text.at(value, error.to_string()))
+        }
+        None => text.parsed(value, "status"),
+    }
+}
+
+fn health_path(text: Text<'_>, value: &Value<'_>) -> Result<String, Error> {
+    let path = text.words(value, "health")?;
     let plain = path.starts_with('/') && path.bytes().all(|b| b.is_ascii_graphic()) && !path.contains('#');
     if plain {
         return Ok(path.to_owned());
@@ -173,12 +268,7 @@ fn static_folders(text: Text<'_>, table: &DeTable<'_>) -> Result<BTreeMap<String
             let hint = "as it stands in URLs: letters, digits and signs, everything else as %20";
             return Err(text.at_key(key, format!("{prefix:?} is not a path of a URL")).hint(hint));
         }
-        let folder = text.words(value, prefix)?;
-        let Some(folder) = relative_folder(folder) else {
-            let hint = "a folder below the one that tandem.toml is in, such as \"staticfiles\"";
-            return Err(text.at(value, format!("{folder:?} is not such a folder")).hint(hint));
-        };
-        folders.insert(prefix.to_string(), folder);
+        folders.insert(prefix.to_string(), folder(text, value, prefix)?);
     }
     Ok(folders)
 }

@@ -1,12 +1,13 @@
 //! What people write, and what they mistype.
 
 use tandem_types::app::ProcessSpec;
-use tandem_types::defaults;
+use tandem_types::{Health, defaults};
 
 use super::*;
 
 const WHOLE: &str = r#"
 app = "guestbook"
+root = "backend"
 domains = ["guestbook.localhost", "www.example.org"]
 
 [processes.web]
@@ -19,6 +20,15 @@ cpus = 1.5
 [processes.worker]
 command = "celery -A guestbook worker"
 stop_timeout = "120s"
+stop_signal = "SIGINT"
+
+[build]
+python = "3.12"
+node = ">=20.9"
+extras = ["s3"]
+groups = ["prod"]
+commands = ["npm run build", "make messages"]
+after_collectstatic = ["python manage.py compress"]
 
 [release]
 command = "python manage.py migrate --noinput"
@@ -40,10 +50,19 @@ fn everything_that_the_design_shows_is_read() {
     assert_eq!(file.app.unwrap().as_str(), "guestbook");
     assert_eq!(file.domains, ["guestbook.localhost", "www.example.org"]);
     let web = &file.processes[&ProcessType::web()];
-    assert_eq!(web.health.as_deref(), Some("/healthz"));
+    assert_eq!(web.health.path.as_deref(), Some("/healthz"));
+    assert_eq!(file.root.as_deref(), Some("backend"));
     assert_eq!((web.instances, web.memory_bytes, web.cpus), (Some(2), Some(512 << 20), Some(1.5)));
     let worker = &file.processes[&"worker".parse().unwrap()];
-    assert_eq!(worker.stop_timeout, Some(Span::seconds(120)));
+    assert_eq!(
+        (worker.stop_timeout, worker.stop_signal),
+        (Some(Span::seconds(120)), Some(StopSignal::Interrupt))
+    );
+    let BuildEntry { python, node, extras, groups, commands, after_collectstatic } = file.build;
+    assert_eq!((python.as_deref(), node.as_deref()), (Some("3.12"), Some(">=20.9")));
+    assert_eq!((extras, groups), (vec!["s3".to_owned()], vec!["prod".to_owned()]));
+    assert_eq!(commands, ["npm run build", "make messages"]);
+    assert_eq!(after_collectstatic, ["python manage.py compress"]);
     assert_eq!(file.release.timeout, Some(Span::minutes(15)));
     assert_eq!(file.static_folders.unwrap()["/static/"], "staticfiles");
     assert_eq!(file.volumes["data"], "/data");
@@ -52,21 +71,46 @@ fn everything_that_the_design_shows_is_read() {
 }
 
 #[test]
+fn a_probe_is_a_path_or_a_table() {
+    let read = |text: &str| {
+        let text = format!("[processes.web]\nhealth = {text}");
+        parse(&text).unwrap().processes.remove(&ProcessType::web()).unwrap().health
+    };
+    assert_eq!(read("\"/up\""), HealthEntry { path: Some("/up".to_owned()), ..HealthEntry::default() });
+    let whole = read("{ path = \"/up\", host = \"a.example\", https = true, status = \"200-299,401\" }");
+    let HealthEntry { path, host, https, statuses } = whole;
+    assert_eq!((path.as_deref(), host.as_deref(), https), (Some("/up"), Some("a.example"), Some(true)));
+    assert_eq!(statuses.unwrap().to_string(), "200-299,401");
+    assert_eq!(read("{ status = 200 }").statuses.unwrap().to_string(), "200");
+}
+
+#[test]
 fn the_documentation_shows_every_key_and_its_default() {
     let page = include_str!("../../../../docs/app.md");
     let example = page.split_once("```toml\n").unwrap().1.split_once("```").unwrap().0;
     // Taken apart field by field: a new key does not compile until somebody has thought of the page.
-    let AppFile { app, domains, processes, release, static_folders, volumes, source } =
+    let AppFile { app, root, domains, processes, release, build, static_folders, volumes, source } =
         parse(example).unwrap();
+    let BuildEntry { python, node, extras, groups, commands, after_collectstatic } = build;
+    assert!(root.is_some() && python.is_some() && node.is_some() && !extras.is_empty() && !groups.is_empty());
+    assert!(!commands.is_empty() && !after_collectstatic.is_empty());
     let SourceEntry { include } = source;
     assert!(app.is_some() && static_folders.is_some());
     assert!(!domains.is_empty() && !volumes.is_empty() && !include.is_empty());
 
     let web = ProcessType::web();
-    let ProcessEntry { command, health, instances, memory_bytes, cpus, stop_timeout } =
+    let ProcessEntry { command, health, instances, memory_bytes, cpus, stop_timeout, stop_signal } =
         processes[&web].clone();
+    let HealthEntry { path, host, https, statuses } = health;
     let default = ProcessSpec::new(&web, command.unwrap());
-    assert_eq!((health, instances), (Some(default.health), Some(default.instances)));
+    let Health { path: usual, host: None, https: plain, statuses: good } = default.health else {
+        unreachable!()
+    };
+    assert_eq!((path, https, statuses), (Some(usual), Some(plain), Some(good)));
+    assert_eq!(
+        (host.is_some(), instances, stop_signal),
+        (true, Some(default.instances), Some(default.stop_signal))
+    );
     assert_eq!((memory_bytes, stop_timeout), (Some(default.memory_bytes), Some(default.stop_timeout)));
     assert!(cpus.is_some() && default.cpus.is_none());
     let ReleaseEntry { command, timeout } = release;
@@ -102,8 +146,19 @@ fn mistakes_are_told_with_line_column_and_what_was_meant() {
         ("[release]\nxyz = 1", 2, 1, "unknown key `xyz` in [release]", "known here: command, timeout"),
         ("[cron.clean]\nschedule = \"0 3 * * *\"", 1, 2, "unknown key `cron`", "[processes.clock]"),
         ("[env]\nA = \"1\"", 1, 2, "unknown key `env`", "tandem config set"),
-        ("[build]\n", 1, 2, "unknown key `build`", "nothing to set"),
+        ("[build]\ncomands = []", 2, 1, "unknown key `comands` in [build]", "`commands`?"),
+        ("[build]\npython = \"3.12; rm\"", 2, 10, "is not a version", "3.12"),
+        ("[build]\nextras = [\"-x\"]", 2, 11, "is not a name", "letters"),
+        ("root = \"../x\"", 1, 8, "is not such a folder", "backend"),
         ("[web]\ncommand = \"x\"", 1, 2, "unknown key `web`", "[processes.web]"),
+    ] {
+        is_told(text, (line, column), message, hint);
+    }
+}
+
+#[test]
+fn values_that_cannot_be_are_told_where_they_are() {
+    for (text, line, column, message, hint) in [
         ("app = \"My App\"", 1, 7, "is not an app name", ""),
         ("app = 3", 1, 7, "`app` is a value of type integer; expected a text in quotes", ""),
         ("domains = \"a.example\"", 1, 11, "expected a list of texts", ""),
@@ -113,6 +168,11 @@ fn mistakes_are_told_with_line_column_and_what_was_meant() {
         ("[processes.web]\ninstances = -1", 2, 13, "expected a whole number", ""),
         ("[processes.clock]\ninstances = 2", 2, 13, "never more than one `clock`", ""),
         ("[processes.worker]\nhealth = \"/\"", 2, 10, "only `web` is probed", ""),
+        ("[processes.web]\nhealth = { staus = 200 }", 2, 12, "unknown key `staus`", "`status`?"),
+        ("[processes.web]\nhealth = { status = 20 }", 2, 21, "is not a set of HTTP statuses", ""),
+        ("[processes.web]\nhealth = { https = \"yes\" }", 2, 20, "expected true or false", ""),
+        ("[processes.web]\nhealth = { host = \"*\" }", 2, 19, "is not a host name", ""),
+        ("[processes.web]\nstop_signal = \"SIGKILL\"", 2, 15, "is not a signal to end with", ""),
         ("[processes.web]\nhealth = \"healthz\"", 2, 10, "is not a path of a URL", "/healthz"),
         ("[processes.web]\nmemory = \"512\"", 2, 10, "is not a size", "512MiB"),
         ("[processes.web]\nmemory = \"1MiB\"", 2, 10, "not enough for any process", ""),
@@ -128,11 +188,15 @@ fn mistakes_are_told_with_line_column_and_what_was_meant() {
         ("[processes.web]\ncommand = \"a\\u0000b\"", 2, 11, "`command` holds a NUL", ""),
         ("[static]\n\"/a b/\" = \"x\"", 2, 1, "is not a path of a URL", "%20"),
     ] {
-        let error = parse(text).unwrap_err();
-        assert_eq!((error.line, error.column), (line, column), "{text:?}: {error}");
-        assert!(error.message.contains(message), "{text:?}: {error}");
-        assert!(error.hint.contains(hint), "{text:?}: {:?}", error.hint);
+        is_told(text, (line, column), message, hint);
     }
+}
+
+fn is_told(text: &str, place: (usize, usize), message: &str, hint: &str) {
+    let error = parse(text).unwrap_err();
+    assert_eq!((error.line, error.column), place, "{text:?}: {error}");
+    assert!(error.message.contains(message), "{text:?}: {error}");
+    assert!(error.hint.contains(hint), "{text:?}: {:?}", error.hint);
 }
 
 #[test]

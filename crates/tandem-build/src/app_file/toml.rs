@@ -83,6 +83,10 @@ impl<'a> Text<'a> {
         if number > most { Err(refuse()) } else { Ok(number) }
     }
 
+    pub(super) fn flag(self, value: &Value<'_>, what: &str) -> Result<bool, Error> {
+        value.get_ref().as_bool().ok_or_else(|| self.wrong_type(value, what, "true or false"))
+    }
+
     pub(super) fn float(self, value: &Value<'_>, what: &str) -> Result<f64, Error> {
         let text = match value.get_ref() {
             DeValue::Integer(integer) => integer.as_str(),

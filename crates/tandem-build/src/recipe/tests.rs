@@ -46,7 +46,7 @@ fn what_people_write_wins_over_what_is_detected() {
     assert_eq!(names, ["clock", "web", "worker"]);
     let web = &recipe.spec.processes[&ProcessType::web()];
     assert_eq!(
-        (web.command.as_str(), web.health.as_str(), web.instances),
+        (web.command.as_str(), web.health.path.as_str(), web.instances),
         ("gunicorn shop.wsgi -b :$PORT", "/up", 3)
     );
     assert_eq!(recipe.spec.processes[&"worker".parse().unwrap()].stop_timeout, Span::minutes(5));

@@ -71,18 +71,9 @@ impl Builder for FakeBuilder {
             if let Some(problem) = problem {
                 return Err(problem);
             }
-            Ok(Build {
-                app: order.app,
-                number: order.number,
-                digest: order.source.tree,
-                subtrees,
-                spec,
-                source: order.source.info,
-                interpreter: None,
-                created: Timestamp::UNIX_EPOCH,
-                duration: Span::seconds(1),
-                warnings: Vec::new(),
-            })
+            let digest = order.source.tree;
+            let empty = Build::new(order.app, order.number, digest, Timestamp::UNIX_EPOCH);
+            Ok(Build { subtrees, spec, source: order.source.info, ..empty })
         })
     }
 

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 
 use tandem_types::app::{App, AppSpec};
 use tandem_types::assignment::{AssignedBuild, Assignment};
-use tandem_types::build::{Build, SourceInfo};
+use tandem_types::build::Build;
 use tandem_types::document::Cause;
 use tandem_types::environment::{Config, Environment};
 use tandem_types::release::{Release, ReleaseStatus};
 use tandem_types::routing::Table;
-use tandem_types::{BuildNumber, Digest, ReleaseNumber, RolloutNumber, Span};
+use tandem_types::{BuildNumber, Digest, ReleaseNumber, RolloutNumber};
 
 use super::Work;
 use crate::table;
@@ -138,17 +138,13 @@ impl Work<'_> {
             return;
         }
         let Some(assigned) = running.builds.get(&number) else { return };
+        let digest = assigned.subtrees.first().map_or(Digest([0; 32]), |subtree| subtree.tree);
         let made = || Build {
-            app: running.app.clone(),
-            number,
-            digest: assigned.subtrees.first().map_or(Digest([0; 32]), |subtree| subtree.tree),
             subtrees: assigned.subtrees.clone(),
             spec: spec(running, (number, assigned), serving),
-            source: SourceInfo::default(),
             interpreter: assigned.interpreter.clone(),
-            created: self.now,
-            duration: Span::millis(0),
             warnings: vec!["put together from what ran when the store was restored".to_owned()],
+            ..Build::new(running.app.clone(), number, digest, self.now)
         };
         let build = self.evidence.found.builds.get(&key).cloned().unwrap_or_else(made);
         self.documents.builds.insert(key, build);
@@ -170,6 +166,7 @@ fn spec(running: &Assignment, (number, build): (BuildNumber, &AssignedBuild), se
     domains.sort();
     domains.dedup();
     AppSpec {
+        root: build.root.clone(),
         processes,
         static_folders: folders.collect(),
         volumes: build.volumes.clone(),

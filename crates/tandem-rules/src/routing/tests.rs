@@ -1,8 +1,8 @@
 //! What a balancer may rely on when it asks for a route.
 
 use proptest::prelude::*;
-use tandem_types::Epoch;
 use tandem_types::routing::{Pool, Route, StaticFolder, Table};
+use tandem_types::{Epoch, Health};
 
 use super::*;
 
@@ -15,7 +15,7 @@ fn route(domain: &str, prefix: &str, folders: &[&str]) -> Route {
             environment: "production".parse().unwrap(),
             release: "r1".parse().unwrap(),
             members: Vec::new(),
-            health: "/".to_owned(),
+            health: Health::default(),
         },
         static_folders: folders
             .iter()

@@ -1,8 +1,8 @@
 //! Tables made of services.
 
 use tandem_types::app::ProcessSpec;
-use tandem_types::build::{SourceInfo, Subtree};
-use tandem_types::{BuildNumber, HostName, InstanceId, Span, Timestamp};
+use tandem_types::build::Subtree;
+use tandem_types::{BuildNumber, HostName, InstanceId, Timestamp};
 
 use super::*;
 
@@ -13,9 +13,6 @@ fn app(name: &str) -> AppName {
 fn build(number: u64, domains: &[&str]) -> Build {
     let web = ProcessType::web();
     Build {
-        app: app("guestbook"),
-        number: BuildNumber(number),
-        digest: Digest([1; 32]),
         subtrees: vec![Subtree {
             name: "static".to_owned(),
             mount: "/app/staticfiles".to_owned(),
@@ -29,11 +26,7 @@ fn build(number: u64, domains: &[&str]) -> Build {
             static_folders: [("/static".to_owned(), "staticfiles/".to_owned())].into(),
             ..AppSpec::default()
         },
-        source: SourceInfo::default(),
-        interpreter: None,
-        created: Timestamp::UNIX_EPOCH,
-        duration: Span::seconds(1),
-        warnings: Vec::new(),
+        ..Build::new(app("guestbook"), BuildNumber(number), Digest([1; 32]), Timestamp::UNIX_EPOCH)
     }
 }
 

@@ -110,8 +110,8 @@ impl Actor {
     }
 
     fn target(&self, intent: &Arc<Intent>) -> Option<Target> {
-        let path = intent.instance.spec.health.clone();
-        self.port.map(|port| Target { port, host_header: intent.host_header.clone(), path })
+        let health = intent.instance.spec.health.clone();
+        self.port.map(|port| Target { port, host_header: intent.host_header.clone(), health })
     }
 
     async fn looked(&mut self, run: &mut Run, seen: Result<(), String>) {

@@ -6,6 +6,7 @@ use nix::sys::signal::Signal;
 use tandem_kit::points::{self, Effect};
 use tandem_kit::tasks;
 use tandem_sandbox::shim::{ExitRecord, ShimHandle};
+use tandem_types::StopSignal;
 use tandem_types::instance::InstanceState;
 
 use super::actor::{Actor, Phase};
@@ -17,11 +18,12 @@ const GRACE: Duration = Duration::from_secs(10);
 impl Actor {
     /// Ends a running instance, whatever it takes.
     pub(super) async fn stop(&mut self, shim: ShimHandle) -> Phase {
-        let timeout = self.record.intent.instance.spec.stop_timeout;
+        let spec = &self.record.intent.instance.spec;
+        let (timeout, signal) = (spec.stop_timeout, number(spec.stop_signal));
         self.report_because(InstanceState::Stopping, format!("has {timeout} to end"));
         points::reached(Effect::StopSending).await;
         let stopped = async {
-            shim.stop(Signal::SIGTERM as i32, timeout).await?;
+            shim.stop(signal, timeout).await?;
             shim.wait_exit().await
         };
         match tokio::time::timeout(timeout.as_duration() + GRACE, stopped).await {
@@ -73,4 +75,18 @@ impl Actor {
         self.context.packet_rules.release(self.id()).await;
         self.context.board.drop_instance(self.id());
     }
+}
+
+/// The kernel's number of a signal.
+fn number(signal: StopSignal) -> i32 {
+    let signal = match signal {
+        StopSignal::Terminate => Signal::SIGTERM,
+        StopSignal::Interrupt => Signal::SIGINT,
+        StopSignal::Quit => Signal::SIGQUIT,
+        StopSignal::HangUp => Signal::SIGHUP,
+        StopSignal::User1 => Signal::SIGUSR1,
+        StopSignal::User2 => Signal::SIGUSR2,
+        StopSignal::WindowChange => Signal::SIGWINCH,
+    };
+    signal as i32
 }

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use tandem_kit::tasks::{self, Owned};
-use tandem_types::{Span, defaults};
+use tandem_types::{Health, Span, defaults};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
@@ -21,7 +21,7 @@ async fn server(answer: &'static str) -> (Target, Owned<String>) {
         String::from_utf8_lossy(&request[..length]).to_lowercase()
     });
     let target =
-        Target { port, host_header: "guestbook.localhost".to_owned(), path: "/healthz?a=1".to_owned() };
+        Target { port, host_header: "guestbook.localhost".to_owned(), health: Health::at("/healthz?a=1") };
     (target, asked)
 }
 
@@ -73,7 +73,7 @@ async fn a_port_nobody_listens_on_is_told() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("loopback has free ports");
     let port = listener.local_addr().expect("it is bound").port();
     drop(listener);
-    let target = Target { port, host_header: "a".to_owned(), path: "/".to_owned() };
+    let target = Target { port, host_header: "a".to_owned(), health: Health::default() };
     let failure = probe(&target, defaults::PROBE_TIMEOUT).await.expect_err("nobody is there");
     assert_eq!(failure.to_string(), format!("nothing listens on port {port} yet: connection refused"));
 }
@@ -82,7 +82,7 @@ async fn a_port_nobody_listens_on_is_told() {
 async fn an_app_that_never_answers_fails_when_its_time_is_up() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("loopback has free ports");
     let port = listener.local_addr().expect("it is bound").port();
-    let target = Target { port, host_header: "a".to_owned(), path: "/slow".to_owned() };
+    let target = Target { port, host_header: "a".to_owned(), health: Health::at("/slow") };
     let failure = probe(&target, Span::millis(20)).await.expect_err("nobody answers");
     assert_eq!(failure.to_string(), "GET /slow got no answer within 20ms");
 }

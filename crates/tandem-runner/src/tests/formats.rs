@@ -8,9 +8,9 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tandem_sandbox::shim::Secrets;
-use tandem_types::Timestamp;
 use tandem_types::assignment::{AssignedBuild, JobKind};
 use tandem_types::instance::{Exit, JobState};
+use tandem_types::{Health, StopSignal, Timestamp};
 
 use crate::instance::Record;
 use crate::intent::{Intent, JobIntent, Place};
@@ -46,8 +46,15 @@ fn intent() -> Intent {
 fn the_record_of_an_instance_keeps_its_form() {
     let at = Timestamp::UNIX_EPOCH;
     let exit = Exit { code: Some(3), signal: None, out_of_memory: false, at };
-    let record = Record { intent: intent(), passed: true, restarts: 2, last_exit: Some(exit) };
+    let mut record = Record { intent: intent(), passed: true, restarts: 2, last_exit: Some(exit) };
+    record.intent.instance.spec.health = Health::of_version_1("/");
     check(include_str!("golden/instance.json"), &record);
+
+    let build = AssignedBuild { root: Some("site".to_owned()), ..build() };
+    record.intent.build = Arc::new(build);
+    record.intent.instance.spec.health = Health { https: true, ..Health::default() };
+    record.intent.instance.spec.stop_signal = StopSignal::Quit;
+    check(include_str!("golden/instance-2.json"), &record);
 }
 
 #[test]

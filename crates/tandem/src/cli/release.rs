@@ -107,7 +107,7 @@ fn processes(build: &Build, style: Style) -> String {
             process.into(),
             spec.instances.into(),
             memory(spec.memory_bytes).into(),
-            if process.is_web() { spec.health.as_str() } else { "" }.into(),
+            if process.is_web() { spec.health.to_string() } else { String::new() }.into(),
             spec.command.as_str().into(),
         ]);
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tandem_types::api::Installation;
 use tandem_types::app::{App, AppSpec, ProcessSpec, ReleaseCommand};
 use tandem_types::assignment::{Assignment, Desired};
-use tandem_types::build::{Build, SourceInfo};
+use tandem_types::build::Build;
 use tandem_types::environment::Environment;
 use tandem_types::instance::HostObservation;
 use tandem_types::release::Release;
@@ -168,18 +168,8 @@ impl Simulation {
     }
 
     fn make_build(&self, number: BuildNumber) -> Build {
-        Build {
-            app: self.app.name.clone(),
-            number,
-            digest: Digest([u8::try_from(number.0 % 256).unwrap(); 32]),
-            subtrees: Vec::new(),
-            spec: self.spec.clone(),
-            source: SourceInfo::default(),
-            interpreter: None,
-            created: self.now,
-            duration: Span::seconds(1),
-            warnings: Vec::new(),
-        }
+        let digest = Digest([u8::try_from(number.0 % 256).unwrap(); 32]);
+        Build { spec: self.spec.clone(), ..Build::new(self.app.name.clone(), number, digest, self.now) }
     }
 
     pub fn apply(&mut self, changes: Vec<Change>) -> bool {

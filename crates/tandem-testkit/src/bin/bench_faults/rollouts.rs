@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     fn rollout() -> Rollout {
-        let golden = include_str!("../../../../tandem-types/src/golden/stored/rollout-1.jsonl");
+        let golden = include_str!("../../../../tandem-types/src/golden/stored/rollout-2.jsonl");
         serde_json::from_str(golden.lines().next().expect("a line")).expect("a rollout")
     }
 
