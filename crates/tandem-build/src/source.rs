@@ -74,6 +74,11 @@ impl Source {
         self.files.contains_key(path)
     }
 
+    /// Path of the file with this name (or path) that is nearest to a folder: in it, else in the ones above it up to the top.
+    pub(crate) fn nearest(&self, folder: &str, name: &str) -> Option<String> {
+        folders_up(folder).map(|folder| below(folder, name)).find(|path| self.has(path))
+    }
+
     /// The text of a file at exactly this path; none where there is none.
     pub(crate) fn text(&self, path: &str) -> Result<Option<String>, Error> {
         let Some(file) = self.files.get(path) else { return Ok(None) };
@@ -210,6 +215,19 @@ impl Source {
     }
 }
 
+/// A folder and those above it; the top, the empty path, is the last.
+pub(crate) fn folders_up(folder: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(folder), |&folder| match folder {
+        "" => None,
+        _ => Some(folder.rsplit_once('/').map_or("", |(above, _)| above)),
+    })
+}
+
+/// The path of what has a name (or path) in a folder.
+pub(crate) fn below(folder: &str, name: &str) -> String {
+    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
+}
+
 #[cfg(test)]
 impl Source {
     /// A source of these files, kept in a store.
@@ -268,5 +286,23 @@ mod tests {
         }
         let names: Vec<_> = source.list("b").into_iter().map(|(name, kind)| name + ":" + &kind).collect();
         assert_eq!(names, ["c:d", "up:l.."]);
+    }
+
+    #[test]
+    fn the_nearest_of_several_files_is_that_of_the_folder_or_of_one_above() {
+        let (_folder, store) = store();
+        let source = Source::of(&store, &[("a", ""), ("x/a", ""), ("x/y/b", ""), ("z/a", "")]);
+        for (folder, name, found) in [
+            ("x/y", "a", Some("x/a")),
+            ("x", "a", Some("x/a")),
+            ("", "a", Some("a")),
+            ("w/v", "a", Some("a")),
+            ("x/y/z", "b", Some("x/y/b")),
+            ("x", "y/b", Some("x/y/b")),
+            ("x", "b", None),
+        ] {
+            assert_eq!(source.nearest(folder, name).as_deref(), found, "{name} from {folder:?}");
+        }
+        assert_eq!(folders_up("x/y").collect::<Vec<_>>(), ["x/y", "x", ""]);
     }
 }
