@@ -14,6 +14,8 @@
 //! | `GET /v1/apps/A/envs/E/rollouts`, `…/rollouts/N` (or `latest`) | → [`crate::rollout::Rollout`] |
 //! | `GET …/rollouts/N/events?after=K&follow=true` | → stream of [`crate::event::RolloutEvent`], one a line |
 //! | `POST …/rollouts/N/abort` | [`Reason`] → [`crate::rollout::Rollout`] |
+//! | `GET /v1/apps/A/key`, `POST /v1/apps/A/key`, `DELETE /v1/apps/A/key` | → [`crate::git::PublicKey`] |
+//! | `GET /v1/git-hosts`, `DELETE /v1/git-hosts/HOST` | → [`crate::git::GitHosts`]; [`crate::git::PinnedHost`] |
 //! | `GET …/releases`, `GET …/releases/R` | → [`ReleaseDetail`] |
 //! | `GET …/ps` | → list of [`ProcessLine`] |
 //! | `GET …/logs?process=P&instance=I&release=R&lines=K&follow=true` | → stream of [`crate::event::LogLine`], one a line |
@@ -36,6 +38,7 @@ use serde::{Deserialize, Serialize};
 use crate::build::{Build, SourceInfo};
 use crate::disk::{Budget, Space};
 use crate::document::{Cursor, Kind};
+use crate::git::GitSource;
 use crate::instance::{InstanceState, Isolation};
 use crate::release::Release;
 use crate::routing::BalancerStatus;
@@ -126,6 +129,11 @@ pub enum RolloutAction {
         /// Where it came from.
         #[serde(default)]
         source: SourceInfo,
+    },
+    /// Fetch a source, build it and move the traffic to it.
+    DeployGit {
+        /// Where it is.
+        git: GitSource,
     },
     /// Back to an earlier release.
     Rollback {

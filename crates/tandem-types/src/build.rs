@@ -94,6 +94,9 @@ pub struct SourceInfo {
     /// Branch, tag or commit as it was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
+    /// Folder below the top whose app is meant, where the whole repository was sent; none: what is at the top.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<String>,
     /// Commit hash, where the folder is in a git work tree.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,

@@ -67,6 +67,11 @@ pub enum Event {
         /// For people.
         text: String,
     },
+    /// What a build took for granted, with the key that says otherwise.
+    Note {
+        /// For people.
+        text: String,
+    },
     /// The build is finished.
     Built {
         /// Its number.

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::document::Kind;
-use crate::{api, app, assignment, build, destroy, document, environment, event};
+use crate::{api, app, assignment, build, destroy, document, environment, event, git};
 use crate::{instance, problem, release, rollout, routing, shim, token, tree};
 
 /// Reads each line, and writes it as it was.
@@ -75,7 +75,9 @@ kinds! {
     apps_stay_readable: app::App, "app-1" => "app-2";
     assignments_stay_readable: assignment::Assignment, "assignment-1" => "assignment-2";
     builds_stay_readable: build::Build, "build-1" => "build-2";
+    deploy_keys_stay_readable: git::DeployKey, => "deploy-key-1";
     environments_stay_readable: environment::Environment, => "environment-1";
+    keys_of_hosts_stay_readable: git::GitHosts, => "git-hosts-1";
     installations_stay_readable: api::Installation, => "installation-1";
     releases_stay_readable: release::Release, => "release-1";
     rollouts_stay_readable: rollout::Rollout, "rollout-1" => "rollout-2";
@@ -145,6 +147,7 @@ messages! {
         api::InstanceConfig, "instance-config";
         api::Status, "status";
         api::TokenCreated, "token-created";
+        git::PublicKey, "public-key";
         destroy::Progress, "destroy-progress";
         event::LogLine, "log-line";
         problem::Problem, "problem";

@@ -16,6 +16,8 @@ pub const ROUTING_TABLE: &str = "routing/table";
 pub const INSTALLATION: &str = "installation";
 /// API tokens.
 pub const TOKENS: &str = "tokens/";
+/// Keys of the hosts that sources are fetched from.
+pub const GIT_HOSTS: &str = "git/hosts";
 
 /// An app.
 #[must_use]
@@ -93,4 +95,10 @@ pub fn host_observed(host: &HostName) -> String {
 #[must_use]
 pub fn balancer(balancer: &BalancerId) -> String {
     format!("balancers/{balancer}")
+}
+
+/// The key with which an app's source is fetched.
+#[must_use]
+pub fn deploy_key(app: &AppName) -> String {
+    format!("git/keys/{app}")
 }

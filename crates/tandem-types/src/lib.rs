@@ -20,6 +20,7 @@ pub mod environment;
 pub mod event;
 #[cfg(test)]
 mod formats;
+pub mod git;
 pub mod health;
 pub mod ids;
 pub mod instance;
@@ -32,6 +33,7 @@ pub mod shim;
 pub mod signal;
 pub mod token;
 pub mod tree;
+pub mod volume;
 
 pub use duration::Span;
 pub use health::{Health, Statuses};

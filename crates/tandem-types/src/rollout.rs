@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::build::SourceInfo;
 use crate::document::{Cause, Kind};
+use crate::git::GitSource;
 use crate::problem::Problem;
 use crate::{
     AppName, BuildNumber, Digest, EnvironmentName, Epoch, InstanceId, JobId, ProcessType, ReleaseNumber,
@@ -26,9 +27,12 @@ pub struct Rollout {
     pub kind: RolloutKind,
     /// Who asked, how and why.
     pub cause: Cause,
-    /// The source to build; only for deploys.
+    /// The source to build; only for deploys of what a client sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,
+    /// Where the server fetches the source to build; only for deploys from there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git: Option<GitSource>,
     /// The release that took traffic when this rollout began to act.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<ReleaseNumber>,

@@ -36,7 +36,7 @@ impl Told {
             Event::Built { .. } => self.built = true,
             Event::Shifted { .. } => self.shifted = true,
             Event::Finished { .. } => self.finished = true,
-            Event::Waiting { .. } | Event::Part { .. } | Event::Line { .. } => {}
+            Event::Waiting { .. } | Event::Part { .. } | Event::Line { .. } | Event::Note { .. } => {}
         }
     }
 }

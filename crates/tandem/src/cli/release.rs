@@ -47,6 +47,9 @@ fn render(detail: &ReleaseDetail, style: Style) -> String {
     text.push_str(&indent(&processes(&detail.build, style)));
     text.push_str("\nParts of the build\n\n");
     text.push_str(&indent(&parts(&detail.build, style)));
+    for note in &detail.build.notes {
+        let _ = writeln!(text, "\n{} {}", style.bold("note:"), visible(note));
+    }
     for warning in &detail.build.warnings {
         let _ = writeln!(text, "\n{} {}", style.yellow("warning:"), visible(warning));
     }

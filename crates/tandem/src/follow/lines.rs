@@ -41,6 +41,7 @@ impl Lines {
             Event::Line { text, .. } if text.trim().is_empty() => Vec::new(),
             Event::Line { text, .. } => self.inner(text, Style::dim),
             Event::Warning { text } => vec![format!("{} {}", self.style.yellow("warning:"), visible(text))],
+            Event::Note { text } => vec![format!("{} {}", self.style.bold("note:"), visible(text))],
             Event::Built { build, release } => vec![format!("  {build} becomes {release}")],
             Event::Shifted { .. } | Event::Finished { .. } => Vec::new(),
         }
