@@ -16,6 +16,7 @@ pub mod http;
 pub mod logging;
 pub mod paths;
 pub mod points;
+pub mod probe;
 pub mod size;
 pub mod stamp;
 pub mod steady;
