@@ -101,6 +101,26 @@ pub(crate) fn catches(pid: i32, signal: i32) -> bool {
     (1..=64).contains(&signal) && caught.is_some_and(|mask| mask & (1 << (signal - 1)) != 0)
 }
 
+/// Programs that run a script of `package.json` in a shell.
+const SCRIPT_RUNNERS: [&str; 8] =
+    ["npm", "npm-cli.js", "npx", "npx-cli.js", "pnpm", "pnpm.cjs", "yarn", "yarn.js"];
+
+/// Whether it is `npm start` or one of its kind. These handle signals, but hand them to no more than the shell between them and
+/// the app, which dies of them without a word to its children.
+pub(crate) fn runs_scripts(pid: i32) -> bool {
+    let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    is_script_runner(&String::from_utf8_lossy(&command))
+}
+
+/// npm writes what it runs over its arguments (`npm start`, one text); others are an argument of `node`.
+fn is_script_runner(command: &str) -> bool {
+    let mut words = command.split(['\0', ' ']).filter(|word| !word.is_empty() && !word.starts_with('-'));
+    let names = |word: &str| SCRIPT_RUNNERS.contains(&word.rsplit('/').next().unwrap_or(word));
+    let first = words.next().unwrap_or_default();
+    let is_node = matches!(first.rsplit('/').next(), Some("node" | "nodejs"));
+    names(first) || (is_node && words.next().is_some_and(names))
+}
+
 /// Its ids from our process id namespace inwards: one, where it shares ours.
 pub(crate) fn namespace_ids(pid: i32) -> Vec<i32> {
     let field = status_field(pid, "NSpid:").unwrap_or_default();
@@ -170,6 +190,23 @@ mod tests {
         call(&before);
         assert!(stat.is_some_and(|stat| stat.pid == me && stat.lives()));
         assert!(listed && !ids.is_empty());
+    }
+
+    #[test]
+    fn package_managers_are_known_by_their_command_lines() {
+        for command in [
+            "npm start\0\0\0",
+            "npm run web\0",
+            "node\0/usr/bin/npm\0start\0",
+            "/usr/bin/node\0--no-warnings\0/usr/share/yarn/bin/yarn.js\0start\0",
+            "pnpm\0start\0",
+        ] {
+            assert!(is_script_runner(command), "{command:?}");
+        }
+        for command in ["", "node\0server.js\0", "python3\0npm\0", "/bin/sh\0-c\0npm start\0", "npm-watch\0"]
+        {
+            assert!(!is_script_runner(command), "{command:?}");
+        }
     }
 
     #[test]

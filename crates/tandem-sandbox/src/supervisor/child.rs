@@ -14,7 +14,7 @@ use tandem_types::Timestamp;
 use tandem_types::event::Stream;
 use tandem_types::instance::{Exit, Isolation};
 
-use super::output::{OnLine, Output};
+use super::output::{OnLine, Output, Piece};
 use super::prepare::{Prepared, StartError};
 use super::stop::{self, Stop};
 use crate::members::Members;
@@ -49,6 +49,8 @@ pub(crate) struct Supervisor {
     clock: Clock,
     started: Timestamp,
     stop: Option<Stop>,
+    /// When whoever is left then is asked once more.
+    tell_all_at: Option<Moment>,
     /// When what was asked to stop is killed.
     kill_at: Option<Moment>,
     /// When it has run for too long.
@@ -86,6 +88,7 @@ impl Supervisor {
                     clock,
                     started,
                     stop: None,
+                    tell_all_at: None,
                     kill_at: None,
                     limit_at: None,
                     timed_out: false,
@@ -106,6 +109,28 @@ impl Supervisor {
 
     pub(crate) fn started(&self) -> Timestamp {
         self.started
+    }
+
+    /// Reads what the command writes to its terminal, whose other end this is.
+    pub(crate) fn read_terminal(&mut self, terminal: OwnedFd) -> io::Result<()> {
+        self.output = Output::of_terminal(terminal)?;
+        Ok(())
+    }
+
+    /// Keeps what is read as it comes, for [`Supervisor::take_raw`].
+    pub(crate) fn keep_raw(&mut self) {
+        self.output.keep_raw();
+    }
+
+    /// What was read since the last call.
+    pub(crate) fn take_raw(&mut self) -> Vec<Piece> {
+        self.output.take_raw()
+    }
+
+    /// Has the command wait with its output, or go on. At its end everything is read all the same.
+    pub(crate) fn hold_output(&mut self, held: bool) {
+        self.output.hold(held);
+        self.more_output &= !held;
     }
 
     /// Process id of the child and its start time.
@@ -129,8 +154,11 @@ impl Supervisor {
         if signal == libc::SIGKILL {
             self.members.kill();
         }
-        let kill_at = self.clock.monotonic() + timeout;
-        self.kill_at = Some(self.kill_at.map_or(kill_at, |earlier| earlier.min(kill_at)));
+        let now = self.clock.monotonic();
+        let sooner =
+            |known: Option<Moment>, wanted: Moment| Some(known.map_or(wanted, |known| known.min(wanted)));
+        self.kill_at = sooner(self.kill_at, now + timeout);
+        self.tell_all_at = sooner(self.tell_all_at, now + (timeout - Stop::last_call(timeout)));
         if self.stop.as_ref().is_none_or(|stop| stop.signal() != signal) {
             self.stop = Some(Stop::begin(&self.members, signal));
         }
@@ -143,10 +171,18 @@ impl Supervisor {
 
     /// Waits until there is something to do: output, the end, a deadline, or one of `others` is readable.
     pub(crate) fn wait(&self, others: &[BorrowedFd<'_>]) {
+        let others: Vec<_> = others.iter().map(|other| (*other, PollFlags::POLLIN)).collect();
+        self.wait_for_any(&others, None);
+    }
+
+    /// As [`Supervisor::wait`], for whatever is asked of each of the others, and for no longer than this.
+    pub(crate) fn wait_for_any(&self, others: &[Watched<'_>], most: Option<Duration>) {
         let end = self.ended.is_none().then(|| self.descriptor.as_fd());
-        let all: Vec<_> =
-            end.into_iter().chain(self.output.descriptors()).chain(others.iter().copied()).collect();
-        wait(&all, self.patience());
+        let own = end.into_iter().chain(self.output.descriptors()).map(|own| (own, PollFlags::POLLIN));
+        let all: Vec<_> = own.chain(others.iter().copied()).collect();
+        let (own, most) = (self.patience(), most.map(timeout));
+        let shorter = most.filter(|most| own.as_millis().is_none_or(|own| most.as_millis() < Some(own)));
+        wait(&all, shorter.unwrap_or(own));
     }
 
     /// Does what there is to do. The ending comes when the whole command is gone, its output read to the last byte and its
@@ -155,7 +191,7 @@ impl Supervisor {
         self.more_output = self.output.read(on_line);
         self.notice_end();
         if self.ended.is_none() {
-            self.keep_limits();
+            self.keep_limits(on_line);
             return None;
         }
         self.is_clear().then(|| self.finish(on_line))
@@ -178,12 +214,20 @@ impl Supervisor {
         }
     }
 
-    fn keep_limits(&mut self) {
+    fn keep_limits(&mut self, on_line: OnLine<'_>) {
         let now = self.clock.monotonic();
+        let passed = |moment: Option<Moment>| moment.is_some_and(|moment| moment <= now);
         if let Some(stop) = &mut self.stop {
             stop.step(&self.members);
+            if passed(self.tell_all_at) && !passed(self.kill_at) && !stop.has_told_all() {
+                let told = stop.tell_all(&self.members);
+                let processes = if told == 1 { "process is" } else { "processes are" };
+                on_line(
+                    Stream::Tandem,
+                    &format!("{told} {processes} left: sent SIGTERM to all, killed soon"),
+                );
+            }
         }
-        let passed = |moment: Option<Moment>| moment.is_some_and(|moment| moment <= now);
         let too_long = passed(self.limit_at);
         self.timed_out |= too_long;
         if too_long || passed(self.kill_at) {
@@ -233,18 +277,23 @@ impl Supervisor {
             return timeout(LOOK_AGAIN);
         }
         let now = self.clock.monotonic();
-        let next = [self.kill_at, self.limit_at].into_iter().flatten().min();
+        let last_call =
+            self.tell_all_at.filter(|_| self.stop.as_ref().is_some_and(|stop| !stop.has_told_all()));
+        let next = [last_call, self.kill_at, self.limit_at].into_iter().flatten().min();
         next.map_or(PollTimeout::NONE, |moment| timeout(moment.elapsed_since(now).max(LOOK_AGAIN)))
     }
 }
 
-/// Waits until one of these is readable, for at most `length`.
-pub(crate) fn wait_for(descriptors: &[BorrowedFd<'_>], length: Duration) {
+/// A descriptor, and what is waited for.
+pub(crate) type Watched<'a> = (BorrowedFd<'a>, PollFlags);
+
+/// Waits until what is asked of one of these is so, for at most `length`.
+pub(crate) fn wait_for(descriptors: &[Watched<'_>], length: Duration) {
     wait(descriptors, timeout(length));
 }
 
-fn wait(descriptors: &[BorrowedFd<'_>], timeout: PollTimeout) {
-    let watched = descriptors.iter().map(|descriptor| PollFd::new(*descriptor, PollFlags::POLLIN));
+fn wait(descriptors: &[Watched<'_>], timeout: PollTimeout) {
+    let watched = descriptors.iter().map(|(descriptor, flags)| PollFd::new(*descriptor, *flags));
     let mut descriptors: Vec<PollFd<'_>> = watched.collect();
     // An interrupted wait is a short one: the caller looks and waits again.
     let _ = poll(&mut descriptors, timeout);

@@ -6,9 +6,13 @@
 //!
 //! When the command's first process dies, the whole sandbox goes with it. If that is such a shell, it is therefore
 //! stopped (SIGSTOP) until its children have ended, and gets the signal then; it does not go on to the next command of
-//! its script either.
+//! its script either. `npm start` is such a shell, though it handles signals.
+//!
+//! Shortly before the time is up, whoever is left gets SIGTERM, wherever it stands in the tree: some take the first signal
+//! for something else (a reload), some keep it to themselves.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use nix::libc;
 use nix::sys::signal::{Signal, kill};
@@ -17,10 +21,16 @@ use nix::unistd::Pid;
 use crate::members::Members;
 use crate::process::{self, Stat};
 
+/// Most of the time that whoever is left has between SIGTERM to all and the end: enough to close files and answer a last
+/// request, and no more, since it is taken from those who are finishing what they do.
+const LAST_CALL: Duration = Duration::from_secs(5);
+
 /// A stop under way.
 #[derive(Debug)]
 pub(super) struct Stop {
     signal: i32,
+    /// Whether all that were left have got SIGTERM.
+    has_told_all: bool,
     /// Whether anybody was there to be asked: not while bubblewrap still prepares the sandbox.
     asked: bool,
     /// The first process, held back until it is alone.
@@ -30,13 +40,32 @@ pub(super) struct Stop {
 impl Stop {
     /// Sends the signal.
     pub(super) fn begin(members: &Members, signal: i32) -> Self {
-        let mut stop = Self { signal, asked: false, held: None };
+        let mut stop = Self { signal, has_told_all: false, asked: false, held: None };
         stop.step(members);
         stop
     }
 
     pub(super) fn signal(&self) -> i32 {
         self.signal
+    }
+
+    /// How long before the end of its time whoever is left is told once more: five seconds, or a third of a shorter time.
+    pub(super) fn last_call(timeout: Duration) -> Duration {
+        LAST_CALL.min(timeout / 3)
+    }
+
+    /// Whether [`Stop::tell_all`] has still to be called.
+    pub(super) fn has_told_all(&self) -> bool {
+        self.has_told_all
+    }
+
+    /// Sends SIGTERM to everybody who is left, and says to how many; not to a shell that is held, which would die before its
+    /// children have ended.
+    pub(super) fn tell_all(&mut self, members: &Members) -> usize {
+        self.has_told_all = true;
+        let left = members.of_app();
+        let left = left.iter().filter(|stat| Some(stat.pid) != self.held);
+        left.map(|stat| send(stat.pid, libc::SIGTERM)).count()
     }
 
     /// Does what could not be done at once: asks who was not there yet, lets the held process go once nobody else is left.
@@ -63,10 +92,11 @@ impl Stop {
     }
 
     fn ask(&mut self, tree: &Tree, process: i32) {
-        if process::catches(process, self.signal) {
+        let children = tree.children(process);
+        let runs_scripts = !children.is_empty() && process::runs_scripts(process);
+        if process::catches(process, self.signal) && !runs_scripts {
             return send(process, self.signal);
         }
-        let children = tree.children(process);
         if tree.first() == Some(process) && !children.is_empty() {
             // Held before its children end, lest it sees that and goes on. The signal itself must wait: until a process
             // is really stopped, one that it does not handle kills it at once.

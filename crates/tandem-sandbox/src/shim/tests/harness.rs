@@ -144,6 +144,12 @@ impl Bench {
         let lines = tail(&self.dir().join("log"), 1_000).unwrap().lines;
         lines.into_iter().filter(|line| line.stream != Stream::Tandem).map(|line| line.text).collect()
     }
+
+    /// Tandem's remarks in the log.
+    pub(super) fn remarks(&self) -> Vec<String> {
+        let lines = tail(&self.dir().join("log"), 1_000).unwrap().lines;
+        lines.into_iter().filter(|line| line.stream == Stream::Tandem).map(|line| line.text).collect()
+    }
 }
 
 impl Drop for Bench {

@@ -92,7 +92,85 @@ async fn asking_twice_signals_once_and_shortens_the_wait() {
     handle.stop(15, Span::millis(300)).await.unwrap();
     let record = end_of(&handle).await;
     assert_eq!(record.exit.signal, Some(9));
-    assert_eq!(bench.output(), ["up", "told"]);
+    assert_eq!(bench.output(), ["up", "told", "told"], "at once, and shortly before the end; not in between");
+    let remarks = bench.remarks();
+    assert!(
+        remarks.iter().any(|text| text.ends_with("left: sent SIGTERM to all, killed soon")),
+        "{remarks:?}"
+    );
+}
+
+#[tokio::test]
+async fn who_is_left_near_the_end_gets_sigterm_whatever_the_signal_was_and_wherever_it_stands() {
+    if !can_isolate() {
+        return;
+    }
+    let bench = Bench::new();
+    // Takes the stop signal for a reload and tells nobody; its worker would end on SIGTERM.
+    let worker = polite("worker");
+    let command = format!("trap 'echo reloaded' INT TERM; {worker} & while :; do sleep 0.05; done");
+    let handle = bench.launch(&command).await;
+    bench.said("worker up").await;
+    handle.stop(2, Span::millis(900)).await.unwrap();
+    bench.said("worker bye").await;
+    let record = end_of(&handle).await;
+    assert_eq!(record.exit.signal, Some(9), "who stays is killed");
+    assert_eq!(bench.output().iter().filter(|line| *line == "reloaded").count(), 2);
+}
+
+#[tokio::test]
+async fn who_starts_its_workers_anew_at_the_signal_is_gone_with_all_of_them_in_the_end() {
+    if !can_isolate() {
+        return;
+    }
+    let bench = Bench::new();
+    let command = "worker() { sh -c 'trap \"exit 0\" TERM; echo worker up; while :; do sleep 0.05; done' & }; \
+        trap 'echo reloading; kill $!; worker' TERM; worker; while :; do wait; done";
+    let handle = bench.launch(command).await;
+    bench.said("worker up").await;
+    handle.stop(15, Span::millis(900)).await.unwrap();
+    let record = end_of(&handle).await;
+    assert_eq!(record.exit.signal, Some(9));
+    assert!(bench.output().contains(&"reloading".to_owned()));
+    assert!(handle.processes().is_empty(), "{:?}", handle.processes());
+}
+
+#[tokio::test]
+async fn a_script_of_several_commands_ends_with_the_one_that_runs() {
+    if !can_isolate() {
+        return;
+    }
+    let bench = Bench::new();
+    let command = format!("cd / && echo migrated && FLAG=1 {} | cat && echo never", polite("a"));
+    let handle = bench.launch(&command).await;
+    bench.said("a up").await;
+    stop(&handle).await;
+    assert_eq!(bench.output(), ["migrated", "a up", "a bye"]);
+}
+
+#[tokio::test]
+async fn behind_npm_start_the_server_itself_is_asked_and_waited_for() {
+    if !can_isolate() || !has_npm() {
+        return;
+    }
+    let bench = Bench::new();
+    let server = "process.on(\"SIGTERM\", () => { console.log(\"told\"); setTimeout(() => { \
+        console.log(\"bye\"); process.exit(0) }, 300) }); setInterval(() => {}, 1000); console.log(\"up\")";
+    let package =
+        serde_json::json!({"name": "app", "version": "1.0.0", "scripts": {"start": "node server.js"}});
+    let command = format!(
+        "cd /tmp && echo '{package}' >package.json && echo '{server}' >server.js && npm start --silent"
+    );
+    let handle = bench.launch(&command).await;
+    bench.said("up").await;
+    stop(&handle).await;
+    let output = bench.output();
+    assert!(output.ends_with(&["told".to_owned(), "bye".to_owned()]), "{output:?}");
+}
+
+/// Where it is not installed nobody can start an app by it either.
+fn has_npm() -> bool {
+    ["/usr/bin/npm", "/usr/local/bin/npm"].iter().any(|path| std::path::Path::new(path).exists())
 }
 
 #[tokio::test]
