@@ -6,6 +6,7 @@ pub mod destroy;
 mod draft;
 pub mod placement;
 pub mod probe;
+pub mod read_only;
 pub mod restart;
 pub mod restore;
 pub mod retention;

@@ -12,6 +12,7 @@ use tandem_types::{InstanceId, ReleaseNumber, RolloutNumber, Span, Timestamp};
 use super::plan::Plan;
 use super::problems;
 use crate::draft::{Change, Draft};
+use crate::read_only;
 use crate::table;
 use crate::world::{World, later};
 
@@ -177,6 +178,7 @@ impl<'w> Step<'w> {
 
     /// Ends it before the traffic moved.
     pub(super) fn give_up(&mut self, problem: Problem) {
+        let problem = self.say_what_is_read_only(problem);
         self.rollout.problem = Some(self.say_what_stays_set(self.say_who_serves(problem)));
         self.rollout.verdict = Verdict::Fail;
         self.enter(RolloutState::Cleaning);
@@ -188,6 +190,12 @@ impl<'w> Step<'w> {
             problem.title = format!("{}; {current} still serves", problem.title);
         }
         problem
+    }
+
+    /// Of an app that wrote where nothing can be written: which volume is missing.
+    pub(super) fn say_what_is_read_only(&self, problem: Problem) -> Problem {
+        let release = self.rollout.to;
+        read_only::explain(problem, release.and_then(|release| self.draft.spec(release)))
     }
 
     /// A change of config that fails takes its release back, and not the values: the next release would bring them
