@@ -98,7 +98,7 @@ fn with_mounts(context: &Context, process: Process<'_>) -> Result<ShimSpec, Erro
         network: Network::Host,
     };
     let socket = folders.socket(process.unit);
-    Ok(ShimSpec { sandbox, log: process.log, socket, marker: None, timeout: None, secrets })
+    Ok(ShimSpec { sandbox, log: process.log, socket, marker: None, timeout: None, secrets, session: None })
 }
 
 /// Where commands start.

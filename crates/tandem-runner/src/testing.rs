@@ -59,9 +59,10 @@ pub(crate) fn job(id: u64, kind: JobKind, command: &str) -> AssignedJob {
         release: ReleaseNumber(1),
         build: BuildNumber(1),
         command: command.to_owned(),
-        timeout: Span::seconds(30),
+        timeout: Some(Span::seconds(30)),
         memory_bytes: 256 * 1024 * 1024,
         canceled: false,
+        session: None,
     }
 }
 

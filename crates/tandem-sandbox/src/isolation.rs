@@ -8,7 +8,7 @@ use tandem_types::instance::Isolation;
 
 use crate::bubblewrap::Programs;
 use crate::cgroup::Hierarchies;
-use crate::supervisor::program;
+use crate::supervisor::{Streams, program};
 use crate::{Limits, Network, Spec, User};
 
 /// How apps can be kept apart here, and for people: what is used, or what is missing and the line to type for more.
@@ -31,7 +31,7 @@ fn try_sandbox() -> Result<(), String> {
     }
     Programs::find()?;
     let failed = |error: &dyn std::error::Error| format!("bubblewrap cannot be used: {error}");
-    let program = program(&trial()).map_err(|error| failed(&error))?;
+    let program = program(&trial(), Streams::Captured).map_err(|error| failed(&error))?;
     let output =
         program.start().and_then(|child| child.wait_with_output()).map_err(|error| failed(&error))?;
     if output.status.success() {

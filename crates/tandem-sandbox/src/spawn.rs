@@ -30,6 +30,10 @@ pub(crate) struct Program {
     pub folder: PathBuf,
     /// Standard input; none: empty.
     pub input: Option<File>,
+    /// The terminal that is all three of its standard streams; none: its outputs are pipes.
+    pub terminal: Option<File>,
+    /// Whether that becomes the terminal of the session that it leads, so that signals of the keyboard reach it.
+    pub takes_terminal: bool,
     /// Descriptors that stay open in it, under their numbers.
     pub inherited: Vec<File>,
     /// Control groups that it enters.
@@ -51,15 +55,24 @@ pub(crate) enum Tie {
 }
 
 impl Program {
-    /// Starts it with pipes for both outputs.
+    /// Starts it with pipes for both outputs, or with its terminal.
     ///
     /// # Errors
-    /// Fails where it cannot be executed or cannot enter a control group.
+    /// Fails where it cannot be executed, cannot enter a control group or cannot have the terminal.
     pub(crate) fn start(self) -> io::Result<Child> {
         let mut command = command(&self.path);
         command.args(&self.arguments).env_clear().envs(self.environment).current_dir(&self.folder);
-        command.stdin(self.input.map_or_else(Stdio::null, Stdio::from));
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let controlled =
+            self.terminal.as_ref().filter(|_| self.takes_terminal).map(File::try_clone).transpose()?;
+        match self.terminal {
+            Some(terminal) => {
+                command.stdout(terminal.try_clone()?).stderr(terminal.try_clone()?).stdin(terminal);
+            }
+            None => {
+                command.stdin(self.input.map_or_else(Stdio::null, Stdio::from));
+                command.stdout(Stdio::piped()).stderr(Stdio::piped());
+            }
+        }
         let (inherited, doors, tie) = (self.inherited, self.doors, self.tie);
         let expendable = self.expendable;
         let scopes = if self.scoped { scopes() } else { None };
@@ -85,6 +98,9 @@ impl Program {
             // Tandem's own allocator turns huge pages off for its process, and exec would hand that on.
             let _ = nix::sys::prctl::set_thp_disable(false);
             nix::unistd::setsid()?;
+            if let Some(terminal) = &controlled {
+                rustix::process::ioctl_tiocsctty(terminal)?;
+            }
             match tie {
                 Tie::DiesWithParent => die_with(parent),
                 Tie::Detached => leave_go_between(),

@@ -17,6 +17,9 @@
 //! | `GET /v1/apps/A/key`, `POST /v1/apps/A/key`, `DELETE /v1/apps/A/key` | → [`crate::git::PublicKey`] |
 //! | `GET /v1/git-hosts`, `DELETE /v1/git-hosts/HOST` | → [`crate::git::GitHosts`]; [`crate::git::PinnedHost`] |
 //! | `GET …/releases`, `GET …/releases/R` | → [`ReleaseDetail`] |
+//! | `POST …/run` | [`crate::session::RunCommand`] → [`crate::session::Session`] (202) |
+//! | `GET …/sessions`, `GET …/sessions/J`, `DELETE …/sessions/J` | → [`crate::session::Session`] |
+//! | `GET …/sessions/J/attach` | 101, then [`crate::frame::Frame`]s |
 //! | `GET …/ps` | → list of [`ProcessLine`] |
 //! | `GET …/logs?process=P&instance=I&release=R&lines=K&follow=true` | → stream of [`crate::event::LogLine`], one a line |
 //! | `GET …/config`, `GET …/config?reveal=true` | → [`ConfigListing`] |
@@ -27,6 +30,7 @@
 //! | `POST /v1/down` | [`Reason`] → 202 |
 //! | `GET /v1/tokens`, `POST /v1/tokens`, `DELETE /v1/tokens/NAME` | [`CreateToken`] → [`TokenCreated`] |
 //!
+//! | `POST /v1/hosts/H/sessions/J` | 101, then what a client of the session and its shim say |
 //! Every failure is a [`crate::problem::Problem`]. Lists come whole: an installation has at most some hundred of each.
 
 use std::collections::BTreeMap;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::app::ProcessSpec;
 use crate::build::Subtree;
 use crate::document::Kind;
+use crate::session::SessionSpec;
 use crate::{
     AppName, BuildNumber, EnvironmentName, Fence, InstanceId, JobId, ProcessType, ReleaseNumber, Span,
 };
@@ -107,13 +108,17 @@ pub struct AssignedJob {
     pub build: BuildNumber,
     /// Shell command.
     pub command: String,
-    /// Killed after this time.
-    pub timeout: Span,
+    /// Killed after this time; none: it may take as long as it likes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Span>,
     /// Memory limit in bytes.
     pub memory_bytes: u64,
     /// Stop it now if it runs; do not start it.
     #[serde(default)]
     pub canceled: bool,
+    /// Of a one-off command: how it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionSpec>,
 }
 
 /// What a job is for.
@@ -124,4 +129,6 @@ pub enum JobKind {
     Smoke,
     /// The release phase: at most once, whatever happens.
     Release,
+    /// A one-off command: at most once, whatever happens.
+    Run,
 }

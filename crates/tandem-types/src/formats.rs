@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::document::Kind;
 use crate::{api, app, assignment, build, destroy, document, environment, event, git};
-use crate::{instance, problem, release, rollout, routing, shim, token, tree};
+use crate::{instance, problem, release, rollout, routing, session, shim, token, tree};
 
 /// Reads each line, and writes it as it was.
 fn keeps_its_form<T: Serialize + DeserializeOwned>(golden: &str) {
@@ -82,6 +82,7 @@ kinds! {
     releases_stay_readable: release::Release, => "release-1";
     rollouts_stay_readable: rollout::Rollout, "rollout-1" => "rollout-2";
     routing_tables_stay_readable: routing::RoutingDocument, "routing-1" => "routing-2";
+    sessions_stay_readable: session::Session, => "session-1";
     tokens_stay_readable: token::Token, => "token-1";
 }
 
@@ -135,6 +136,7 @@ messages! {
         api::StartRollout, "start-rollout";
         api::ConfigChange, "config-change";
         api::CreateToken, "create-token";
+        session::RunCommand, "run-command";
     }
     answers_of_older_servers_are_understood {
         api::AppSummary, "app-summary";

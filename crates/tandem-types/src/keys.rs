@@ -1,6 +1,6 @@
 //! Keys of the documents in the store, all made here.
 
-use crate::{AppName, BalancerId, BuildNumber, EnvironmentName, HostName, ReleaseNumber, RolloutNumber};
+use crate::{AppName, BalancerId, BuildNumber, EnvironmentName, HostName, JobId, ReleaseNumber, RolloutNumber};
 
 /// All apps, environments, builds, releases and rollouts.
 pub const APPS: &str = "apps/";
@@ -65,6 +65,18 @@ pub fn rollouts(app: &AppName, environment: &EnvironmentName) -> String {
 #[must_use]
 pub fn rollout(app: &AppName, environment: &EnvironmentName, rollout: RolloutNumber) -> String {
     format!("apps/{app}/envs/{environment}/rollouts/{:010}", rollout.0)
+}
+
+/// All one-off commands of an environment (prefix).
+#[must_use]
+pub fn sessions(app: &AppName, environment: &EnvironmentName) -> String {
+    format!("apps/{app}/envs/{environment}/sessions/")
+}
+
+/// A one-off command.
+#[must_use]
+pub fn session(app: &AppName, environment: &EnvironmentName, session: JobId) -> String {
+    format!("apps/{app}/envs/{environment}/sessions/{:010}", session.0)
 }
 
 /// A host.

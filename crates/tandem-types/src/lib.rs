@@ -20,6 +20,7 @@ pub mod environment;
 pub mod event;
 #[cfg(test)]
 mod formats;
+pub mod frame;
 pub mod git;
 pub mod health;
 pub mod ids;
@@ -29,6 +30,7 @@ pub mod problem;
 pub mod release;
 pub mod rollout;
 pub mod routing;
+pub mod session;
 pub mod shim;
 pub mod signal;
 pub mod token;

@@ -9,7 +9,9 @@ use crate::Timestamp;
 use crate::instance::Exit;
 
 /// Version of the protocol that this code speaks.
-pub const VERSION: u32 = 1;
+///
+/// 2: `Attach`. A shim of version 1 refuses it, as it does every request that it does not know.
+pub const VERSION: u32 = 2;
 
 /// What a runner asks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +35,9 @@ pub enum Request {
     Wait,
     /// The process has ended and its exit is known: end yourself, the runner cleans up.
     Dismiss,
+    /// Answered by `Ok`; from then on the connection is one of frames ([`crate::frame`]). Refused where no one-off command
+    /// runs.
+    Attach,
 }
 
 /// What a shim answers.

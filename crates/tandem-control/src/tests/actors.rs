@@ -81,7 +81,7 @@ impl Host {
 
     fn run_job(&mut self, id: JobId, kind: JobKind, build: BuildNumber) -> JobState {
         let state = match kind {
-            JobKind::Smoke => exit(0),
+            JobKind::Smoke | JobKind::Run => exit(0),
             JobKind::Release => {
                 self.ran.push(id);
                 self.release_ends.get(&build).cloned().unwrap_or_else(|| exit(0))

@@ -54,9 +54,10 @@ impl Step<'_> {
             release: to,
             build: build.number,
             command,
-            timeout,
+            timeout: Some(timeout),
             memory_bytes: memory_bytes.unwrap_or(defaults::MEMORY_BYTES).max(defaults::MEMORY_BYTES),
             canceled: false,
+            session: None,
         };
         Some(self.draft.start_job(&host, job))
     }
@@ -70,7 +71,7 @@ impl Step<'_> {
         match state {
             Some(JobState::Ended { exit }) if exit.code == Some(0) => Flow::Next(match kind {
                 JobKind::Smoke => RolloutState::Releasing,
-                JobKind::Release => RolloutState::Starting,
+                JobKind::Release | JobKind::Run => RolloutState::Starting,
             }),
             None | Some(JobState::Waiting | JobState::Running) => {
                 let budget = Span::millis(timeout.as_millis() + REPORT_SLACK.as_millis());
@@ -95,7 +96,8 @@ impl Step<'_> {
             for job in self.draft.assignments.values_mut().flat_map(|a| &mut a.jobs).filter(|j| j.id == id) {
                 job.canceled |= !left;
                 if left {
-                    limit = Span::millis(job.timeout.as_millis() + REPORT_SLACK.as_millis());
+                    let own = job.timeout.map_or(0, Span::as_millis);
+                    limit = Span::millis(own + REPORT_SLACK.as_millis());
                 }
             }
             let open = matches!(

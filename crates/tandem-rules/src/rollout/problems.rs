@@ -170,6 +170,8 @@ fn job_hint(kind: JobKind, state: &JobState) -> &'static str {
 }
 
 fn job_name(kind: JobKind) -> &'static str {
+        // No rollout has one.
+        (JobKind::Run, _) => "`tandem sessions` tells how it ended",
     match kind {
         JobKind::Smoke => "smoke check",
         JobKind::Release => "release phase",
@@ -177,6 +179,7 @@ fn job_name(kind: JobKind) -> &'static str {
 }
 
 fn code(kind: JobKind, what: &str) -> String {
+        JobKind::Run => "one-off command",
     match kind {
         JobKind::Smoke => format!("smoke_{what}"),
         JobKind::Release => format!("release_{what}"),
@@ -184,6 +187,7 @@ fn code(kind: JobKind, what: &str) -> String {
 }
 
 pub(super) fn never_healthy(
+        JobKind::Run => format!("run_{what}"),
     rollout: &Rollout,
     instance: &AssignedInstance,
     observed: Option<&InstanceObservation>,

@@ -124,7 +124,7 @@ impl Actor {
     fn lost(&self) -> Phase {
         match self.intent.job.kind {
             JobKind::Smoke => Phase::Launch,
-            JobKind::Release => Phase::Done(JobState::Unknown {
+            JobKind::Release | JobKind::Run => Phase::Done(JobState::Unknown {
                 reason: "it was started, and what watched over it ended before it did".to_owned(),
             }),
         }

@@ -20,6 +20,9 @@ use crate::order::Fate;
 use crate::spec::{self, Process};
 use crate::{config, logs, tail};
 
+/// What a program asks about its terminal.
+const TERM: &str = "TERM";
+
 impl Actor {
     /// Starts it, waiting for its build and its config.
     pub(super) async fn launch(&mut self) -> Phase {
@@ -68,7 +71,12 @@ impl Actor {
         loop {
             let (context, JobIntent { place, build, job, .. }) = (&self.context, &*self.intent);
             match config::fetch(&context.client, &context.host, place, job.release).await {
-                Ok(config) => return Ok(environment::compose(config, build, Name::Job(job.id), None)),
+                Ok(config) => {
+                    let mut environment = environment::compose(config, build, Name::Job(job.id), None);
+                    let terminal = job.session.as_ref().and_then(|session| session.terminal.as_ref());
+                    environment.extend(terminal.map(|terminal| (TERM.to_owned(), terminal.term.clone())));
+                    return Ok(environment);
+                }
                 Err(error) if config::is_refusal(&error) => return Err(chain(&error)),
                 Err(error) => {
                     tracing::warn!(job = %job.id, error = &error as &dyn std::error::Error, "{} waits for its config", job.id);
@@ -92,8 +100,13 @@ impl Actor {
             ("process", kind.clone()),
             ("index", source.index.to_string()),
         ];
-        let limits =
-            Limits { memory_bytes: Some(job.memory_bytes), pids: Some(defaults::PIDS), ..Limits::default() };
+        let own = job.session.as_ref();
+        let limits = Limits {
+            memory_bytes: Some(job.memory_bytes),
+            cpus: own.and_then(|session| session.cpus),
+            pids: Some(own.map_or(defaults::PIDS, |session| session.pids)),
+            ..Limits::default()
+        };
         let process = Process {
             unit: self.unit(),
             place,
@@ -106,7 +119,9 @@ impl Actor {
             log: tail::settings(folder, tags),
         };
         let spec = spec::compose(&self.context, process).await.map_err(|error| chain(&error))?;
-        let marker = (job.kind == JobKind::Release).then(|| self.folder.join(outcome::MARKER));
-        Ok(ShimSpec { marker, timeout: Some(job.timeout), ..spec })
+        // What may do harm when it is done twice.
+        let once = matches!(job.kind, JobKind::Release | JobKind::Run);
+        let marker = once.then(|| self.folder.join(outcome::MARKER));
+        Ok(ShimSpec { marker, timeout: job.timeout, session: job.session.clone(), ..spec })
     }
 }

@@ -27,7 +27,7 @@ pub(crate) struct Source {
     pub(crate) job: Option<JobId>,
     /// The release.
     pub(crate) release: ReleaseNumber,
-    /// The process type; `release` or `smoke` for a job.
+    /// The process type; `release`, `smoke` or `run` for a job.
     pub(crate) process: ProcessType,
     /// Its place among its siblings, from 1.
     pub(crate) index: u32,
@@ -51,13 +51,19 @@ impl Source {
         let name = match intent.job.kind {
             JobKind::Smoke => "smoke",
             JobKind::Release => "release",
+            JobKind::Run => "run",
         };
         Self {
             instance: None,
             job: Some(intent.job.id),
             release: intent.job.release,
-            process: name.parse().expect("both are process types by their form"),
-            index: 1,
+            process: name.parse().expect("all are process types by their form"),
+            // One-off commands run side by side.
+            index: if intent.job.kind == JobKind::Run {
+                u32::try_from(intent.job.id.0).unwrap_or(u32::MAX)
+            } else {
+                1
+            },
         }
     }
 

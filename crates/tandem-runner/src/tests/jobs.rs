@@ -56,7 +56,7 @@ async fn a_job_goes_on_while_the_runner_is_away() {
 async fn a_job_that_takes_too_long_is_killed() {
     let mut scene = Scene::new().await;
     let slow = tandem_types::assignment::AssignedJob {
-        timeout: Span::millis(300),
+        timeout: Some(Span::millis(300)),
         ..job(1, JobKind::Release, "exec sleep 1000")
     };
     scene.server.put(&Assignment { jobs: vec![slow], ..scene.assignment(&[]) });

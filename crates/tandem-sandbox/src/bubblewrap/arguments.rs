@@ -20,6 +20,16 @@ use crate::{Spec, command};
 /// Reads the environment, gives the standard input back, becomes the app's shell.
 const ENTER: &str = ". /dev/stdin; exec </dev/null; exec /bin/sh -c \"$1\"";
 
+/// As [`ENTER`], where the standard input is the app's from the start: the environment comes by a descriptor of its own,
+/// which is closed if its number is one that every shell can close.
+const ENTER_SESSION: &str =
+    ". \"$2\"; case $2 in /dev/fd/?) eval \"exec ${2#/dev/fd/}<&-\";; esac; exec /bin/sh -c \"$1\"";
+
+/// As [`ENTER_SESSION`], with a terminal. bubblewrap puts it at `/dev/console`: under the name that it has outside, the app's own
+/// `/dev/pts` does not know it.
+const ENTER_TERMINAL: &str = ". \"$2\"; case $2 in /dev/fd/?) eval \"exec ${2#/dev/fd/}<&-\";; esac; \
+    exec <>/dev/console >&0 2>&0; exec /bin/sh -c \"$1\"";
+
 /// Folders that every program may write to; private, in memory, and counted as the app's.
 const SCRATCH: [&str; 4] = ["/tmp", "/var/tmp", "/run", "/dev/shm"];
 
@@ -42,12 +52,23 @@ pub(crate) struct Sandboxed {
     pub arguments: Vec<OsString>,
     /// Descriptors named in the arguments; to be inherited under their present numbers.
     pub inherited: Vec<File>,
-    /// The environment, as shell text.
-    pub input: File,
+    /// The standard input, where the caller gave none: the environment, as shell text.
+    pub input: Option<File>,
+}
+
+/// What the app's standard streams are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Streams {
+    /// No input; the outputs are pipes.
+    Captured,
+    /// Three pipes.
+    Pipes,
+    /// A terminal of its own.
+    Terminal,
 }
 
 /// The arguments of bubblewrap for a specification.
-pub(crate) fn arguments(spec: &Spec, programs: &Programs) -> Result<Sandboxed, Error> {
+pub(crate) fn arguments(spec: &Spec, streams: Streams, programs: &Programs) -> Result<Sandboxed, Error> {
     let mut line = Line::default();
     line.namespaces(spec);
     line.system_folders();
@@ -63,8 +84,22 @@ pub(crate) fn arguments(spec: &Spec, programs: &Programs) -> Result<Sandboxed, E
     line.all(["--remount-ro", "/", "--chdir"]).path(&spec.cwd);
     line.all(["--seccomp"]).data("the filter of system calls", &seccomp::program()?)?;
     line.all(["--"]).path(&programs.setpriv).privileges(spec);
-    line.all(["--", "/bin/sh", "-c", ENTER, "sh", &command::shell_text(&spec.command)]);
-    let input = memory("the environment", crate::environment::shell_text(spec).as_bytes())?;
+    let environment = memory("the environment", crate::environment::shell_text(spec).as_bytes())?;
+    let text = command::shell_text(&spec.command);
+    let mut input = Some(environment);
+    match streams {
+        Streams::Captured => line.all(["--", "/bin/sh", "-c", ENTER, "sh", &text]),
+        Streams::Pipes => {
+            let path = line.inherit(input.take());
+            line.all(["--", "/bin/sh", "-c", ENTER_SESSION, "sh", &text, &path])
+        }
+        Streams::Terminal => {
+            let path = line.inherit(input.take());
+            // bubblewrap keeps the session that it makes for its own first process.
+            line.all(["--"]).path(&programs.setsid);
+            line.all(["--ctty", "/bin/sh", "-c", ENTER_TERMINAL, "sh", &text, &path])
+        }
+    };
     Ok(Sandboxed { arguments: line.arguments, inherited: line.inherited, input })
 }
 
@@ -91,6 +126,13 @@ impl Line {
         self.arguments.push(file.as_raw_fd().to_string().into());
         self.inherited.push(file);
         Ok(self)
+    }
+
+    /// Leaves a file open, and names the path at which it can be read.
+    fn inherit(&mut self, file: Option<File>) -> String {
+        let path = file.as_ref().map(|file| format!("/dev/fd/{}", file.as_raw_fd())).unwrap_or_default();
+        self.inherited.extend(file);
+        path
     }
 
     /// The folders above a mount point. bubblewrap would make missing ones too, but closed to everybody but root.

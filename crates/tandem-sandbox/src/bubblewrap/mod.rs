@@ -8,5 +8,5 @@ mod etc;
 pub(crate) mod programs;
 mod seccomp;
 
-pub(crate) use arguments::arguments;
+pub(crate) use arguments::{Streams, arguments};
 pub(crate) use programs::Programs;

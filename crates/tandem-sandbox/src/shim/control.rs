@@ -66,7 +66,12 @@ impl Control {
         for client in &mut self.clients {
             client.read();
             while let Some(request) = client.input.next_request() {
+                // What comes behind it is no request.
+                let is_last = matches!(request, Ok(Request::Attach));
                 asked.push(Asked { client: client.id, request });
+                if is_last {
+                    break;
+                }
             }
         }
         self.clients.retain(|client| !client.gone);
@@ -81,6 +86,13 @@ impl Control {
             client.gone = client.stream.write_all(&line).is_err();
         }
         self.clients.retain(|client| !client.gone);
+    }
+
+    /// Lets a client go with its connection, and what it said behind its last request.
+    pub(super) fn hand_over(&mut self, client: u64) -> Option<(UnixStream, Vec<u8>)> {
+        let place = self.clients.iter().position(|other| other.id == client)?;
+        let Client { stream, input, .. } = self.clients.swap_remove(place);
+        Some((stream, input.rest()))
     }
 
     fn accept(&mut self) {

@@ -170,6 +170,24 @@ impl ShimHandle {
         }
     }
 
+    /// Begins to talk with a one-off command: from now on the connection is one of frames, and the first is the client's.
+    ///
+    /// # Errors
+    /// Fails where the shim does not answer, or runs something else.
+    pub async fn attach(&self) -> Result<UnixStream, Error> {
+        let began = async {
+            let mut stream = UnixStream::connect(&self.socket).await?;
+            send(&mut stream, &Request::Attach).await?;
+            let answer = read_answer(&mut stream).await?;
+            Ok((stream, answer))
+        };
+        let late = |_| Err(io::Error::from(io::ErrorKind::TimedOut));
+        let began = tokio::time::timeout(ANSWERS_WITHIN, began).await.unwrap_or_else(late);
+        let (stream, answer) = began.map_err(|source| self.unreachable(source))?;
+        as_done(answer)?;
+        Ok(stream)
+    }
+
     /// Waits for the end, without limit; the record is durable by then. May be dropped and called again.
     ///
     /// # Errors
@@ -192,7 +210,8 @@ impl ShimHandle {
     }
 
     /// Whether the shim's process lives.
-    pub(super) fn lives(&self) -> bool {
+    #[must_use]
+    pub fn lives(&self) -> bool {
         self.shim.lives()
     }
 
@@ -215,20 +234,27 @@ impl ShimHandle {
         let late = || Err(io::Error::from(io::ErrorKind::TimedOut));
         let answer =
             tokio::time::timeout(ANSWERS_WITHIN, self.exchange(request)).await.unwrap_or_else(|_| late());
-        answer.map_err(|source| match self.lives() {
+        answer.map_err(|source| self.unreachable(source))
+    }
+
+    fn unreachable(&self, source: io::Error) -> Error {
+        match self.lives() {
             true => Error::Unreachable { socket: self.socket.clone(), source },
             false => Error::Gone,
-        })
+        }
     }
 
     async fn exchange(&self, request: Request) -> io::Result<Answer> {
-        let stream = UnixStream::connect(&self.socket).await?;
-        let (input, mut output) = stream.into_split();
-        let mut line = serde_json::to_vec(&request)?;
-        line.push(b'\n');
-        output.write_all(&line).await?;
-        read_answer(input).await
+        let mut stream = UnixStream::connect(&self.socket).await?;
+        send(&mut stream, &request).await?;
+        read_answer(stream).await
     }
+}
+
+async fn send(stream: &mut UnixStream, request: &Request) -> io::Result<()> {
+    let mut line = serde_json::to_vec(request)?;
+    line.push(b'\n');
+    stream.write_all(&line).await
 }
 
 fn as_status(answer: Answer) -> Result<Status, Error> {

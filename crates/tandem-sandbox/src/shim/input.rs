@@ -22,6 +22,11 @@ impl Input {
         self.0.len() <= LONGEST_REQUEST
     }
 
+    /// What is left.
+    pub(crate) fn rest(self) -> Vec<u8> {
+        self.0
+    }
+
     /// The next whole request, or why it cannot be understood.
     pub(crate) fn next_request(&mut self) -> Option<Result<Request, String>> {
         let end = self.0.iter().position(|byte| *byte == b'\n')?;

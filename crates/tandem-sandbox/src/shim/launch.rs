@@ -13,6 +13,7 @@ use tandem_kit::error::chain;
 use tandem_kit::files::{self, LockGuard};
 use tandem_kit::points;
 use tandem_types::Span;
+use tandem_types::session::SessionSpec;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::unix::pipe;
 use tokio::time::{Instant, sleep};
@@ -49,6 +50,9 @@ pub struct ShimSpec {
     /// The part of the environment that must not lie on the disk; where there is none, `sandbox` has all of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secrets: Option<Secrets>,
+    /// Of a one-off command: how people talk with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionSpec>,
 }
 
 /// Why a shim does not run.
@@ -143,6 +147,8 @@ fn start(binary: &Path, dir: &Path, mut lock: LockGuard) -> io::Result<Child> {
         environment: environment.into_iter().chain(points::to_inherit()).collect(),
         folder: Path::new("/").to_owned(),
         input: None,
+        terminal: None,
+        takes_terminal: false,
         inherited: vec![handed_on],
         doors: Vec::new(),
         tie: Tie::Detached,

@@ -4,13 +4,14 @@
 //! else; the log's thread may hang on a disk. No runtime: a shim is started for each instance and should cost next to
 //! nothing.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, Write as _};
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::libc;
+use nix::poll::PollFlags;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::stat::{Mode, umask};
@@ -27,10 +28,17 @@ use super::ShimSpec;
 use super::control::{Asked, Control};
 use super::record::{self, ExitRecord, Hello, ShimRecord};
 use super::secrets::Secrets;
+use super::session::Talk;
+use crate::cgroup;
 use crate::logs::Writer;
 use crate::process::Identity;
-use crate::supervisor::{Ending, Prepared, Supervisor, wait_for};
-use crate::{Spec, cgroup};
+use crate::supervisor::{Ending, Prepared, Supervisor, Watched, wait_for};
+
+mod marker;
+mod talking;
+
+use marker::Marker;
+use talking::Opened;
 
 /// Time the log gets to reach the disk before the end is told all the same.
 const LAST_LINES: Duration = Duration::from_secs(5);
@@ -71,6 +79,8 @@ struct Shim {
     end: Option<End>,
     /// Clients that wait for the end.
     waiting: Vec<u64>,
+    /// People who talk with it, where it is a one-off command.
+    talk: Option<Talk>,
     dismissed: bool,
 }
 
@@ -96,7 +106,12 @@ impl Shim {
             .map_err(|error| format!("bind the control socket {}: {error}", spec.socket.display()))?;
         let clock = Clock::system();
         let log = Writer::start(spec.log, clock.clone()).map_err(|error| format!("open the log: {error}"))?;
-        let mut supervisor = execute(&dir, &spec.sandbox, spec.marker, &clock)?;
+        let Opened { streams, talk, terminal } = talking::open(&spec.sandbox, spec.session.as_ref(), &clock)?;
+        let prepared = Prepared::with_streams(&spec.sandbox, streams)?;
+        let mut supervisor = execute(&dir, prepared, spec.marker, &clock)?;
+        if talk.is_some() {
+            supervisor.keep_raw(terminal);
+        }
         if let Some(timeout) = spec.timeout {
             supervisor.limit(timeout.as_duration());
         }
@@ -114,12 +129,13 @@ impl Shim {
             begun,
             end: None,
             waiting: Vec::new(),
+            talk,
             dismissed: false,
         })
     }
 
     fn run(&mut self) {
-        while !self.dismissed {
+        while !self.dismissed || self.is_talking() {
             self.wait();
             self.heed_signals();
             for asked in self.control.requests() {
@@ -128,19 +144,24 @@ impl Shim {
             if self.end.is_none() {
                 let log = &self.log;
                 let ending = self.supervisor.turn(&mut |stream, text| log.line(stream, text));
+                self.pass_output_on();
                 ending.into_iter().for_each(|ending| self.note_end(ending));
             } else {
                 self.settle();
             }
+            self.let_talk();
         }
     }
 
     fn wait(&self) {
-        let mut others: Vec<BorrowedFd<'_>> = self.control.descriptors();
-        others.push(self.signals.as_fd());
+        let control = self.control.descriptors().into_iter();
+        let own = control.chain([self.signals.as_fd()]).map(|own| (own, PollFlags::POLLIN));
+        let talk = self.talk.as_ref();
+        let others: Vec<Watched<'_>> = own.chain(talk.map(Talk::descriptors).unwrap_or_default()).collect();
+        let patience = talk.and_then(|talk| talk.patience(self.clock.monotonic()));
         match &self.end {
-            None => self.supervisor.wait(&others),
-            Some(_) => wait_for(&others, TRY_AGAIN),
+            None => self.supervisor.wait_for_any(&others, patience),
+            Some(_) => wait_for(&others, patience.map_or(TRY_AGAIN, |patience| patience.min(TRY_AGAIN))),
         }
     }
 
@@ -186,6 +207,7 @@ impl Shim {
                 }
                 Answer::Ok
             }
+            Ok(Request::Attach) => return self.attach(client),
             Ok(Request::Dismiss) if self.end.is_none() => refused("the process still runs"),
             Ok(Request::Dismiss) => {
                 self.dismissed = true;
@@ -243,6 +265,9 @@ impl Shim {
         }
         let waited = now.elapsed_since(end.since);
         if end.recorded || waited >= LAST_LINES {
+            if let Some(talk) = &mut self.talk {
+                talk.end(&end.record, now);
+            }
             let answer = self.status();
             for client in std::mem::take(&mut self.waiting) {
                 self.control.answer(client, &answer);
@@ -267,8 +292,12 @@ fn add_secrets(spec: &mut ShimSpec) -> Result<(), AnyError> {
 
 /// Executes the command. The order is what adoption stands on: first the shim is written down, then the marker, both
 /// before anything runs.
-fn execute(dir: &Path, spec: &Spec, marker: Option<PathBuf>, clock: &Clock) -> Result<Supervisor, AnyError> {
-    let prepared = Prepared::new(spec)?;
+fn execute(
+    dir: &Path,
+    prepared: Prepared,
+    marker: Option<PathBuf>,
+    clock: &Clock,
+) -> Result<Supervisor, AnyError> {
     let mut record = ShimRecord { shim: Identity::of(std::process::id() as i32)?, child: None };
     let marked = record.write(dir).and_then(|()| marker.map(Marker::set).transpose());
     let marker = match marked {
@@ -341,30 +370,4 @@ fn stopping(signal: i32, timeout_ms: u64) -> String {
         }
         _ => format!("stopping: sent {name}, has {timeout_ms} ms"),
     }
-}
-
-/// The proof that a command may have run, on the disk before it is executed.
-struct Marker(PathBuf);
-
-impl Marker {
-    fn set(path: PathBuf) -> io::Result<Self> {
-        let taken = |error: io::Error| match error.kind() {
-            io::ErrorKind::AlreadyExists => {
-                io::Error::new(error.kind(), "it was started before, and is started only once")
-            }
-            _ => error,
-        };
-        File::create_new(&path).map_err(taken)?.sync_all()?;
-        sync_parent(&path)?;
-        Ok(Self(path))
-    }
-
-    /// The command was certainly not executed.
-    fn take_back(self) {
-        let _ = std::fs::remove_file(&self.0).and_then(|()| sync_parent(&self.0));
-    }
-}
-
-fn sync_parent(path: &Path) -> io::Result<()> {
-    Ok(files::sync_dir(path.parent().unwrap_or(Path::new("/")))?)
 }

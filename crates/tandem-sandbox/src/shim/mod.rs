@@ -14,6 +14,7 @@ mod launch;
 mod main;
 pub(crate) mod record;
 mod secrets;
+mod session;
 #[cfg(test)]
 mod tests;
 

@@ -111,15 +111,10 @@ impl Supervisor {
         self.started
     }
 
-    /// Reads what the command writes to its terminal, whose other end this is.
-    pub(crate) fn read_terminal(&mut self, terminal: OwnedFd) -> io::Result<()> {
-        self.output = Output::of_terminal(terminal)?;
-        Ok(())
-    }
-
-    /// Keeps what is read as it comes, for [`Supervisor::take_raw`].
-    pub(crate) fn keep_raw(&mut self) {
-        self.output.keep_raw();
+    /// Keeps what is read as it comes, for [`Supervisor::take_raw`]. Where the command has a terminal, its other end is read; it must
+    /// not block.
+    pub(crate) fn keep_raw(&mut self, terminal: Option<OwnedFd>) {
+        self.output.keep_raw(terminal);
     }
 
     /// What was read since the last call.
@@ -181,7 +176,7 @@ impl Supervisor {
         let own = end.into_iter().chain(self.output.descriptors()).map(|own| (own, PollFlags::POLLIN));
         let all: Vec<_> = own.chain(others.iter().copied()).collect();
         let (own, most) = (self.patience(), most.map(timeout));
-        let shorter = most.filter(|most| own.as_millis().is_none_or(|own| most.as_millis() < Some(own)));
+        let shorter = most.filter(|most| own.is_none() || most < &own);
         wait(&all, shorter.unwrap_or(own));
     }
 

@@ -6,7 +6,7 @@ mod output;
 mod prepare;
 mod stop;
 
-pub(crate) use child::{Ending, Supervisor, wait_for};
+pub(crate) use child::{Ending, Supervisor, Watched, wait_for};
 pub(crate) use lines::Lines;
 pub use prepare::StartError;
-pub(crate) use prepare::{Prepared, program};
+pub(crate) use prepare::{Prepared, Streams, program};

@@ -1,5 +1,6 @@
 //! Everything that a command needs before it is executed.
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -52,6 +53,17 @@ pub enum StartError {
     },
 }
 
+/// What the standard streams of a command are.
+#[derive(Debug)]
+pub(crate) enum Streams {
+    /// No input; the outputs are pipes that the supervisor reads.
+    Captured,
+    /// The same with an input: the end of a pipe that can be read.
+    Pipes(File),
+    /// A terminal: its end for the command.
+    Terminal(File),
+}
+
 /// A command made ready but not executed yet.
 #[derive(Debug)]
 pub(crate) struct Prepared {
@@ -63,12 +75,17 @@ pub(crate) struct Prepared {
 impl Prepared {
     /// Makes everything that the command needs. Nothing has run and no group is left when this fails.
     pub(crate) fn new(spec: &Spec) -> Result<Self, StartError> {
+        Self::with_streams(spec, Streams::Captured)
+    }
+
+    /// As [`Prepared::new`], for a command that somebody talks with.
+    pub(crate) fn with_streams(spec: &Spec, streams: Streams) -> Result<Self, StartError> {
         check::check(spec)?;
         make_home(spec).map_err(|source| StartError::Home { path: spec.home.clone(), source })?;
         if spec.isolation == Isolation::Sandbox {
             mount_points::ensure(spec)?;
         }
-        let program = program(spec)?;
+        let program = program(spec, streams)?;
         let mut limits = spec.limits.clone();
         if spec.isolation == Isolation::Sandbox {
             limits.pids = limits.pids.map(|pids| pids.saturating_add(OWN_PROCESSES));
@@ -107,23 +124,40 @@ fn make_home(spec: &Spec) -> io::Result<()> {
 }
 
 /// The program to execute, with its descriptors but in no control group yet.
-pub(crate) fn program(spec: &Spec) -> Result<Program, StartError> {
-    match spec.isolation {
-        Isolation::Sandbox => sandboxed(spec),
-        Isolation::Plain => Ok(plain(spec)),
+pub(crate) fn program(spec: &Spec, streams: Streams) -> Result<Program, StartError> {
+    let mut program = match spec.isolation {
+        Isolation::Sandbox => sandboxed(spec, &streams)?,
+        Isolation::Plain => plain(spec),
+    };
+    match streams {
+        Streams::Captured => {}
+        Streams::Pipes(input) => program.input = Some(input),
+        Streams::Terminal(terminal) => {
+            // A sandbox makes it its own inside, in the session that it has there.
+            program.takes_terminal = spec.isolation == Isolation::Plain;
+            program.terminal = Some(terminal);
+        }
     }
+    Ok(program)
 }
 
-fn sandboxed(spec: &Spec) -> Result<Program, StartError> {
+fn sandboxed(spec: &Spec, streams: &Streams) -> Result<Program, StartError> {
+    let streams = match streams {
+        Streams::Captured => bubblewrap::Streams::Captured,
+        Streams::Pipes(_) => bubblewrap::Streams::Pipes,
+        Streams::Terminal(_) => bubblewrap::Streams::Terminal,
+    };
     let programs = Programs::find().map_err(|hint| StartError::Missing { hint })?;
-    let sandboxed =
-        bubblewrap::arguments(spec, &programs).map_err(|error| StartError::Sandbox(Box::new(error)))?;
+    let sandboxed = bubblewrap::arguments(spec, streams, &programs)
+        .map_err(|error| StartError::Sandbox(Box::new(error)))?;
     Ok(Program {
         path: programs.bubblewrap,
         arguments: sandboxed.arguments,
         environment: Vec::new(),
         folder: Path::new("/").to_owned(),
-        input: Some(sandboxed.input),
+        input: sandboxed.input,
+        terminal: None,
+        takes_terminal: false,
         inherited: sandboxed.inherited,
         doors: Vec::new(),
         tie: Tie::DiesWithParent,
@@ -140,6 +174,8 @@ fn plain(spec: &Spec) -> Program {
         environment: environment.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
         folder: plain::folder(spec),
         input: None,
+        terminal: None,
+        takes_terminal: false,
         inherited: Vec::new(),
         doors: Vec::new(),
         tie: Tie::DiesWithParent,

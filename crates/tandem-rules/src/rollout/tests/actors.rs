@@ -164,7 +164,7 @@ fn end_of(kind: JobKind, behavior: Behavior, now: Timestamp) -> JobState {
             JobState::Unknown { reason: "the host restarted".to_owned() }
         }
         JobKind::Release => JobState::Ended { exit: exit(behavior.release_exit, now) },
-        JobKind::Smoke => JobState::Ended { exit: exit(behavior.smoke_exit, now) },
+        JobKind::Smoke | JobKind::Run => JobState::Ended { exit: exit(behavior.smoke_exit, now) },
     }
 }
 

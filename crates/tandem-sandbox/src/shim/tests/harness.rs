@@ -122,6 +122,7 @@ impl Bench {
             marker: None,
             timeout: None,
             secrets: None,
+            session: None,
         }
     }
 
