@@ -11,6 +11,7 @@ pub mod connection;
 pub mod disk;
 pub mod documents;
 pub mod filled_store;
+pub mod git_server;
 pub mod hold;
 pub mod installation;
 pub mod leftovers;
