@@ -21,8 +21,9 @@ use tokio::sync::OwnedMutexGuard;
 use crate::error::io_error;
 use crate::python::{self, Python, Stamp, Wanted};
 use crate::workshop::{self, Occupied, Workshop};
-use crate::{Error, Events, NetworkSettings, bounds, dependencies, static_files, tools, uv_cache};
+use crate::{Error, Events, NetworkSettings, bounds, dependencies, git, static_files, tools, uv_cache};
 
+mod fetch;
 mod leftovers;
 mod part;
 mod steps;
@@ -46,6 +47,8 @@ pub struct BuilderConfig {
     pub network: NetworkSettings,
     /// Bytes of downloads kept for an app.
     pub uv_cache_bytes: u64,
+    /// Most bytes that one fetch of a source may bring, and that are kept of an app's fetches.
+    pub git_bytes: u64,
     /// What a command of a build may use.
     pub limits: Limits,
 }
@@ -55,8 +58,9 @@ impl BuilderConfig {
     #[must_use]
     pub fn new(data: DataDir, blobs: BlobStore, clock: Clock, isolation: Isolation) -> Self {
         let network = NetworkSettings::of_process();
-        let (uv_cache_bytes, limits) = (uv_cache::USUAL_BYTES, workshop::limits());
-        Self { data, blobs, clock, isolation, network, uv_cache_bytes, limits }
+        let (uv_cache_bytes, git_bytes, limits) =
+            (uv_cache::USUAL_BYTES, git::USUAL_BYTES, workshop::limits());
+        Self { data, blobs, clock, isolation, network, uv_cache_bytes, git_bytes, limits }
     }
 }
 

@@ -13,6 +13,7 @@ mod dependencies;
 mod digest;
 mod django;
 mod error;
+pub mod git;
 mod installation;
 mod kept;
 mod look;

@@ -8,11 +8,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
+use tandem_kit::env;
+
 /// Settings whose value holds addresses.
-const ADDRESSES: [&str; 10] = [
+const ADDRESSES: [&str; 11] = [
     "ALL_PROXY",
     "HTTPS_PROXY",
     "HTTP_PROXY",
+    env::TANDEM_BUILD_LOOPBACK,
     "UV_DEFAULT_INDEX",
     "UV_EXTRA_INDEX_URL",
     "UV_INDEX",

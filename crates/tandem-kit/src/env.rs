@@ -39,6 +39,7 @@ registry! {
     Read TANDEM_DATA "Data folder of every role, instead of the default one."
     Read TANDEM_DISK_BUDGET "Room in the data folder for what only helps (downloads, parts of earlier builds, logs, snapshots of the store), such as `20GiB`; a tenth of the disk without it."
     Read TANDEM_BUILD_MEMORY "Memory that a command of a build may use, such as `2GiB`; without it 4 GiB, or three quarters of a smaller machine's."
+    Read TANDEM_BUILD_LOOPBACK "Services on this machine's loopback that builds and fetches of sources may reach, such as `127.0.0.1:3000 git.example.org:443`; name servers, and what is named as package index or proxy, need not be said."
     Read TANDEM_LOG "Filter of log lines: a level (`debug`) or levels by part (`info,tandem_runner=debug`)."
     Read TANDEM_CLAIM_VERSION "Version that a debug build takes itself for, such as `0.2.0`, or `0.2.0/2` with a generation of data folders; for tests."
     Read NO_COLOR "Set to anything but nothing: no colors."

@@ -50,6 +50,7 @@ effects! {
     ClientSent "client-sent" "The client has sent its source and has asked for nothing yet."
     ClientTold "client-told" "The client knows the number of its rollout, and has shown nothing yet."
     SourceReceived "source-received" "The server has a source on its disk; its sender does not know."
+    SourceFetched "source-fetched" "The server has fetched a source into the blob store; its build has not begun."
     BuildParted "build-parted" "The parts of a build are in the blob store; the build is not put together."
     BuildEnded "build-ended" "A build has come out; no document says so."
     StepWritten "step-written" "A rollout took a step within its state."

@@ -18,6 +18,8 @@ pub enum Stock {
     Copies,
     /// uv's cache.
     Downloads,
+    /// The bare repository that fetched sources are in.
+    Repository,
     /// Keys of dependencies that earlier builds had, by which their blobs are kept.
     Parts,
 }
@@ -68,6 +70,7 @@ fn list(build: &Path) -> Vec<Stocked> {
         for (stock, bytes, used) in [
             (Stock::Copies, bytes_of(&copies(&folder)), copies(&folder)),
             (Stock::Downloads, downloads(&folder), folder.join("uv")),
+            (Stock::Repository, uv_cache::measured(&repository(&folder)).bytes, repository(&folder)),
             (Stock::Parts, dependencies::spare_bytes(&folder), folder.join("dependencies.json")),
         ] {
             if bytes > 0 {
@@ -84,6 +87,10 @@ fn remove(folder: &Path, stock: Stock) -> Result<(), Error> {
         Stock::Downloads => {
             let downloads = folder.join("uv");
             uv_cache::empty_folder(&downloads)
+        }
+        Stock::Repository => {
+            let repository = repository(folder);
+            tandem_kit::files::remove_tree(&repository).map_err(io_error("remove", &repository))
         }
         Stock::Parts => {
             dependencies::forget_spare(folder);
@@ -107,6 +114,10 @@ fn remove_copies(folder: &Path) -> Result<(), Error> {
         tandem_kit::files::remove_tree(&copy).map_err(io_error("remove", &copy))?;
     }
     Ok(())
+}
+
+fn repository(folder: &Path) -> PathBuf {
+    folder.join(crate::git::FOLDER)
 }
 
 fn copies(folder: &Path) -> PathBuf {
@@ -139,7 +150,7 @@ mod tests {
         let build = tempfile::tempdir().unwrap();
         let app = build.path().join("shop");
         let copy = app.join("dependencies").join(tandem_blobs::tree::digest_of(b"x").to_string());
-        let own = [copy.join("lib.py"), app.join("uv/wheels/a.whl")];
+        let own = [copy.join("lib.py"), app.join("uv/wheels/a.whl"), app.join("git/objects/pack/a.pack")];
         let theirs =
             [app.join("dependencies/notes/mine"), app.join("static.json"), build.path().join("x y/z")];
         for path in own.iter().chain(&theirs) {
@@ -148,7 +159,7 @@ mod tests {
         }
         let stocked = list(build.path());
         let told: Vec<_> = stocked.iter().map(|stocked| stocked.stock).collect();
-        assert_eq!(told, [Stock::Copies, Stock::Downloads]);
+        assert_eq!(told, [Stock::Copies, Stock::Downloads, Stock::Repository]);
         assert!(stocked.iter().all(|stocked| stocked.bytes >= 5000), "{stocked:?}");
         for stock in told {
             remove(&app, stock).unwrap();

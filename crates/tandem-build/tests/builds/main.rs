@@ -5,6 +5,7 @@
 mod bench;
 mod bombs;
 mod django;
+mod git;
 mod hostile;
 mod index;
 mod leftovers;

@@ -1,0 +1,86 @@
+//! What a repository or its host brings along to have something run.
+
+use std::path::Path;
+
+use tandem_testkit::git_server::GitServer;
+
+use super::bench::Bench;
+
+/// Hooks and filters that would leave a mark, in every place where git looks for such.
+const TRAP: &str = "\
+mkdir -p hooks .githooks
+for hook in post-checkout post-merge reference-transaction post-index-change pre-auto-gc; do
+  printf '#!/bin/sh\\ntouch /app/caught /build/caught\\n' >hooks/$hook && cp hooks/$hook .githooks/$hook
+done
+chmod +x hooks/* .githooks/*
+printf '[core]\\n\\thooksPath = .githooks\\n\\tfsmonitor = hooks/post-checkout\\n[filter \"trap\"]\\n\\tsmudge = touch /app/caught\\n' >.gitconfig
+cp .gitconfig config
+printf '*.py filter=trap\\n*.txt text eol=crlf ident\\n' >.gitattributes
+echo one >app.py
+printf 'a\\n' >a.txt
+git add . && git commit -qm trap";
+
+#[tokio::test]
+async fn hooks_filters_and_configuration_of_a_repository_do_nothing() {
+    let server = GitServer::start();
+    server.commit("trap", TRAP);
+    let bench = Bench::of(&server, &[]).await;
+    for _ in 0..2 {
+        let fetched = bench.fetch(&server.url("trap"), None).await;
+        let files = bench.files(&fetched);
+        assert_eq!(files["app.py"], "one\n");
+        assert_eq!(files["a.txt"], "a\r\n", "what a clone has");
+        assert!(!files.keys().any(|name| name.contains("caught")), "{:?}", files.keys());
+    }
+    let git = bench.folder().join("git");
+    assert!(!git.join("hooks").exists(), "no template was copied");
+}
+
+#[tokio::test]
+async fn a_tree_that_git_itself_would_not_check_out_is_refused() {
+    let server = GitServer::start();
+    let script = "\
+blob=$(echo '[core] fsmonitor = touch /app/caught' | git hash-object -w --stdin)
+tree=$(printf '100644 blob %s\\tconfig\\n' $blob | git mktree)
+top=$(printf '040000 tree %s\\t.git\\n' $tree | git mktree)
+git reset -q --soft $(git commit-tree -m x $top)";
+    server.commit("dotgit", script);
+    let bench = Bench::of(&server, &[]).await;
+    let problem = bench.problem(&server.url("dotgit"), None).await;
+    assert_eq!(problem.code, "git_failed", "{problem:?}");
+    assert!(problem.detail.contains(".git"), "{problem:?}");
+}
+
+#[tokio::test]
+async fn nothing_that_is_no_source_is_taken_though_it_is_committed() {
+    let server = GitServer::start();
+    server.commit(
+        "venv",
+        "mkdir -p pkg/__pycache__ .venv/lib && echo 1 >pkg/__pycache__/a.pyc && echo x >.venv/pyvenv.cfg
+         echo 1 >.venv/lib/a.py && echo 1 >pkg/a.py && git add -f . && git commit -qm x",
+    );
+    let bench = Bench::of(&server, &[]).await;
+    let fetched = bench.fetch(&server.url("venv"), None).await;
+    assert_eq!(bench.files(&fetched).into_keys().collect::<Vec<_>>(), ["pkg/a.py"]);
+}
+
+#[tokio::test]
+async fn urls_that_are_not_fetched_from_start_nothing() {
+    let server = GitServer::start();
+    let bench = Bench::of(&server, &[]).await;
+    for url in [
+        "ext::sh",
+        "file:///etc",
+        "/etc",
+        "http://127.0.0.1/x",
+        "git://127.0.0.1/x",
+        "https://a:b@127.0.0.1/x",
+    ] {
+        let problem = bench.problem(url, None).await;
+        assert!(problem.code.starts_with("git_url_"), "{problem:?}");
+        assert!(!problem.hint.is_empty());
+    }
+    let problem = bench.problem(&server.url("x"), Some("--upload-pack=touch /tmp/never")).await;
+    assert_eq!(problem.code, "git_ref_invalid");
+    assert!(!bench.folder().join("git").exists() && !Path::new("/tmp/never").exists());
+}
