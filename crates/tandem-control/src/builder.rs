@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use tandem_blobs::BlobStore;
 use tandem_build::Stock;
+use tandem_build::git::{Attempt, FetchRequest, KeyPair};
 use tandem_kit::error::chain;
 use tandem_rules::room::{Kept, Use};
 use tandem_types::build::Build;
@@ -40,6 +41,12 @@ pub struct BuildOrder {
 
 /// Makes builds. Dropping the future stops the build and everything it started.
 pub trait Builder: Send + Sync {
+    /// Fetches a source into the blob store.
+    fn fetch(&self, request: FetchRequest, events: Events) -> BoxFuture<'static, Attempt>;
+
+    /// Makes a key with which an app's source can be fetched.
+    fn create_key(&self, app: AppName) -> BoxFuture<'static, Result<KeyPair, Problem>>;
+
     /// Builds, and keeps the parts in the blob store before it answers.
     fn build(&self, order: BuildOrder, events: Events) -> BoxFuture<'static, Result<Build, Problem>>;
 
@@ -74,6 +81,16 @@ impl SourceBuilder {
 }
 
 impl Builder for SourceBuilder {
+    fn fetch(&self, request: FetchRequest, events: Events) -> BoxFuture<'static, Attempt> {
+        let builder = self.0.clone();
+        Box::pin(async move { builder.fetch(request, &*events).await })
+    }
+
+    fn create_key(&self, app: AppName) -> BoxFuture<'static, Result<KeyPair, Problem>> {
+        let builder = self.0.clone();
+        Box::pin(async move { builder.create_key(&app).await.map_err(|error| error.to_problem()) })
+    }
+
     fn build(&self, order: BuildOrder, events: Events) -> BoxFuture<'static, Result<Build, Problem>> {
         let builder = self.0.clone();
         let request = tandem_build::BuildRequest {
@@ -105,7 +122,7 @@ impl Builder for SourceBuilder {
                 key: (stocked.app, stocked.stock),
                 used: match stocked.stock {
                     Stock::Copies => Use::Copies,
-                    Stock::Downloads => Use::Downloads,
+                    Stock::Downloads | Stock::Repository => Use::Downloads,
                     Stock::Parts => Use::Parts,
                 },
                 bytes: stocked.bytes,

@@ -11,6 +11,7 @@ use tandem_types::api::{RolloutAction, RolloutStarted, StartRollout};
 use tandem_types::app::App;
 use tandem_types::document::Cause;
 use tandem_types::environment::Environment;
+use tandem_types::git::GitSource;
 use tandem_types::problem::Problem;
 use tandem_types::rollout::{Rollout, RolloutKind, RolloutState, Source};
 use tandem_types::{AppName, ProcessType, ReleaseNumber, RolloutNumber, Timestamp, keys};
@@ -34,13 +35,15 @@ pub(crate) struct Ask {
     pub(crate) no_wait: bool,
     pub(crate) to: Option<ReleaseNumber>,
     pub(crate) source: Option<Source>,
+    pub(crate) git: Option<GitSource>,
     pub(crate) scale: BTreeMap<ProcessType, u32>,
     pub(crate) processes: Vec<ProcessType>,
 }
 
 impl Ask {
     pub(crate) fn new(kind: RolloutKind, cause: Cause, no_wait: bool) -> Self {
-        Self { kind, cause, no_wait, to: None, source: None, scale: BTreeMap::new(), processes: Vec::new() }
+        let (to, source, git, scale, processes) = Default::default();
+        Self { kind, cause, no_wait, to, source, git, scale, processes }
     }
 }
 
@@ -49,7 +52,8 @@ impl Handle {
     ///
     /// # Errors
     /// `app_not_found`, `environment_not_found`, `app_destroying`, `rollout_in_progress` (with `no_wait`), and what each action says:
-    /// `source_missing`, `release_not_found`, `same_release`, `never_served`, `build_gone`, `nothing_to_roll_back_to`,
+    /// `source_missing`, `git_url_invalid` and its like, `release_not_found`, `same_release`, `never_served`, `build_gone`,
+    /// `nothing_to_roll_back_to`,
     /// `nothing_runs`, `process_not_found`, `singleton`, `too_many_instances`.
     pub async fn start_rollout(
         &self,
@@ -64,6 +68,10 @@ impl Handle {
                 let source = Source { tree, info: source };
                 self.ask_deploy(place, source, Ask::new(RolloutKind::Deploy, by("deploy.start"), no_wait))
                     .await?
+            }
+            RolloutAction::DeployGit { git } => {
+                let ask = Ask::new(RolloutKind::Deploy, by("deploy.start"), no_wait);
+                self.ask_deploy_git(place, git, ask).await?
             }
             RolloutAction::Rollback { release } => {
                 let ask = Ask::new(RolloutKind::Rollback, by("rollback.start"), no_wait);
@@ -170,6 +178,7 @@ fn queued(environment: &Environment, number: RolloutNumber, ask: &Ask, now: Time
     let place = (environment.app.clone(), environment.name.clone());
     Rollout {
         source: ask.source.clone(),
+        git: ask.git.clone(),
         to: ask.to,
         scale: ask.scale.clone(),
         processes: ask.processes.clone(),

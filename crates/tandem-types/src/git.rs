@@ -16,6 +16,9 @@ pub struct GitSource {
     /// Branch, tag, full name of a reference or whole hash of a commit; none: the branch that the repository names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
+    /// Folder below the top whose app is meant; none: what is at the top.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<String>,
 }
 
 /// The key with which an app's source is fetched over SSH, as the store keeps it (`git/keys/<app>`).

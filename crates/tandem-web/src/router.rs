@@ -6,7 +6,8 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{delete, get, post, put};
 
 use crate::routes::{
-    apps, balancers, blobs, config, down, hosts, journal, logs, ps, releases, rollouts, status, tokens, watch,
+    apps, balancers, blobs, config, down, hosts, journal, keys, logs, ps, releases, rollouts, status, tokens,
+    watch,
 };
 use crate::site::Site;
 use crate::{caller, problem};
@@ -36,10 +37,13 @@ pub fn router(site: Site) -> Router {
         .route("/v1/apps", get(apps::list).post(apps::create))
         .route("/v1/apps/{app}", get(apps::show).delete(apps::destroy))
         .route("/v1/apps/{app}/destroy", get(apps::destroy_progress))
+        .route("/v1/apps/{app}/key", get(keys::show).post(keys::create).delete(keys::remove))
         .nest("/v1/apps/{app}/envs/{environment}", environment)
         .route("/v1/hosts/{host}/observed", put(hosts::observe))
         .route("/v1/hosts/{host}/config/{app}/{environment}/{release}", get(hosts::config))
         .route("/v1/balancers/{balancer}", put(balancers::report).delete(balancers::forget))
+        .route("/v1/git-hosts", get(keys::hosts))
+        .route("/v1/git-hosts/{host}", delete(keys::forget_host))
         .route("/v1/down", post(down::down))
         .route("/v1/tokens", get(tokens::list).post(tokens::create))
         .route("/v1/tokens/{name}", delete(tokens::revoke))

@@ -9,6 +9,7 @@ use tandem_types::assignment::Assignment;
 use tandem_types::build::Build;
 use tandem_types::document::Kind;
 use tandem_types::environment::Environment;
+use tandem_types::git::{DeployKey, GitHosts};
 use tandem_types::instance::HostObservation;
 use tandem_types::release::Release;
 use tandem_types::rollout::Rollout;
@@ -64,7 +65,9 @@ bodies! {
     Assignment(Assignment),
     Balancer(BalancerStatus),
     Build(Build),
+    DeployKey(DeployKey),
     Environment(Environment),
+    GitHosts(GitHosts),
     Host(HostObservation),
     Installation(Installation),
     Release(Release),

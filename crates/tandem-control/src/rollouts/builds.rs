@@ -8,13 +8,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tandem_blobs::store::InUse;
 use tandem_kit::points::{self, Effect};
 use tandem_kit::tasks::{self, Owned};
-use tandem_types::RolloutNumber;
 use tandem_types::build::Build;
 use tandem_types::event::Event;
+use tandem_types::git::GitSource;
 use tandem_types::problem::Problem;
+use tandem_types::rollout::{Rollout, Source};
+use tandem_types::{AppName, BuildNumber, RolloutNumber};
 use tokio::sync::Semaphore;
 
-use crate::builder::BuildOrder;
+use crate::builder::{BuildOrder, Events};
 use crate::event_log::EventLog;
 use crate::place::Place;
 use crate::shared::Shared;
@@ -24,6 +26,32 @@ const AT_ONCE: usize = 2;
 
 /// Which rollout a build is for.
 pub(super) type Key = (Place, RolloutNumber);
+
+/// Where the source of a build is.
+pub(super) enum Origin {
+    /// In the blob store: a client sent it.
+    Sent(Source),
+    /// To be fetched.
+    Git(GitSource),
+}
+
+impl Origin {
+    /// Of a deploy; what is no deploy has none.
+    pub(super) fn of(rollout: &Rollout) -> Option<Self> {
+        let git = || rollout.git.clone().map(Self::Git);
+        rollout.source.clone().map(Self::Sent).or_else(git)
+    }
+}
+
+/// What is to be built.
+pub(super) struct Order {
+    pub(super) app: AppName,
+    /// See [`BuildOrder::number`].
+    pub(super) number: BuildNumber,
+    pub(super) origin: Origin,
+    /// See [`BuildOrder::uid`].
+    pub(super) uid: u32,
+}
 
 /// See the module.
 pub(super) struct Builds {
@@ -52,7 +80,7 @@ impl Builds {
     }
 
     /// Starts the build unless it runs or has ended already.
-    pub(super) fn ensure(&self, key: &Key, order: BuildOrder, log: EventLog) {
+    pub(super) fn ensure(&self, key: &Key, order: Order, log: EventLog) {
         let mut state = self.lock();
         if state.running.contains_key(key) || state.finished.contains_key(key) {
             return;
@@ -74,18 +102,19 @@ impl Builds {
         std::mem::take(&mut self.lock().news)
     }
 
-    fn task(&self, key: Key, order: BuildOrder, log: EventLog) -> impl Future<Output = ()> + use<> {
+    fn task(&self, key: Key, order: Order, log: EventLog) -> impl Future<Output = ()> + use<> {
         let (shared, permits, state) =
             (Arc::clone(&self.shared), Arc::clone(&self.permits), Arc::clone(&self.state));
         async move {
             let _permit = permits.acquire_owned().await;
-            let events = move |event: Event| {
+            let events: Events = Arc::new(move |event: Event| {
                 if let Err(error) = log.append(event) {
                     tracing::warn!("failed to {error}");
                 }
-            };
+            });
+            // Before a fetch: until a document names the build, nothing else keeps what was fetched.
             let in_use = shared.blobs.begin_use();
-            let result = shared.builder.build(order, Arc::new(events)).await;
+            let result = make(&shared, order, events).await;
             points::reached(Effect::BuildEnded).await;
             let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
             state.news.push(key.0.clone());
@@ -98,4 +127,13 @@ impl Builds {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+async fn make(shared: &Shared, order: Order, events: Events) -> Result<Build, Problem> {
+    let Order { app, number, origin, uid } = order;
+    let source = match origin {
+        Origin::Sent(source) => source,
+        Origin::Git(git) => shared.fetch_source(&app, git, uid, &events).await?,
+    };
+    shared.builder.build(BuildOrder { app, number, source, uid }, events).await
 }

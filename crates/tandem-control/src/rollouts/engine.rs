@@ -17,11 +17,10 @@ use tandem_types::problem::Problem;
 use tandem_types::rollout::{Rollout, RolloutState};
 use tandem_types::{BuildNumber, JobId, Timestamp};
 
-use super::builds::Builds;
+use super::builds::{Builds, Order, Origin};
 use super::followers::{Followers, Job};
 use super::static_files::StaticFiles;
 use super::{apply, farewell};
-use crate::builder::BuildOrder;
 use crate::observing::Observing;
 use crate::place::Place;
 use crate::problem;
@@ -172,10 +171,9 @@ impl Engine {
         rollout: &Rollout,
         number: BuildNumber,
     ) -> Result<(), Problem> {
-        let Some(source) = rollout.source.clone() else { return Ok(()) };
+        let Some(origin) = Origin::of(rollout) else { return Ok(()) };
         let place = place_of(rollout);
-        let uid = gathered.world.environment.uid;
-        let order = BuildOrder { app: place.app.clone(), number, source, uid };
+        let order = Order { app: place.app.clone(), number, origin, uid: gathered.world.environment.uid };
         let key = (place.app.clone(), place.environment.clone(), rollout.number);
         let log = self.shared.logs.log(&key, rollout.created).map_err(|error| {
             let hint = format!(

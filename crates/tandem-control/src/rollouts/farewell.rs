@@ -41,8 +41,10 @@ async fn owned(store: &SharedStore, app: &AppName) -> Result<Vec<Document>, Erro
         let assignment = serde_json::from_value::<Assignment>(found.body.clone());
         Assignment::reads(&found.kind) && assignment.is_ok_and(|assignment| assignment.app == *app)
     };
+    let key = keys::deploy_key(app);
+    let keys_of_app = store.list(&key).await?.documents.into_iter().filter(|found| found.key == key);
     let assignments = store.list(keys::HOSTS).await?.documents.into_iter().filter(assigned);
-    Ok(assignments.chain(documents).collect())
+    Ok(assignments.chain(keys_of_app).chain(documents).collect())
 }
 
 fn environment(found: &Document) -> Option<EnvironmentName> {

@@ -1,6 +1,7 @@
 //! `deploy`: new source.
 
 use tandem_kit::tasks;
+use tandem_types::git::GitSource;
 use tandem_types::problem::Problem;
 use tandem_types::rollout::Source;
 
@@ -21,5 +22,19 @@ impl Handle {
         }
         self.ensure_environment(place, &ask.cause).await?;
         Ok(Ask { source: Some(source), ..ask })
+    }
+
+    /// What the URL leads to is found out by the fetch; that it may be fetched from at all is certain before anything is
+    /// written down.
+    pub(super) async fn ask_deploy_git(
+        &self,
+        place: &Place,
+        git: GitSource,
+        ask: Ask,
+    ) -> Result<Ask, Problem> {
+        self.admit_source().await?;
+        tandem_build::git::check(&git).map_err(|refused| refused.to_problem())?;
+        self.ensure_environment(place, &ask.cause).await?;
+        Ok(Ask { git: Some(git), ..ask })
     }
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::future::BoxFuture;
 use tandem_blobs::BlobStore;
+use tandem_build::git::{self, Attempt, FetchRequest, Fetched, KeyPair, Pin};
 use tandem_rules::room::Kept;
 use tandem_types::app::{AppSpec, ProcessSpec, ReleaseCommand};
 use tandem_types::build::{Build, Subtree};
@@ -14,6 +15,12 @@ use tandem_types::{AppName, BuildNumber, Digest, Span, Timestamp};
 use tokio::sync::watch;
 
 use crate::builder::{BuildOrder, Builder, Events, Stocked};
+
+/// A key of a host, and of apps.
+pub(super) const KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl";
+/// The private half of every app's key.
+pub(super) const PRIVATE: &str = "-----BEGIN OPENSSH PRIVATE KEY-----\nnever-to-be-seen\n";
 
 /// See the module.
 pub(super) struct FakeBuilder {
@@ -26,6 +33,12 @@ pub(super) struct FakeBuilder {
     pub(super) problem: Mutex<Option<Problem>>,
     /// Builds whose static files were looked for, each as often as they were.
     pub(super) looked_into: Mutex<Vec<BuildNumber>>,
+    /// What the next fetches bring, the last first; they fail without.
+    pub(super) fetched: Mutex<Vec<Fetched>>,
+    /// Hosts that each fetch meets.
+    pub(super) pins: Mutex<Vec<Pin>>,
+    /// What was asked of fetches.
+    pub(super) requests: Mutex<Vec<FetchRequest>>,
     /// Builds of these apps wait until they are taken out.
     pub(super) held: watch::Sender<Vec<AppName>>,
 }
@@ -39,6 +52,9 @@ impl FakeBuilder {
             stock: Mutex::default(),
             problem: Mutex::default(),
             looked_into: Mutex::default(),
+            fetched: Mutex::default(),
+            pins: Mutex::default(),
+            requests: Mutex::default(),
             held: watch::Sender::new(Vec::new()),
         })
     }
@@ -59,6 +75,21 @@ pub(super) fn spec(processes: &[(&str, u32)]) -> AppSpec {
 }
 
 impl Builder for FakeBuilder {
+    fn fetch(&self, request: FetchRequest, _: Events) -> BoxFuture<'static, Attempt> {
+        let result = match self.fetched.lock().expect("lock").pop() {
+            Some(fetched) => Ok(fetched),
+            None => Err(git::Error::Lfs(vec!["logo.png".to_owned()])),
+        };
+        let pins = self.pins.lock().expect("lock").clone();
+        self.requests.lock().expect("lock").push(request);
+        Box::pin(async { Attempt { result, pins } })
+    }
+
+    fn create_key(&self, app: AppName) -> BoxFuture<'static, Result<KeyPair, Problem>> {
+        let public = format!("{KEY} tandem:{app}");
+        Box::pin(async { Ok(KeyPair { private: PRIVATE.to_owned(), public }) })
+    }
+
     fn build(&self, order: BuildOrder, events: Events) -> BoxFuture<'static, Result<Build, Problem>> {
         let (spec, problem) =
             (self.spec.lock().expect("lock").clone(), self.problem.lock().expect("lock").clone());

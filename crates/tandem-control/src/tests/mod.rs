@@ -9,6 +9,7 @@ mod clocks_set_back;
 mod crashes;
 mod deploys;
 mod destroys;
+mod fetching;
 mod forgetting;
 mod formats;
 mod killed_store;

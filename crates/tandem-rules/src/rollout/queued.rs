@@ -41,6 +41,7 @@ pub fn queued(
         kind,
         cause,
         source: None,
+        git: None,
         from: None,
         to: None,
         build: None,

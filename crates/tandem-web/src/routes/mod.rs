@@ -7,6 +7,7 @@ pub(crate) mod config;
 pub(crate) mod down;
 pub(crate) mod hosts;
 pub(crate) mod journal;
+pub(crate) mod keys;
 pub(crate) mod logs;
 pub(crate) mod ps;
 pub(crate) mod releases;
