@@ -4,28 +4,19 @@
 //! `Host` would say nothing. Counting is in `tandem_rules::probe`; what follows from it is in the choice of an instance.
 
 use std::collections::HashSet;
-use std::io;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
-use http::header::{CONNECTION, HOST, USER_AGENT};
-use http::{HeaderValue, Request, StatusCode};
-use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper::body::Incoming;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use tandem_kit::error::chain;
+use tandem_kit::probe::{self, Failure, Purpose, Question};
 use tandem_rules::probe::{Outcome, Probe, Thresholds};
 use tandem_types::{Health, InstanceId, defaults};
 use tokio::sync::{Notify, watch};
 
 use crate::table::Instance;
 use crate::upstream::Stream;
-
-/// Most of an answer that is read, so that the app can finish it in peace.
-const MOST_READ: usize = 256 * 1024;
 
 /// Whom to probe and how.
 #[derive(Debug, Clone)]
@@ -44,64 +35,21 @@ pub(crate) enum ProbeError {
     /// The runner has not said where it is.
     #[error("its address is not known yet")]
     NoAddress,
-    /// It does not listen.
-    #[error("it refuses connections")]
-    Connect(#[source] io::Error),
-    /// It answered nonsense or broke off.
-    #[error("it broke off")]
-    Broken(#[source] hyper::Error),
-    /// It answered with a status that is not good.
-    #[error("it answered with {0}")]
-    Status(StatusCode),
-    /// It took too long.
-    #[error("it did not answer within {}", defaults::PROBE_TIMEOUT)]
-    Late,
-    /// The domain or path cannot be asked for.
-    #[error("its health path is malformed")]
-    Request(#[source] http::Error),
+    /// It did not answer well.
+    #[error(transparent)]
+    Failed(#[from] Failure),
 }
 
-/// Probes an instance once.
+/// Probes an instance once. Where it takes requests for the first time a redirect must lead somewhere; that its runner has seen
+/// to, so here it is only watched.
 ///
 /// # Errors
 /// See [`ProbeError`].
 pub(crate) async fn probe(target: &Target) -> Result<(), ProbeError> {
-    let asked = tokio::time::timeout(defaults::PROBE_TIMEOUT.as_duration(), ask(target)).await;
-    let status = asked.unwrap_or(Err(ProbeError::Late))?;
-    if target.health.statuses.contains(status.as_u16()) { Ok(()) } else { Err(ProbeError::Status(status)) }
-}
-
-async fn ask(target: &Target) -> Result<StatusCode, ProbeError> {
     let endpoint = target.instance.endpoint().as_ref().map(Arc::clone).ok_or(ProbeError::NoAddress)?;
-    let stream = Stream::connect(&endpoint.address).await.map_err(ProbeError::Connect)?;
-    let (mut sender, connection) =
-        http1::handshake(TokioIo::new(stream)).await.map_err(ProbeError::Broken)?;
-    let Health { path, host, https, .. } = &target.health;
-    let request = Request::get(path)
-        .header(HOST, host.as_ref().unwrap_or(&target.domain))
-        .header("x-forwarded-proto", if *https { "https" } else { "http" })
-        .header(USER_AGENT, HeaderValue::from_static("tandem-probe"))
-        .header(CONNECTION, HeaderValue::from_static("close"))
-        .body(Empty::<Bytes>::new())
-        .map_err(ProbeError::Request)?;
-    let answered = async {
-        let answer = sender.send_request(request).await?;
-        let status = answer.status();
-        read_away(answer.into_body()).await;
-        Ok(status)
-    };
-    let (answered, connection) = (std::pin::pin!(answered), std::pin::pin!(connection));
-    match futures_util::future::select(answered, connection).await {
-        futures_util::future::Either::Left((status, _)) => status,
-        // The connection ends by itself; the answer has been handed over by then.
-        futures_util::future::Either::Right((_, answered)) => answered.await,
-    }
-    .map_err(ProbeError::Broken)
-}
-
-async fn read_away(body: Incoming) {
-    // A status is what was asked for; a body that is too long or breaks off changes nothing.
-    let _ = Limited::new(body, MOST_READ).collect().await;
+    let (host, health) = (target.domain.clone(), target.health.clone());
+    let question = Question { host, health, purpose: Purpose::Watch };
+    Ok(probe::ask(&question, || Stream::connect(&endpoint.address), defaults::PROBE_TIMEOUT).await?)
 }
 
 /// Probes all targets of the latest list for ever; an instance that is un-routed is probed no more. `news` is woken when
@@ -155,7 +103,7 @@ fn tell(target: &Target, error: Option<ProbeError>) {
     let (id, domain) = (target.instance.id(), &target.domain);
     match error {
         Some(error) => {
-            tracing::warn!(instance.id = %id, "instance {id} of {domain} is out of its pool: {error}");
+            tracing::warn!(instance.id = %id, "instance {id} of {domain} is out of its pool: {}", chain(&error));
         }
         None => tracing::info!(instance.id = %id, "instance {id} of {domain} is back in its pool"),
     }

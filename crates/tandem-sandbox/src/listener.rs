@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::ffi::OsStrExt as _;
 
 /// Who listens on a TCP port of this host.
@@ -41,15 +42,15 @@ pub fn owner_of_port(port: u16, processes: &[i32]) -> io::Result<Owner> {
     Ok(Owner::Stranger)
 }
 
-/// TCP ports on which one of these processes listens, in ascending order.
+/// TCP addresses on which one of these processes listens, in ascending order.
 ///
 /// # Errors
 /// As [`owner_of_port`].
-pub fn ports_of(processes: &[i32]) -> io::Result<BTreeSet<u16>> {
+pub fn addresses_of(processes: &[i32]) -> io::Result<BTreeSet<SocketAddr>> {
     let mut tables = std::fs::read_to_string("/proc/net/tcp")?;
     tables.push_str(&std::fs::read_to_string("/proc/net/tcp6").unwrap_or_default());
     let open: BTreeSet<u64> = processes.iter().flat_map(|process| open_sockets(*process)).collect();
-    Ok(listeners(&tables).filter(|(_, inode)| open.contains(inode)).map(|(port, _)| port).collect())
+    Ok(listeners(&tables).filter(|(_, inode)| open.contains(inode)).map(|(address, _)| address).collect())
 }
 
 /// Processes that hold a socket which listens on the port, on any address of either family, in ascending order. Those
@@ -71,17 +72,33 @@ pub fn processes_on_port(port: u16) -> io::Result<Vec<i32>> {
 
 /// Inodes of the sockets of a table that listen on the port.
 fn listening_inodes(table: &str, port: u16) -> BTreeSet<u64> {
-    listeners(table).filter(|(of, _)| *of == port).map(|(_, inode)| inode).collect()
+    listeners(table).filter(|(of, _)| of.port() == port).map(|(_, inode)| inode).collect()
 }
 
-/// Port and inode of each socket of a table (proc_net_tcp(5)) that listens.
-fn listeners(table: &str) -> impl Iterator<Item = (u16, u64)> + '_ {
+/// Address and inode of each socket of a table (proc_net_tcp(5)) that listens.
+fn listeners(table: &str) -> impl Iterator<Item = (SocketAddr, u64)> + '_ {
     table.lines().filter_map(|line| {
         let mut fields = line.split_ascii_whitespace();
         let (local, state) = (fields.nth(1)?, fields.nth(1)?);
-        let port = u16::from_str_radix(local.rsplit(':').next()?, 16).ok()?;
-        (state == "0A").then(|| Some((port, fields.nth(5)?.parse().ok()?)))?
+        (state == "0A").then(|| Some((address(local)?, fields.nth(5)?.parse().ok()?)))?
     })
+}
+
+/// `0100007F:1F90`: an address as words of 32 bits, each printed as a number of this machine, and a port. An IPv4 address
+/// within IPv6 is told as the former.
+fn address(text: &str) -> Option<SocketAddr> {
+    let (words, port) = text.split_once(':')?;
+    let port = u16::from_str_radix(port, 16).ok()?;
+    let word = |at: usize| u32::from_str_radix(words.get(at * 8..at * 8 + 8)?, 16).ok().map(u32::to_ne_bytes);
+    let ip: IpAddr = match words.len() {
+        8 => word(0)?.into(),
+        32 => {
+            let bytes: Vec<u8> = [word(0)?, word(1)?, word(2)?, word(3)?].concat();
+            IpAddr::from(<[u8; 16]>::try_from(bytes).ok()?).to_canonical()
+        }
+        _ => return None,
+    };
+    Some((ip, port).into())
 }
 
 fn open_sockets(process: i32) -> Vec<u64> {
@@ -108,12 +125,27 @@ mod tests {
         assert_eq!(owner_of_port(port, &[me]).unwrap(), Owner::Ours);
         assert_eq!(owner_of_port(port, &[1]).unwrap(), Owner::Stranger);
         assert_eq!(owner_of_port(port, &[]).unwrap(), Owner::Stranger);
-        assert!(ports_of(&[me]).unwrap().contains(&port) && !ports_of(&[1]).unwrap().contains(&port));
+        let address = listener.local_addr().unwrap();
+        assert!(addresses_of(&[me]).unwrap().contains(&address));
+        assert!(!addresses_of(&[1]).unwrap().contains(&address));
         assert!(processes_on_port(port).unwrap().contains(&me));
         drop(listener);
-        assert!(!ports_of(&[me]).unwrap().contains(&port));
+        assert!(!addresses_of(&[me]).unwrap().contains(&address));
         assert!(!processes_on_port(port).unwrap().contains(&me));
         assert_eq!(owner_of_port(port, &[me]).unwrap(), Owner::Nobody);
+    }
+
+    #[test]
+    fn addresses_of_both_families_are_read() {
+        for text in ["127.0.0.1:0", "0.0.0.0:0", "127.1.2.3:0", "[::1]:0", "[::]:0"] {
+            // Without IPv6 there is nothing to be read.
+            let Ok(listener) = TcpListener::bind(text) else { continue };
+            let address = listener.local_addr().unwrap();
+            let all = addresses_of(&[std::process::id() as i32]).unwrap();
+            assert!(all.contains(&address), "{address} is not among {all:?}");
+        }
+        assert_eq!(address("0000000000000000FFFF00000100007F:1F90"), Some("127.0.0.1:8080".parse().unwrap()));
+        assert_eq!(address("0100007:1F90"), None);
     }
 
     #[test]

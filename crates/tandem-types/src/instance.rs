@@ -127,9 +127,32 @@ pub struct InstanceObservation {
     /// Why it is not ready, for people: the last probe's failure, or the last start's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
-    /// The last 20 lines of its output, filled where it failed or is not ready after its budget.
+    /// The last 20 lines of its output, filled where it failed or is not ready after some seconds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub log_tail: Vec<String>,
+    /// What else its runner has found out.
+    #[serde(default, skip_serializing_if = "Findings::is_nothing")]
+    pub found: Findings,
+}
+
+/// What a runner finds out about an instance beyond its state.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Findings {
+    /// What to change so that it gets ready, where its answers tell; for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advice: Option<String>,
+    /// Whether its answer is one that no waiting changes: nobody needs to wait for the rest of its budget.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lasting: bool,
+    /// Where it listens, if that is on all interfaces of its host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exposed: Option<SocketAddr>,
+}
+
+impl Findings {
+    fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// In [`InstanceObservation::detail`] between why an instance could not be started and when it is tried again, which is not true any

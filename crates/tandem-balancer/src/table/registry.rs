@@ -132,7 +132,7 @@ pub(crate) fn members_of(table: &Table) -> impl Iterator<Item = &Member> {
 
 #[cfg(test)]
 mod tests {
-    use tandem_types::instance::{InstanceObservation, InstanceState, Isolation};
+    use tandem_types::instance::{Findings, InstanceObservation, InstanceState, Isolation};
 
     use super::*;
 
@@ -160,6 +160,7 @@ mod tests {
             last_exit: None,
             detail: None,
             log_tail: Vec::new(),
+            found: Findings::default(),
         };
         HostObservation {
             host: "box".parse().unwrap(),

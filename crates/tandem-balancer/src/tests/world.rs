@@ -8,7 +8,9 @@ use tandem_kit::api;
 use tandem_kit::clock::Clock;
 use tandem_kit::drain::{self, Trigger};
 use tandem_kit::tasks::{self, Owned};
-use tandem_types::instance::{Address, HostObservation, InstanceObservation, InstanceState, Isolation};
+use tandem_types::instance::{
+    Address, Findings, HostObservation, InstanceObservation, InstanceState, Isolation,
+};
 use tandem_types::routing::{BalancerStatus, Member, Pool, Route, RoutingDocument, StaticFolder, Table};
 use tandem_types::{Epoch, Fence, Health, InstanceId, Timestamp, keys};
 use tokio::sync::oneshot;
@@ -264,6 +266,7 @@ fn observation(places: &[(u64, Address)]) -> HostObservation {
         last_exit: None,
         detail: None,
         log_tail: Vec::new(),
+        found: Findings::default(),
     };
     HostObservation {
         host: "box".parse().unwrap(),

@@ -10,8 +10,8 @@ use tandem_store::SharedStore;
 use tandem_types::assignment::{AssignedInstance, Assignment, Desired, JobKind};
 use tandem_types::document::Change;
 use tandem_types::instance::{
-    Address, Exit, HostObservation, InstanceObservation, InstanceState, Isolation, JobObservation, JobState,
-    StagedBuild,
+    Address, Exit, Findings, HostObservation, InstanceObservation, InstanceState, Isolation, JobObservation,
+    JobState, StagedBuild,
 };
 use tandem_types::routing::{BalancerStatus, RoutingDocument};
 use tandem_types::{BuildNumber, Epoch, Fence, HostName, InstanceId, JobId, Timestamp, keys};
@@ -118,6 +118,7 @@ impl Host {
             last_exit: restarted.map(|at| Exit { code: Some(1), signal: None, out_of_memory: false, at }),
             detail: failing.then(|| "exit code 3".to_owned()),
             log_tail: if failing { vec!["ModuleNotFoundError: no module".to_owned()] } else { Vec::new() },
+            found: Findings::default(),
         }
     }
 }

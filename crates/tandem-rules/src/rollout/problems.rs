@@ -12,6 +12,10 @@ use tandem_types::{
     BalancerId, BuildNumber, EnvironmentName, HostName, ReleaseNumber, RolloutNumber, defaults,
 };
 
+mod gate;
+
+pub(super) use gate::{exposed, not_ready_yet};
+
 use crate::world::Owner;
 
 /// What a shell ends with when it does not find a program (POSIX, 2.8.2).
@@ -166,28 +170,28 @@ fn job_hint(kind: JobKind, state: &JobState) -> &'static str {
             "deploy again; `tandem status` shows whether the host is well"
         }
         (JobKind::Smoke, _) => "mend what the app says when it is imported, and deploy again",
+        // No rollout has one.
+        (JobKind::Run, _) => "`tandem sessions` tells how it ended",
     }
 }
 
 fn job_name(kind: JobKind) -> &'static str {
-        // No rollout has one.
-        (JobKind::Run, _) => "`tandem sessions` tells how it ended",
     match kind {
         JobKind::Smoke => "smoke check",
         JobKind::Release => "release phase",
+        JobKind::Run => "one-off command",
     }
 }
 
 fn code(kind: JobKind, what: &str) -> String {
-        JobKind::Run => "one-off command",
     match kind {
         JobKind::Smoke => format!("smoke_{what}"),
         JobKind::Release => format!("release_{what}"),
+        JobKind::Run => format!("run_{what}"),
     }
 }
 
 pub(super) fn never_healthy(
-        JobKind::Run => format!("run_{what}"),
     rollout: &Rollout,
     instance: &AssignedInstance,
     observed: Option<&InstanceObservation>,
@@ -195,6 +199,9 @@ pub(super) fn never_healthy(
     let AssignedInstance { process, index, release, .. } = instance;
     let what = match observed {
         Some(seen) if seen.state == InstanceState::Crashed => ended_at_start(seen),
+        Some(seen) if seen.found.lasting => {
+            format!("is not let in: {}", seen.detail.as_deref().unwrap_or("its answers are not good"))
+        }
         _ => {
             let why = why(observed).unwrap_or_else(|| "its runner has not reported".to_owned());
             format!("did not become healthy within {}: {why}", defaults::READINESS_BUDGET)
@@ -239,6 +246,9 @@ fn start_hint(
     let ended = observed.filter(|seen| seen.state == InstanceState::Crashed);
     if let Some(why) = ended.and_then(not_started) {
         return host_hint(why).to_owned();
+    }
+    if let Some(advice) = observed.filter(|_| ended.is_none()).and_then(|seen| seen.found.advice.as_ref()) {
+        return format!("{advice}; {logs}");
     }
     match ended.and_then(|seen| seen.last_exit.as_ref()) {
         Some(exit) if exit.out_of_memory => {

@@ -13,6 +13,8 @@ use super::step::{Flow, Step};
 
 /// Ends within the gate after which nobody waits for the rest of the budget: it would only end again.
 const MOST_ENDS: u32 = 3;
+/// After this time people are told why an instance is not ready; most apps are by then.
+const TOLD_AFTER: Span = Span::seconds(10);
 /// Time beyond the gate's budget in which the runner tells why.
 const REPORT_SLACK: Span = Span::seconds(5);
 
@@ -23,8 +25,10 @@ impl Step<'_> {
             return Flow::Fail(problem);
         }
         if !incoming.iter().all(|id| self.draft.is_ready(*id)) {
+            self.warn_of_unready(&incoming);
             return Flow::Wait;
         }
+        self.warn_of_exposed(&incoming);
         let mut open = self.open_positions();
         if open.is_empty() {
             self.note = format!("{} of {0} ready", incoming.len());
@@ -52,7 +56,7 @@ impl Step<'_> {
             return None;
         }
         let over = self.lasted(gate_limit());
-        let failing = |id: &&InstanceId| over || self.keeps_ending(**id);
+        let failing = |id: &&InstanceId| over || self.keeps_ending(**id) || self.answers_for_ever(**id);
         let id = *waiting.iter().find(failing)?;
         let instance = self.draft.instance(id)?;
         Some(self.never_healthy(instance))
@@ -66,6 +70,49 @@ impl Step<'_> {
     pub(super) fn keeps_ending(&self, id: InstanceId) -> bool {
         let observed = self.draft.world.observed(id, self.draft.now);
         observed.is_some_and(|i| i.state == InstanceState::Crashed && i.restarts >= MOST_ENDS - 1)
+    }
+
+    /// Whether it answers, and no waiting makes the answer another.
+    fn answers_for_ever(&self, id: InstanceId) -> bool {
+        let observed = self.draft.world.observed(id, self.draft.now);
+        observed.is_some_and(|seen| seen.state == InstanceState::Starting && seen.found.lasting)
+    }
+
+    /// Says once of each instance why it is not ready after some time, while the rollout goes on to wait for it.
+    fn warn_of_unready(&mut self, ids: &[InstanceId]) {
+        if !self.lasted(TOLD_AFTER) {
+            return;
+        }
+        let told: Vec<String> =
+            ids.iter().filter(|id| !self.draft.is_ready(**id)).filter_map(|id| self.unready(*id)).collect();
+        for text in told {
+            self.warn(text);
+        }
+    }
+
+    /// The reason changes while it is waited for; what was said once stays true of its time.
+    fn unready(&self, id: InstanceId) -> Option<String> {
+        let instance = self.draft.instance(id)?;
+        let seen = self.draft.world.observed(id, self.draft.now)?;
+        let name = problems::not_ready_yet(instance);
+        let is_told = self.rollout.warnings.iter().any(|text| text.starts_with(&name));
+        let why = seen.detail.as_ref().filter(|_| !is_told)?;
+        let advice = seen.found.advice.as_ref().map(|advice| format!("; {advice}")).unwrap_or_default();
+        Some(format!("{name} {why}{advice}"))
+    }
+
+    /// Says once of each process type that it listens on all interfaces.
+    fn warn_of_exposed(&mut self, ids: &[InstanceId]) {
+        let exposed: Vec<_> = ids
+            .iter()
+            .filter_map(|id| {
+                let seen = self.draft.world.observed(*id, self.draft.now)?;
+                Some(problems::exposed(&seen.process, seen.found.exposed?))
+            })
+            .collect();
+        for text in exposed {
+            self.warn(text);
+        }
     }
 
     /// The pool after the shift: what serves now, without what goes, with what comes.

@@ -7,7 +7,7 @@ use tandem_rules::restart::Backoff;
 use tandem_sandbox::logs;
 use tandem_sandbox::shim::ShimHandle;
 use tandem_types::InstanceId;
-use tandem_types::instance::{InstanceObservation, InstanceState};
+use tandem_types::instance::{Findings, InstanceObservation, InstanceState};
 use tokio::time::Instant;
 
 use super::record::Record;
@@ -95,6 +95,8 @@ impl Actor {
         if matches!(state, InstanceState::Ready | InstanceState::Stopped) {
             self.line.detail = None;
             self.line.log_tail.clear();
+            let exposed = self.line.found.exposed.filter(|_| state == InstanceState::Ready);
+            self.line.found = Findings { exposed, ..Findings::default() };
         }
         self.line.restarts = self.record.restarts;
         self.line.last_exit.clone_from(&self.record.last_exit);
@@ -118,10 +120,12 @@ impl Actor {
         self.report(state);
     }
 
-    /// Puts the last lines of its output into the report to come.
-    pub(super) async fn attach_tail(&mut self) {
+    /// Puts the last lines of its output into the report to come; returns the last error in it.
+    pub(super) async fn attach_tail(&mut self) -> Option<String> {
         let folder = self.context.folders.log(&self.record.intent.place, self.unit());
-        self.line.log_tail = tail::last_lines(folder).await;
+        let tail = tail::read(folder).await;
+        self.line.log_tail = tail.last_lines;
+        tail.last_error
     }
 
     /// Keeps the record. A disk that refuses costs an adoption, not the instance.
@@ -175,5 +179,6 @@ fn line(record: &Record) -> InstanceObservation {
         last_exit: record.last_exit.clone(),
         detail: None,
         log_tail: Vec::new(),
+        found: Findings::default(),
     }
 }

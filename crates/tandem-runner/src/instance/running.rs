@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tandem_kit::points::{self, Effect};
+use tandem_kit::probe::{Purpose, Question};
 use tandem_sandbox::shim::{self, ExitRecord, ShimHandle};
 use tandem_types::instance::InstanceState;
 use tandem_types::{Span, defaults};
@@ -10,7 +11,7 @@ use tokio::time::{Duration, Instant};
 
 use super::actor::{Actor, Phase};
 use super::launch::weight;
-use super::owner;
+use super::owner::{self, Reason};
 use crate::gate::Gate;
 use crate::intent::Intent;
 use crate::order::Order;
@@ -20,8 +21,13 @@ use crate::probe::{Target, probe};
 const ALIVE: Duration = Duration::from_secs(1);
 /// An app that does not listen after this time may listen elsewhere.
 const BOOT: Duration = Duration::from_secs(2);
-/// While an instance is overdue, its last lines are read again this often.
+/// While an instance has not passed, its last lines are read again this often.
 const TAIL_INTERVAL: Duration = Duration::from_secs(5);
+/// Answers in a row that no waiting changes after which nobody waits any more: two seconds, for an app that loads its settings
+/// in pieces.
+const LASTING: u32 = 20;
+/// Set by builds for Django projects, and by whoever has one.
+const DJANGO: &str = "DJANGO_SETTINGS_MODULE";
 
 /// A living process.
 pub(crate) struct Run {
@@ -35,8 +41,12 @@ pub(crate) struct Run {
     next: Instant,
     /// When it should have passed the gate.
     overdue: Instant,
-    /// When its last lines are read again, once it is overdue.
+    /// When its last lines are read again.
     tail: Instant,
+    /// What the last traceback in its log ended with, when they were read.
+    error: Option<String>,
+    /// Answers in a row that no waiting changes.
+    lasting: u32,
 }
 
 impl Run {
@@ -45,7 +55,8 @@ impl Run {
         let now = Instant::now();
         let since = now.checked_sub(age.as_duration()).unwrap_or(now);
         let overdue = since + budget.as_duration();
-        Self { shim, gate, since, next: now, overdue, tail: overdue }
+        let tail = overdue.min(since + TAIL_INTERVAL);
+        Self { shim, gate, since, next: now, overdue, tail, error: None, lasting: 0 }
     }
 
     /// Whether it should have passed the gate by now.
@@ -64,7 +75,7 @@ impl Run {
 enum Event {
     Ended(Result<ExitRecord, shim::Error>),
     Ordered(Order<Intent>),
-    Looked(Result<(), String>),
+    Looked(Result<(), Reason>),
 }
 
 impl Actor {
@@ -79,7 +90,7 @@ impl Actor {
             if order.wants_end() {
                 return Phase::Stop(run.shim);
             }
-            let target = self.target(&order.intent);
+            let target = self.target(&run, &order.intent);
             let event = tokio::select! {
                 biased;
                 ended = &mut exit => Event::Ended(ended),
@@ -109,12 +120,14 @@ impl Actor {
         self.adopt_intent(&order.intent);
     }
 
-    fn target(&self, intent: &Arc<Intent>) -> Option<Target> {
-        let health = intent.instance.spec.health.clone();
-        self.port.map(|port| Target { port, host_header: intent.host_header.clone(), health })
+    fn target(&self, run: &Run, intent: &Arc<Intent>) -> Option<Target> {
+        let (host, health) = (intent.host_header.clone(), intent.instance.spec.health.clone());
+        let purpose = if run.gate.has_passed() { Purpose::Watch } else { Purpose::Gate };
+        let is_django = intent.build.environment.contains_key(DJANGO);
+        self.port.map(|port| Target { port, question: Question { host, health, purpose }, is_django })
     }
 
-    async fn looked(&mut self, run: &mut Run, seen: Result<(), String>) {
+    async fn looked(&mut self, run: &mut Run, seen: Result<(), Reason>) {
         let before = run.gate.state();
         run.gate.note(seen.is_ok());
         if self.port.is_none() && seen.is_ok() {
@@ -126,20 +139,36 @@ impl Actor {
             points::reached(Effect::GatePassed).await;
             self.record.passed = true;
             self.keep_record();
+            self.line.found.exposed = match self.port {
+                Some(port) => owner::exposed(&run.shim, port).await,
+                None => None,
+            };
         }
         let state = run.gate.state();
-        let tail_is_old = run.is_overdue() && Instant::now() >= run.tail;
-        if tail_is_old || (state == InstanceState::Unhealthy && before != state) {
+        run.lasting = if seen.as_ref().is_err_and(|reason| reason.is_lasting) { run.lasting + 1 } else { 0 };
+        let is_hopeless = run.lasting == LASTING && !run.gate.has_passed();
+        let tail_is_old = !run.gate.has_passed() && Instant::now() >= run.tail;
+        if tail_is_old || is_hopeless || (state == InstanceState::Unhealthy && before != state) {
             run.tail = Instant::now() + TAIL_INTERVAL;
-            self.attach_tail().await;
+            run.error = self.attach_tail().await;
         }
-        self.line.detail = seen.err().or(self.line.detail.take());
+        if let Err(reason) = seen {
+            self.explain(run, reason);
+        }
         self.report(state);
+    }
+
+    /// Puts into the report to come why it is not ready.
+    fn explain(&mut self, run: &Run, reason: Reason) {
+        let error = run.error.as_ref().map(|error| format!("; the last error in its log: {error}"));
+        self.line.detail = Some(reason.text + &error.unwrap_or_default());
+        self.line.found.advice = reason.advice;
+        self.line.found.lasting = run.lasting >= LASTING && !run.gate.has_passed();
     }
 }
 
 /// Waits until it is time, and looks whether all is well. Dropped before it is done, it looks again when called again.
-async fn look(run: &Run, target: Option<&Target>) -> Result<(), String> {
+async fn look(run: &Run, target: Option<&Target>) -> Result<(), Reason> {
     let Some(target) = target else {
         if run.gate.has_passed() {
             std::future::pending::<()>().await;
@@ -148,12 +177,12 @@ async fn look(run: &Run, target: Option<&Target>) -> Result<(), String> {
         return Ok(());
     };
     tokio::time::sleep_until(run.next).await;
-    let answer = probe(target, defaults::PROBE_TIMEOUT).await;
+    let answer = probe(target).await;
     // An instance that is in its pool had the port to itself when it came there; asking again each second for
     // all would cost more than the probes.
     if answer.is_ok() && run.gate.state() == InstanceState::Ready {
         return Ok(());
     }
     let should_listen = run.since.elapsed() >= BOOT;
-    owner::judge(&run.shim, target.port, answer, should_listen).await
+    owner::judge(&run.shim, target, answer, should_listen).await
 }

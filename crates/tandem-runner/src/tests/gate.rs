@@ -56,10 +56,10 @@ async fn an_app_that_ignores_its_port_is_found_where_it_listens() {
     let server = "exec python3 -c 'import socket, time; s = socket.create_server((\"127.0.0.1\", 0)); \
         print(s.getsockname()[1], flush=True); time.sleep(1000)'";
     let (scene, port) = starting(server).await;
-    let text = detail(&scene, "instead").await;
-    let told = text.strip_prefix("the app listens on port ").expect("it says where");
-    let (elsewhere, rest) = told.split_once(' ').expect("and more");
-    assert_eq!(rest, format!("instead of {port}: is $PORT used?"));
+    let text = detail(&scene, "$PORT").await;
+    let told = text.strip_prefix("it listens on 127.0.0.1:").expect("it says where");
+    let (elsewhere, rest) = told.split_once(", ").expect("and more");
+    assert_eq!(rest, format!("$PORT is {port}"));
     assert_ne!(elsewhere.parse::<u16>().expect("a port"), port);
 }
 
@@ -67,7 +67,7 @@ async fn an_app_that_ignores_its_port_is_found_where_it_listens() {
 async fn an_app_that_listens_where_nobody_asks_is_explained() {
     let (scene, port) = starting("exec python3 -m http.server $PORT --bind 127.0.0.2").await;
     let text = detail(&scene, "not on").await;
-    assert_eq!(text, format!("it listens on port {port}, but not on 127.0.0.1"));
+    assert_eq!(text, format!("it listens on 127.0.0.2:{port}, but not on 127.0.0.1:{port}"));
 }
 
 #[tokio::test]

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tandem_types::assignment::{AssignedInstance, Assignment, Desired, JobKind};
 use tandem_types::instance::{
-    Address, Exit, HostObservation, InstanceObservation, InstanceState, Isolation, JobObservation, JobState,
-    StagedBuild,
+    Address, Exit, Findings, HostObservation, InstanceObservation, InstanceState, Isolation, JobObservation,
+    JobState, StagedBuild,
 };
 use tandem_types::routing::{BalancerStatus, RoutingDocument, Table};
 use tandem_types::{AppName, BalancerId, BuildNumber, Epoch, Fence, HostName, InstanceId, JobId, Timestamp};
@@ -197,6 +197,7 @@ fn observation(real: &Real, assignment: Option<&Assignment>) -> InstanceObservat
         last_exit: real.exit.clone(),
         detail: failing.then(|| "connection refused".to_owned()),
         log_tail: if failing { vec!["last line of the app".to_owned()] } else { Vec::new() },
+        found: Findings::default(),
     }
 }
 

@@ -138,8 +138,8 @@ fn group_file(group: &str, id: &str, name: &str) -> Option<PathBuf> {
 }
 
 fn port_of(pid: i32) -> u16 {
-    let ports = tandem_sandbox::listener::ports_of(&[pid]).expect("proc can be read");
-    *ports.first().expect("it listens")
+    let addresses = tandem_sandbox::listener::addresses_of(&[pid]).expect("proc can be read");
+    addresses.first().expect("it listens").port()
 }
 
 fn uid_of(pid: i32) -> u32 {
