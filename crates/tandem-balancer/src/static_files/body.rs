@@ -26,7 +26,7 @@ enum Source {
     Disk { file: Arc<File>, place: u64, reading: Option<Reading> },
 }
 
-type Reading = Pin<Box<dyn Future<Output = io::Result<Bytes>>>>;
+type Reading = Pin<Box<dyn Future<Output = io::Result<Bytes>> + Send>>;
 
 impl std::fmt::Debug for FileBody {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -61,7 +61,12 @@ pub(super) fn is_hashed(name: &str) -> bool {
     let mut parts = stem.split(['.', '-']);
     // The first part is the name itself, whatever it looks like.
     parts.next();
-    parts.any(|part| part.len() >= HASH_DIGITS && part.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    // Decimal digits alone are a date: `report-20261122.pdf` may be mended.
+    parts.any(|part| {
+        part.len() >= HASH_DIGITS
+            && part.bytes().all(|byte| byte.is_ascii_hexdigit())
+            && !part.bytes().all(|byte| byte.is_ascii_digit())
+    })
 }
 
 #[cfg(test)]
@@ -83,12 +88,17 @@ mod tests {
 
     #[test]
     fn only_names_with_a_hash_are_for_ever() {
-        for name in ["css/site.55e7cbb9ba48.css", "app-1f3a5b7c.js", "a.12345678.min.js"] {
+        for name in ["css/site.55e7cbb9ba48.css", "app-1f3a5b7c.js", "a.1234567f.min.js"] {
             assert!(is_hashed(name), "{name}");
         }
-        for name in
-            ["site.css", "deadbeef.css", "site.1234567.css", "55e7cbb9ba48/site.css", "site.55e7cbb9ba48"]
-        {
+        for name in [
+            "site.css",
+            "deadbeef.css",
+            "site.1234567.css",
+            "55e7cbb9ba48/site.css",
+            "site.55e7cbb9ba48",
+            "report-20261122.pdf",
+        ] {
             assert!(!is_hashed(name), "{name}");
         }
     }

@@ -6,9 +6,11 @@
 
 mod answer;
 mod body;
+mod coding;
 mod kind;
 mod library;
 mod path;
+mod proof;
 mod shelf;
 mod site;
 mod sweep;
@@ -17,5 +19,6 @@ pub(crate) use answer::answer;
 pub(crate) use body::FileBody;
 pub(crate) use library::{Library, LoadError, load};
 pub(crate) use path::file_name;
+pub(crate) use proof::prove;
 pub(crate) use shelf::Shelf;
 pub(crate) use site::{Folder, Site};

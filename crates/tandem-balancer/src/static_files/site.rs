@@ -1,7 +1,7 @@
 //! One tree of static files, as a list of names; small files stay in memory once read.
 
 use std::collections::HashMap;
-use std::fs::File;
+use std::fs;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -13,6 +13,7 @@ use tandem_types::Digest;
 use tandem_types::tree::Entry;
 
 use super::FileBody;
+use super::coding::Coding;
 
 /// Largest file that is kept in memory.
 const LARGEST_KEPT: u64 = 32 * 1024;
@@ -40,12 +41,23 @@ pub(crate) struct Site {
 /// What a tree consists of.
 #[derive(Debug, Default)]
 struct Contents {
-    files: HashMap<Box<str>, Blob>,
+    files: HashMap<Box<str>, File>,
     /// Digests of its listings.
     listings: Vec<Digest>,
 }
 
-/// One file of a tree.
+/// One file of a tree, and the forms in which it lies beside itself; found together once, not at each request.
+#[derive(Debug)]
+pub(super) struct File {
+    /// As it is.
+    pub plain: Arc<Blob>,
+    /// What its compressed forms are, and how large.
+    pub sizes: Box<[(Coding, u64)]>,
+    /// Those forms.
+    pub forms: Box<[Arc<Blob>]>,
+}
+
+/// The content of a file.
 #[derive(Debug)]
 pub(crate) struct Blob {
     /// Digest of its content.
@@ -72,15 +84,33 @@ impl Site {
     }
 
     /// Its file of that name.
-    pub(super) fn file(&self, name: &str) -> Option<&Blob> {
+    pub(super) fn file(&self, name: &str) -> Option<&File> {
         self.contents.get()?.files.get(name)
+    }
+
+    /// The file that stands for all where one is tried: a style sheet, else any, the first by its name that has content and a name
+    /// that needs no escapes.
+    pub(super) fn sample(&self) -> Option<&str> {
+        let is_plain = |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._/".contains(&b));
+        let files = self.contents.get().into_iter().flat_map(|contents| &contents.files);
+        let files = files.filter(|(name, file)| file.plain.size > 0 && is_plain(name));
+        files.map(|(name, _)| &**name).min_by_key(|name| (!name.ends_with(".css"), *name))
+    }
+
+    /// What of it is not on the disk, as far as that is known.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub(super) async fn missing(&self) -> Result<Vec<Digest>, CacheError> {
+        let (cache, root) = (self.cache.clone(), self.root);
+        tasks::blocking("look for static files", move || cache.missing(&root)).await
     }
 
     /// Digests of everything it consists of, once loaded.
     pub(super) fn digests(&self) -> impl Iterator<Item = Digest> + '_ {
         let contents = self.contents.get().into_iter();
         contents.flat_map(|contents| {
-            contents.files.values().map(|blob| blob.digest).chain(contents.listings.iter().copied())
+            contents.files.values().map(|file| file.plain.digest).chain(contents.listings.iter().copied())
         })
     }
 
@@ -94,8 +124,9 @@ impl Site {
             if let Some(digest) = site.cache.missing(&site.root)?.first() {
                 return Err(CacheError::Missing(*digest));
             }
-            let mut contents = Contents::default();
-            site.list(site.root, "", &mut contents)?;
+            let (mut blobs, mut listings) = (HashMap::new(), Vec::new());
+            site.list(site.root, "", (&mut blobs, &mut listings))?;
+            let contents = Contents { files: with_forms(&blobs), listings };
             // Two loads at once make the same list.
             let _ = site.contents.set(contents);
             Ok(())
@@ -103,15 +134,22 @@ impl Site {
         .await
     }
 
-    fn list(&self, folder: Digest, above: &str, contents: &mut Contents) -> Result<(), CacheError> {
-        contents.listings.push(folder);
+    fn list(
+        &self,
+        folder: Digest,
+        above: &str,
+        (blobs, listings): (&mut Blobs, &mut Vec<Digest>),
+    ) -> Result<(), CacheError> {
+        listings.push(folder);
         for (name, entry) in self.cache.read_tree(&folder)?.entries {
             match entry {
                 Entry::File { digest, size, .. } => {
                     let name = format!("{above}{name}").into_boxed_str();
-                    contents.files.insert(name, Blob { digest, size, content: OnceLock::new() });
+                    blobs.insert(name, Arc::new(Blob { digest, size, content: OnceLock::new() }));
                 }
-                Entry::Folder { digest } => self.list(digest, &format!("{above}{name}/"), contents)?,
+                Entry::Folder { digest } => {
+                    self.list(digest, &format!("{above}{name}/"), (blobs, listings))?;
+                }
                 // Collected static files are copies; a link may point out of this subtree.
                 Entry::Link { .. } => {}
             }
@@ -141,9 +179,9 @@ impl Site {
         Ok(FileBody::bytes(content.slice(start..end)))
     }
 
-    async fn open_file(&self, digest: Digest) -> io::Result<File> {
+    async fn open_file(&self, digest: Digest) -> io::Result<fs::File> {
         let path = self.cache.path(&digest, false);
-        tasks::blocking("open a static file", move || File::open(path)).await
+        tasks::blocking("open a static file", move || fs::File::open(path)).await
     }
 
     async fn read(&self, blob: &Blob) -> io::Result<Bytes> {
@@ -158,10 +196,24 @@ impl Site {
     }
 }
 
+/// The blobs of a tree by the names of its files.
+type Blobs = HashMap<Box<str>, Arc<Blob>>;
+
+fn with_forms(blobs: &Blobs) -> HashMap<Box<str>, File> {
+    let file = |(name, plain): (&Box<str>, &Arc<Blob>)| {
+        let form = |(coding, ending)| Some((coding, blobs.get(&*format!("{name}{ending}"))?));
+        let forms: Vec<_> = Coding::endings().filter_map(form).collect();
+        let sizes = forms.iter().map(|(coding, blob)| (*coding, blob.size)).collect();
+        let forms = forms.iter().map(|(_, blob)| Arc::clone(blob)).collect();
+        (name.clone(), File { plain: Arc::clone(plain), sizes, forms })
+    };
+    blobs.iter().map(file).collect()
+}
+
 impl Drop for Site {
     fn drop(&mut self) {
         let files = self.contents.get().into_iter().flat_map(|contents| contents.files.values());
-        let bytes = files.filter_map(|blob| blob.content.get()).map(Bytes::len).sum();
+        let bytes = files.filter_map(|file| file.plain.content.get()).map(Bytes::len).sum();
         self.kept.fetch_sub(bytes, Ordering::Relaxed);
     }
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use tandem_types::instance::HostObservation;
-use tandem_types::routing::{Route, Table};
+use tandem_types::routing::{Route, StaticFolder, Table};
 use tandem_types::{Digest, InstanceId};
 
 use super::prepare::{NewPool, Preparation};
@@ -73,13 +73,15 @@ impl Holder {
     pub(crate) fn prepare(&mut self, table: &Table) -> Preparation {
         self.next = Some(Next { table: table.clone(), live: None });
         let pools = table.routes.iter().map(|route| self.new_pool(route)).collect();
-        let own: HashSet<_> = new_trees(&self.serving, table).collect();
+        let new = new_folders(&self.serving, table);
+        let folders = new.iter().map(|folder| self.library.folder(folder)).collect();
+        let own: HashSet<_> = new.iter().flat_map(|folder| folder.trees.iter().copied()).collect();
         let unloaded = self.library.unloaded(table).into_iter();
-        let (sites, others): (Vec<_>, Vec<_>) = unloaded.partition(|site| own.contains(&site.root()));
+        let others = unloaded.filter(|site| !own.contains(&site.root()));
         // What is served already is on its way without anybody's waiting for it.
         let served: HashSet<_> = self.unloaded().iter().map(|site| site.root()).collect();
-        let wished = others.into_iter().filter(|site| !served.contains(&site.root())).collect();
-        Preparation { pools, sites, wished, shelf: self.library.shelf().clone() }
+        let wished = others.filter(|site| !served.contains(&site.root())).collect();
+        Preparation { pools, folders, wished, shelf: self.library.shelf().clone() }
     }
 
     fn new_pool(&mut self, route: &Route) -> NewPool {
@@ -146,14 +148,22 @@ impl Holder {
     }
 }
 
-/// The trees of releases that begin to take traffic with the next table: the first of each of their folders. Those of all
-/// other apps are in the table too.
-fn new_trees<'a>(serving: &'a Table, next: &'a Table) -> impl Iterator<Item = Digest> + 'a {
-    next.routes.iter().flat_map(move |route| {
+/// The folders of releases that begin to take traffic with the next table, each with its first tree, which is the release's own, and
+/// once for all of its domains. Those of all other apps are in the table too.
+fn new_folders(serving: &Table, next: &Table) -> Vec<StaticFolder> {
+    let mut folders: Vec<StaticFolder> = Vec::new();
+    for route in &next.routes {
         let served = serving.routes.iter().filter(|served| is_of_same_release(served, route));
         let served: HashSet<_> = served.flat_map(own_trees).collect();
-        own_trees(route).filter(move |tree| !served.contains(tree))
-    })
+        for folder in &route.static_folders {
+            let own =
+                StaticFolder { trees: folder.trees.iter().take(1).copied().collect(), ..folder.clone() };
+            if !own.trees.iter().all(|tree| served.contains(tree)) && !folders.contains(&own) {
+                folders.push(own);
+            }
+        }
+    }
+    folders
 }
 
 fn own_trees(route: &Route) -> impl Iterator<Item = Digest> {

@@ -8,15 +8,15 @@ use tandem_kit::error::chain;
 
 use super::Instance;
 use crate::probe::{Target, probe};
-use crate::static_files::{LoadError, Shelf, Site, load};
+use crate::static_files::{Folder, LoadError, Shelf, Site, load, prove};
 
 /// What is to be done before a table can be served.
 #[derive(Debug)]
 pub(crate) struct Preparation {
     /// Its pools.
     pub pools: Vec<NewPool>,
-    /// Trees without which it is not served: a release takes traffic with its own files or not at all.
-    pub sites: Vec<Arc<Site>>,
+    /// Folders without which it is not served, with their own trees alone: a release takes traffic with its files or not at all.
+    pub folders: Vec<Folder>,
     /// Trees that are tried once and not waited for: of earlier builds, whose pages are open somewhere. One that is gone
     /// for good must not keep every app of the installation from being deployed and rolled back.
     pub wished: Vec<Arc<Site>>,
@@ -41,20 +41,21 @@ impl Preparation {
     /// # Errors
     /// Why the table cannot be served yet, for people.
     pub(crate) async fn attempt(&self, client: &Client) -> Result<(), String> {
-        let (loads, wished) = (self.load(&self.sites, client), self.load(&self.wished, client));
+        let proofs = join_all(self.folders.iter().map(|folder| prove(client, &self.shelf, folder)));
+        let wished = self.load(client);
         let probes = join_all(self.pools.iter().map(NewPool::probe));
-        let (loads, wished, probes) = tokio::join!(loads, wished, probes);
+        let (proofs, wished, probes) = tokio::join!(proofs, wished, probes);
         // Told when the table is served, from when on they are tried until they come.
         for error in wished.into_iter().filter_map(Result::err) {
             tracing::debug!("went on without static files of an earlier build: {}", chain(&error));
         }
-        let load_problems = loads.into_iter().filter_map(Result::err).map(|error| chain(&error));
-        let problems: Vec<_> = probes.into_iter().filter_map(Result::err).chain(load_problems).collect();
+        let unproven = proofs.into_iter().filter_map(Result::err).map(|error| chain(&error));
+        let problems: Vec<_> = probes.into_iter().filter_map(Result::err).chain(unproven).collect();
         if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
     }
 
-    async fn load(&self, sites: &[Arc<Site>], client: &Client) -> Vec<Result<(), LoadError>> {
-        let sites = sites.iter().filter(|site| !site.is_loaded());
+    async fn load(&self, client: &Client) -> Vec<Result<(), LoadError>> {
+        let sites = self.wished.iter().filter(|site| !site.is_loaded());
         join_all(sites.map(|site| load(client, &self.shelf, site))).await
     }
 }

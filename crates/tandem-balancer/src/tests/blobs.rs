@@ -6,7 +6,7 @@ use tandem_types::tree::{Entry, Tree};
 
 /// Blobs in a folder of their own.
 pub(super) struct Blobs {
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     pub store: BlobStore,
 }
 
@@ -14,7 +14,13 @@ impl Blobs {
     pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = BlobStore::open(folder.path()).unwrap();
-        Self { _folder: folder, store }
+        Self { folder: folder, store }
+    }
+
+    /// Loses a blob, as a disk does.
+    pub(super) fn lose(&self, content: &[u8]) {
+        let name = tandem_blobs::tree::digest_of(content).to_string();
+        std::fs::remove_file(self.folder.path().join(&name[..2]).join(&name[2..])).unwrap();
     }
 
     /// A tree with these files; a name may have one folder in it.

@@ -100,6 +100,10 @@ async fn head_tells_what_get_would() {
         assert_eq!((head.status, head.body.len()), (get.status, 0));
         assert_eq!(head.header("content-length"), get.header("content-length"));
         assert_eq!(head.header("etag"), get.header("etag"));
+        let mut part = with(path, &[("range", "bytes=0-1")]);
+        *part.method_mut() = Method::HEAD;
+        let part = client.ask(part).await.unwrap();
+        assert_eq!((part.status, part.header("content-length")), (get.status, get.header("content-length")));
     }
 }
 
@@ -137,24 +141,41 @@ async fn what_is_no_file_is_the_apps_to_answer_and_no_path_leads_out_of_the_tree
 async fn precompressed_files_are_sent_to_those_who_take_them() {
     let (blobs, app) = (Blobs::new(), app().await);
     let tree = blobs.tree(&[
-        ("a.css", b"plain"),
-        ("a.css.gz", b"gzipped"),
+        ("a.css", b"as it is, and longest"),
+        ("a.css.gz", b"gzipped, long"),
         ("a.css.br", b"brotli"),
+        ("a.css.zst", b"zstandard"),
         ("b.css", b"b"),
     ]);
     let world = world(&blobs, &app, &[tree]).await;
     let show = |answer: &Answer| (answer.text().to_owned(), answer.header("content-encoding").to_owned());
     let pair = |text: &str, encoding: &str| (text.to_owned(), encoding.to_owned());
     let plain = fetch(world.address, "/static/a.css").await;
-    assert_eq!((show(&plain), plain.header("vary")), (pair("plain", ""), "accept-encoding"));
+    assert_eq!((show(&plain), plain.header("vary")), (pair("as it is, and longest", ""), "accept-encoding"));
     let gzip = ask(world.address, with("/static/a.css", &[("accept-encoding", "gzip")])).await;
     assert_eq!(
         (show(&gzip), gzip.header("content-type")),
-        (pair("gzipped", "gzip"), "text/css; charset=utf-8")
+        (pair("gzipped, long", "gzip"), "text/css; charset=utf-8")
     );
     assert_ne!(gzip.header("etag"), plain.header("etag"));
     let both = ask(world.address, with("/static/a.css", &[("accept-encoding", "gzip, br")])).await;
     assert_eq!(show(&both), pair("brotli", "br"));
+    let zstd = ask(world.address, with("/static/a.css", &[("accept-encoding", "br;q=0.5, zstd")])).await;
+    assert_eq!(show(&zstd), pair("zstandard", "zstd"));
+    let tags: std::collections::BTreeSet<_> =
+        [&plain, &gzip, &both, &zstd].iter().map(|answer| answer.header("etag").to_owned()).collect();
+    assert_eq!(tags.len(), 4, "each form has a tag of its own: {tags:?}");
+    assert!(tags.iter().all(|tag| tag.starts_with('"')), "strong ones: {tags:?}");
+    // A part is one of the form that is sent, and only where the client has the beginning of that very form.
+    let part = |tag: &str| {
+        with("/static/a.css", &[("accept-encoding", "br"), ("range", "bytes=3-"), ("if-range", tag)])
+    };
+    let same = ask(world.address, part(both.header("etag"))).await;
+    assert_eq!((same.status.as_u16(), show(&same)), (206, pair("tli", "br")));
+    let other = ask(world.address, part(gzip.header("etag"))).await;
+    assert_eq!((other.status.as_u16(), show(&other)), (200, pair("brotli", "br")));
+    let known = [("accept-encoding", "br"), ("if-none-match", gzip.header("etag"))];
+    assert_eq!(ask(world.address, with("/static/a.css", &known)).await.status, 200, "it has another form");
     assert_eq!(fetch(world.address, "/static/b.css").await.header("vary"), "");
 }
 
@@ -178,6 +199,59 @@ async fn a_table_is_not_ready_before_its_static_files_are_here() {
     let status = world.until(|status| status.problem.is_some()).await;
     assert!(status.problem.unwrap().starts_with("fetch the static files"));
     assert_eq!(status.prepared, None);
+}
+
+/// The file of the balancer's disk that holds this content.
+fn kept(world: &World, content: &[u8]) -> std::path::PathBuf {
+    let digest = tandem_blobs::tree::digest_of(content);
+    let shelf = world.folder.path().join("balancer/static");
+    tandem_blobs::cache::LinkCache::open(&shelf).unwrap().path(&digest, false)
+}
+
+/// A rollback leads to a tree whose files were served before.
+#[tokio::test]
+async fn a_file_that_is_gone_from_the_disk_comes_again_or_its_release_takes_no_traffic() {
+    let (blobs, app) = (Blobs::new(), app().await);
+    let tree = site(&blobs);
+    let world = world(&blobs, &app, &[tree]).await;
+    assert_eq!(fetch(world.address, "/static/site.css").await.text(), "body{}");
+    let lost = kept(&world, b"hashed");
+    assert!(lost.exists(), "{}", lost.display());
+    std::fs::remove_file(&lost).unwrap();
+    let back = |epoch: u64| {
+        let mut back = with_static(shop(&[1]), &[tree]);
+        back.pool.release = format!("r{epoch}").parse().unwrap();
+        table(epoch, vec![back])
+    };
+    world.flip(table(1, vec![with_static(shop(&[1]), &[tree])]), back(2)).await;
+    assert_eq!(fetch(world.address, "/static/css/site.0123456789ab.css").await.text(), "hashed");
+
+    // Now the server has lost it as well.
+    std::fs::remove_file(&lost).unwrap();
+    blobs.lose(b"hashed");
+    world.route(back(2), Some(back(3)));
+    let status = world.until(|status| status.problem.is_some()).await;
+    let problem = status.problem.unwrap();
+    assert!(problem.starts_with("fetch static files of /static/ that are gone"), "{problem}");
+    assert_eq!(status.prepared, None);
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_opened_keeps_its_release_from_taking_traffic() {
+    let (blobs, app) = (Blobs::new(), app().await);
+    let content = [b'x'; 4000];
+    let tree = blobs.tree(&[("site.css", &content[..])]);
+    let world = world(&blobs, &app, &[tree]).await;
+    let file = kept(&world, &content);
+    // Of the right size, and nothing to be read: so does a file look of which the disk lost the content.
+    std::fs::remove_file(&file).unwrap();
+    std::os::unix::fs::symlink("y".repeat(content.len()), &file).unwrap();
+    let mut next = with_static(shop(&[1]), &[tree]);
+    next.pool.release = "r2".parse().unwrap();
+    world.route(table(1, vec![with_static(shop(&[1]), &[tree])]), Some(table(2, vec![next])));
+    let status = world.until(|status| status.problem.is_some()).await;
+    let told = "the static file /static/site.css cannot be opened by the balancer";
+    assert_eq!((status.problem.as_deref(), status.prepared), (Some(told), None));
 }
 
 #[tokio::test]
