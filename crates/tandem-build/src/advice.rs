@@ -4,6 +4,8 @@
 
 use crate::recipe::APP;
 
+mod git;
+
 /// What is known of a failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Advice {
@@ -25,6 +27,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("mysql.h: No such file", "default-libmysqlclient-dev pkg-config"),
     ("Can not find valid pkg-config name", "default-libmysqlclient-dev pkg-config"),
     ("ffi.h: No such file", "libffi-dev"),
+    ("Dependency \"cairo\" not found", "libcairo2-dev pkg-config"),
+    ("girepository", "libgirepository1.0-dev libcairo2-dev pkg-config"),
     ("libxml/", "libxml2-dev libxslt1-dev"),
     ("libxml2 and libxslt development packages", "libxml2-dev libxslt1-dev"),
     ("required for jpeg", "libjpeg-dev zlib1g-dev"),
@@ -66,12 +70,28 @@ const NO_COMPILER: &[&str] = &[
     "Unknown compiler(s)",
 ];
 
+/// Ways in which uv says that something does not support the interpreter.
+const OTHER_PYTHON: &[&str] = &[
+    "incompatible with the project's Python requirement",
+    "Requires-Python",
+    ") does not satisfy Python",
+    "with the following Python",
+];
+
 /// What uv says of a package that does not build, without its name.
 const NAMELESS: &[&str] =
     &["The build backend returned an error", "Failed to parse metadata from built wheel", "Failed to build"];
 
 /// About dependencies that were not installed; `unnamed` are the paths of those that uv cannot name before it built them.
-pub(crate) fn for_dependencies(lines: &[String], unnamed: &[String]) -> Advice {
+/// `repositories` is what they come from by git, each with the place that asks for it.
+pub(crate) fn for_dependencies(
+    lines: &[String],
+    unnamed: &[String],
+    repositories: &[(String, String)],
+) -> Advice {
+    if let Some(advice) = git::advice(lines, repositories) {
+        return advice;
+    }
     let title = match (failing_package(lines), unnamed) {
         (Some(package), _) => format!("the dependency {package} does not build"),
         (None, [path]) if says(lines, NAMELESS) => format!("the dependency {path} does not build"),
@@ -90,8 +110,9 @@ pub(crate) fn for_dependencies(lines: &[String], unnamed: &[String]) -> Advice {
     {
         "the package index cannot be reached from the server; if there is a proxy, set HTTPS_PROXY for Tandem"
             .to_owned()
-    } else if says(lines, &["incompatible with the project's Python requirement", "Requires-Python"]) {
-        "a dependency needs another Python; install that on the server and name it in .python-version"
+    } else if says(lines, OTHER_PYTHON) {
+        "a dependency needs another Python than the one that is asked for; the lines above say which: name that in \
+         .python-version, or as [build] python in tandem.toml"
             .to_owned()
     } else if says(lines, &["No solution found", "unsatisfiable"]) {
         "the requirements contradict each other, or do not fit this Python; the lines above say which"
@@ -220,18 +241,18 @@ mod tests {
             ("error: can't find Rust compiler", "cargo"),
         ] {
             let text = format!("  x Failed to build `thing==1.0`\n{text}");
-            let advice = for_dependencies(&lines(&text), &[]);
+            let advice = for_dependencies(&lines(&text), &[], &[]);
             assert_eq!(advice.title, "the dependency thing==1.0 does not build");
             assert!(advice.hint.ends_with(&format!("apt-get install {package}")), "{text}: {}", advice.hint);
         }
-        let advice = for_dependencies(&lines("compiling libxml/x.c\nerror: something else"), &[]);
+        let advice = for_dependencies(&lines("compiling libxml/x.c\nerror: something else"), &[], &[]);
         assert!(!advice.hint.contains("apt-get"), "{}", advice.hint);
     }
 
     #[test]
     fn an_index_behind_an_unknown_authority_is_about_certificates() {
         let text = "error: Failed to fetch: `x`\n  cause: error sending request for url\n  cause: invalid peer certificate: UnknownIssuer";
-        let advice = for_dependencies(&lines(text), &[]);
+        let advice = for_dependencies(&lines(text), &[], &[]);
         assert!(advice.hint.ends_with("run update-ca-certificates"), "{}", advice.hint);
     }
 
@@ -251,7 +272,7 @@ mod tests {
             ("error: No solution found", &["./sp"], "the dependencies could not be installed"),
         ] {
             let unnamed: Vec<String> = unnamed.iter().map(|path| (*path).to_owned()).collect();
-            assert_eq!(for_dependencies(&lines(text), &unnamed).title, title, "{text}");
+            assert_eq!(for_dependencies(&lines(text), &unnamed, &[]).title, title, "{text}");
         }
     }
 

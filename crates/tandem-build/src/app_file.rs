@@ -84,6 +84,8 @@ pub struct HealthEntry {
 pub struct BuildEntry {
     /// Version of Python: `3.12`, `3.12.4`, `>=3.11`.
     pub python: Option<String>,
+    /// Requirements file, looked for in the working folder and then above it: `requirements/production.txt`.
+    pub requirements: Option<String>,
     /// Version of Node: `20`, `>=20.9`, `22.x`.
     pub node: Option<String>,
     /// Extras of the project (PEP 621 `optional-dependencies`) to install.

@@ -5,7 +5,7 @@
 //! waits; what a killed process left is removed by its next start.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tandem_blobs::BlobStore;
@@ -19,13 +19,14 @@ use tandem_types::{AppName, BuildNumber, Digest, Span, Timestamp};
 use tokio::sync::OwnedMutexGuard;
 
 use crate::error::io_error;
-use crate::python::{self, Python, Stamp, Wanted};
+use crate::python::{Python, Stamp, places};
 use crate::workshop::{self, Occupied, Workshop};
 use crate::{Error, Events, NetworkSettings, bounds, dependencies, git, static_files, tools, uv_cache};
 
 mod fetch;
 mod leftovers;
 mod part;
+mod pythons;
 mod steps;
 mod stock;
 
@@ -51,6 +52,8 @@ pub struct BuilderConfig {
     pub git_bytes: u64,
     /// What a command of a build may use.
     pub limits: Limits,
+    /// Folders of the machine's interpreters; Tandem's own are in the data folder.
+    pub python_folders: Vec<PathBuf>,
 }
 
 impl BuilderConfig {
@@ -60,7 +63,8 @@ impl BuilderConfig {
         let network = NetworkSettings::of_process();
         let (uv_cache_bytes, git_bytes, limits) =
             (uv_cache::USUAL_BYTES, git::USUAL_BYTES, workshop::limits());
-        Self { data, blobs, clock, isolation, network, uv_cache_bytes, git_bytes, limits }
+        let python_folders = places::FOLDERS.map(PathBuf::from).to_vec();
+        Self { data, blobs, clock, isolation, network, uv_cache_bytes, git_bytes, limits, python_folders }
     }
 }
 
@@ -130,6 +134,8 @@ impl Builder {
             interpreter: finished.interpreter,
             duration: Span::millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)),
             warnings: finished.warnings,
+            notes: finished.notes,
+            packages: finished.packages,
             ..Build::new(request.app, request.number, finished.digest, self.now())
         })
     }
@@ -212,20 +218,8 @@ impl Builder {
         self.clock().now()
     }
 
-    /// The interpreter for a wanted version.
-    async fn python(&self, wanted: Wanted) -> Result<Python, Error> {
-        let path = python::find(wanted)?;
-        let stamp = Stamp::of(&path).map_err(io_error("look at", &path))?;
-        if let Some(python) = known(&self.inner.pythons, &stamp) {
-            return Ok(python);
-        }
-        let python = python::identify(&path).await?;
-        remember(&self.inner.pythons, stamp, python.clone());
-        Ok(python)
-    }
-
     /// uv and its version; installed where it is not there.
-    async fn uv(&self, events: Events<'_>) -> Result<(std::path::PathBuf, String), Error> {
+    async fn uv(&self, events: Events<'_>) -> Result<(PathBuf, String), Error> {
         let path = tools::ensure_uv(&self.inner.config.data, self.clock(), events).await?;
         let stamp = Stamp::of(&path).map_err(io_error("look at", &path))?;
         if let Some(version) = known(&self.inner.uvs, &stamp) {

@@ -10,15 +10,16 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
-use tandem_blobs::{BlobStore, TreeSummary, export, ingest, ingest_folder};
+use tandem_blobs::{BlobStore, TreeSummary, export, ingest, ingest_folder, store};
 use tandem_sandbox::Network;
 use tandem_types::Digest;
+use tandem_types::tree::Entry;
 
 use crate::bytecode::COMPILE;
 use crate::error::io_error;
 use crate::python::Python;
 use crate::recipe::{APP, VENV};
-use crate::requirements::{Declared, Requirements};
+use crate::requirements::{Declared, Requirements, normal};
 use crate::workshop::{Call, TOOLS, Workshop, real_folder};
 use crate::{Error, Events, kept, platform, survey};
 
@@ -27,6 +28,8 @@ const KNOWN: &str = "dependencies.json";
 const VERSION: u32 = 1;
 /// Keys remembered: a few branches that are deployed in turn.
 const MOST_KEYS: usize = 8;
+/// Packages in a build's record; the largest apps have some hundreds.
+const MOST_PACKAGES: usize = 2000;
 /// Installed folders kept.
 const MOST_FOLDERS: usize = 2;
 /// Installed dependencies in the blob store.
@@ -67,6 +70,8 @@ impl Inputs<'_> {
             declared,
             self.requirements.inputs,
             self.requirements.project,
+            [&self.requirements.folder, &self.requirements.file],
+            [&self.requirements.extras, &self.requirements.groups],
             self.python.recorded(),
             self.uv_version,
             platform::describe(),
@@ -217,10 +222,35 @@ fn count_packages(venv: &Path) -> Result<u64, Error> {
     let mut count = 0;
     for python in fs::read_dir(&lib).map_err(io_error("list", &lib))?.filter_map(Result::ok) {
         let packages = fs::read_dir(python.path().join("site-packages")).into_iter().flatten();
-        let is_package = |name: &std::ffi::OsStr| name.to_string_lossy().ends_with(".dist-info");
+        let is_package = |name: &std::ffi::OsStr| name.to_str().is_some_and(|name| package(name).is_some());
         count += packages.filter_map(Result::ok).filter(|entry| is_package(&entry.file_name())).count();
     }
     Ok(count as u64)
+}
+
+/// Name, in its normal form, and version of everything that is installed, by the names of the folders in which installers say
+/// so (`django_allauth-65.0.dist-info`).
+pub(crate) fn packages(store: &BlobStore, tree: &Digest) -> Result<BTreeMap<String, String>, store::Error> {
+    let mut packages = BTreeMap::new();
+    let Some(Entry::Folder { digest: lib }) = store.lookup(tree, "lib")? else { return Ok(packages) };
+    for python in store.read_tree(&lib)?.entries.into_keys() {
+        let path = format!("lib/{python}/site-packages");
+        let Some(Entry::Folder { digest }) = store.lookup(tree, &path)? else { continue };
+        packages.extend(store.read_tree(&digest)?.entries.keys().filter_map(|name| package(name)));
+    }
+    // A build's record is read and sent often, and a package could make as many folders as it likes.
+    while packages.len() > MOST_PACKAGES {
+        packages.pop_last();
+    }
+    Ok(packages)
+}
+
+/// Name and version of the package that a folder of its installer is about.
+fn package(folder: &str) -> Option<(String, String)> {
+    let (name, version) = folder.strip_suffix(".dist-info")?.rsplit_once('-')?;
+    let plain =
+        |text: &str| !text.is_empty() && text.len() <= 100 && text.chars().all(|c| c.is_ascii_graphic());
+    (plain(name) && plain(version)).then(|| (normal(name), version.to_owned()))
 }
 
 fn remove_old_folders(folders: &Path, newest: &Path) -> Result<(), Error> {

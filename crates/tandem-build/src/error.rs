@@ -13,6 +13,9 @@ use tandem_types::problem::Problem;
 use crate::{advice, app_file};
 
 mod limits;
+mod python;
+
+pub use python::PythonMissing;
 
 /// Lines of a command's output that a failure shows.
 pub(crate) const LINES_SHOWN: usize = 20;
@@ -55,12 +58,15 @@ pub enum Error {
     #[error("find the command for `{0}`")]
     NoCommand(String),
     /// No interpreter that instances could use.
-    #[error("find Python {wanted}")]
-    PythonMissing {
-        /// What was asked for; empty: any.
-        wanted: String,
-        /// What is there.
-        found: Vec<String>,
+    #[error("find Python {}", .0.asked_for())]
+    PythonMissing(Box<PythonMissing>),
+    /// Extras or groups, and no project that could have them.
+    #[error("install {key} without a project")]
+    NoProject {
+        /// The key of `[build]`.
+        key: &'static str,
+        /// What names the dependencies instead.
+        file: String,
     },
     /// uv is not there and could not be installed.
     #[error("find uv")]
@@ -83,6 +89,8 @@ pub enum Error {
         lines: Vec<String>,
         /// Paths of dependencies whose names only their own build scripts tell.
         unnamed: Vec<String>,
+        /// Repositories that dependencies come from: URL and who asks for it.
+        repositories: Vec<(String, String)>,
     },
     /// `collectstatic` failed.
     #[error("collect the static files")]
@@ -237,7 +245,13 @@ impl Error {
             ),
             Self::NoCommand(name) => refused("no_command", format!("process type `{name}` has no command"))
                 .hint(format!("write command = \"…\" below [processes.{name}], or a line `{name}: …` in the Procfile")),
-            Self::PythonMissing { wanted, found } => python_missing(wanted, found),
+            Self::PythonMissing(missing) => missing.to_problem(),
+            Self::NoProject { key, file } => {
+                refused("no_project", format!("[build] {key} in tandem.toml has no meaning here: {file} names the dependencies"))
+                    .hint(format!(
+                        "{key} are a project's, named in its pyproject.toml; take the key out, and name what you need in {file}"
+                    ))
+            }
             Self::UvMissing { detail, line } => refused("uv_missing", "uv, which installs the dependencies, is missing")
                 .detail(detail.clone())
                 .hint(format!("type this on the server: {line}")),
@@ -250,8 +264,8 @@ impl Error {
             Self::StaleLock { lines } => refused("lock_stale", "uv.lock does not fit pyproject.toml")
                 .detail(tail(lines))
                 .hint("type `uv lock`, commit uv.lock, deploy again"),
-            Self::Dependencies { lines, unnamed } => {
-                let advice = advice::for_dependencies(lines, unnamed);
+            Self::Dependencies { lines, unnamed, repositories } => {
+                let advice = advice::for_dependencies(lines, unnamed, repositories);
                 refused("dependency_failed", advice.title).detail(tail(lines)).hint(advice.hint)
             }
             Self::Static { lines } => {
@@ -301,24 +315,6 @@ impl Error {
 
 fn refused(code: &str, title: impl Into<String>) -> Problem {
     Problem::new(422, code, title)
-}
-
-fn python_missing(wanted: &str, found: &[String]) -> Problem {
-    let title = match wanted {
-        "" => "there is no Python that apps could use".to_owned(),
-        _ => format!("there is no Python {wanted} that apps could use"),
-    };
-    let detail = match found {
-        [] => "looked for /usr/bin/python3.* and /usr/local/bin/python3.*; interpreters in a home folder are not \
-               visible to apps"
-            .to_owned(),
-        _ => format!("there is: {}", found.join(", ")),
-    };
-    let hint = match wanted {
-        "" => "apt-get install python3".to_owned(),
-        _ => format!("install it on the server (apt-get install python{wanted}), or change .python-version"),
-    };
-    refused("python_missing", title).detail(detail).hint(hint)
 }
 
 fn tail(lines: &[String]) -> String {

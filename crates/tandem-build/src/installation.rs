@@ -12,8 +12,10 @@ use tandem_sandbox::{Mount, Network};
 use tandem_types::event::Event;
 
 use crate::dependencies::Inputs;
+use crate::python::Asked;
 use crate::recipe::{APP, VENV};
 use crate::requirements::Declared;
+use crate::source::below;
 use crate::workshop::{Call, Workshop};
 use crate::{Error, Events};
 
@@ -73,10 +75,16 @@ async fn run(
     (inputs, builds): (&Inputs<'_>, Builds),
     events: Events<'_>,
 ) -> Result<Outcome, Error> {
-    let install = match inputs.requirements.declared {
-        Declared::Lock => "sync --locked --no-dev --no-install-project",
-        Declared::Requirements => "pip install --python .venv/bin/python -r requirements.txt",
-        Declared::Project => "pip install --python .venv/bin/python -r pyproject.toml",
+    let requirements = inputs.requirements;
+    let names = |option: &str, names: &[String]| -> String {
+        names.iter().map(|name| format!(" --{option} {name}")).collect()
+    };
+    let asked = format!("{}{}", names("extra", &requirements.extras), names("group", &requirements.groups));
+    let install = match requirements.declared {
+        Declared::Lock => format!("sync --locked --no-dev --no-install-project{asked}"),
+        Declared::Requirements | Declared::Project => {
+            format!("pip install --python \"$VENV/bin/python\" -r \"$FILE\"{asked}")
+        }
     };
     let refusal = if builds == Builds::Refused { " --no-build" } else { "" };
     let venv = "\"$UV\" venv --quiet --relocatable --no-project --python \"$PYTHON\" .venv";
@@ -84,10 +92,18 @@ async fn run(
     mounts.push(Mount::read_only(inputs.uv, "/uv"));
     mounts.push(Mount::writable(shop.folder.join("uv"), UV_CACHE));
     let mut environment = environment(inputs.python.path_text());
-    environment.extend(shop.network().variables().clone());
+    environment.insert("VENV".to_owned(), VENV.to_owned());
+    environment.insert("FILE".to_owned(), requirements.file.clone());
+    environment
+        .insert("FOLDER".to_owned(), below(APP, &requirements.folder).trim_end_matches('/').to_owned());
+    let (variables, certificates) = shop.way_out()?;
+    environment.extend(variables);
+    mounts.extend(certificates);
     let call = Call {
         what: WHAT,
-        command: format!("{{ test -e .venv/bin/python || {venv}; }} && \"$UV\" {install}{refusal}"),
+        command: format!(
+            "{{ test -e .venv/bin/python || {venv}; }} && (cd \"$FOLDER\" && \"$UV\" {install}{refusal})"
+        ),
         cwd: APP,
         environment,
         mounts,
@@ -123,7 +139,56 @@ fn judge(inputs: &Inputs<'_>, outcome: Outcome) -> Result<(), Error> {
     if is_stale(&lines) {
         return Err(Error::StaleLock { lines });
     }
-    Err(Error::Dependencies { lines, unnamed: inputs.requirements.unnamed.clone() })
+    let repositories = inputs.requirements.repositories.iter();
+    let repositories =
+        repositories.map(|repository| (repository.url.clone(), repository.by.clone())).collect();
+    Err(Error::Dependencies { lines, unnamed: inputs.requirements.unnamed.clone(), repositories })
+}
+
+/// What uv says of a dependency that does not support the interpreter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Outdated {
+    /// Interpreters that it does support.
+    pub(crate) wants: Asked,
+    /// For people: `django==6.0 does not support Python 3.11.2`.
+    pub(crate) reason: String,
+}
+
+impl Outdated {
+    /// Reads uv's lines.
+    pub(crate) fn in_lines(lines: &[String]) -> Option<Self> {
+        lines.iter().find_map(|line| Self::by_metadata(line).or_else(|| Self::by_wheels(line)))
+    }
+
+    /// `Because the current Python version (3.11.2) does not satisfy Python>=3.12 and django==6.0 depends on Python>=3.12, …`
+    fn by_metadata(line: &str) -> Option<Self> {
+        let (_, rest) = line.split_once("the current Python version (")?;
+        let (version, rest) = rest.split_once(") does not satisfy Python")?;
+        let (range, rest) = rest.split_once(' ')?;
+        let named = rest.strip_prefix("and ").and_then(|rest| rest.split_once(" depends on Python"));
+        let package = named.map(|(package, _)| package).filter(|package| !package.contains([' ', ':']));
+        let package = package.unwrap_or("a dependency");
+        let wants = Asked::of_range(range.trim_end_matches(','), package)?;
+        Some(Self { wants, reason: format!("{package} does not support Python {version}") })
+    }
+
+    /// ``You require CPython 3.11 (`cp311`), but we only found wheels for `x` (v2.8.0) with the following Python ABI tags: `cp38```
+    fn by_wheels(line: &str) -> Option<Self> {
+        let (_, rest) = line.split_once("You require CPython ")?;
+        let (version, rest) = rest.split_once(" (`")?;
+        let (_, rest) = rest.split_once("only found wheels for `")?;
+        let (package, rest) = rest.split_once('`')?;
+        let (_, tags) = rest.split_once("with the following Python ")?;
+        let tag = |tag: &str| {
+            let digits = tag.strip_prefix("cp3")?;
+            digits.trim_end_matches(|c: char| !c.is_ascii_digit()).parse().ok()
+        };
+        let mut minors: Vec<u32> = tags.split('`').filter_map(tag).collect();
+        minors.sort_unstable();
+        minors.dedup();
+        let wants = Asked::of_minors(&minors, package)?;
+        Some(Self { wants, reason: format!("{package} has no wheel for Python {version}") })
+    }
 }
 
 fn is_stale(lines: &[String]) -> bool {
@@ -193,6 +258,27 @@ mod tests {
         if [ \"$1\" = venv ]; then exit; fi\n\
         echo 'Resolved 2 packages'\n\
         exec head -c 70000000 /dev/zero\n";
+
+    #[test]
+    fn a_dependency_that_does_not_support_the_interpreter_is_known_by_uvs_words() {
+        let outdated =
+            |line: &str| Outdated::in_lines(&["error: No solution found".to_owned(), line.to_owned()]);
+        let line = "  cause: Because the current Python version (3.11.2) does not satisfy Python>=3.12,<4 and django==6.0 \
+                    depends on Python>=3.12,<4, we can conclude that django==6.0 cannot be used.";
+        let found = outdated(line).unwrap();
+        assert_eq!(found.reason, "django==6.0 does not support Python 3.11.2");
+        assert!(found.wants.admits("3.12.1") && !found.wants.admits("3.11.9"));
+        let line = "hint: You require CPython 3.11 (`cp311`), but we only found wheels for `tensorflow` (v2.8.0) with the \
+                    following Python ABI tags: `cp37m`, `cp38`, `cp39`, `cp310`";
+        let found = outdated(line).unwrap();
+        assert_eq!(found.reason, "tensorflow has no wheel for Python 3.11");
+        assert_eq!(
+            (found.wants.text.as_str(), found.wants.request().as_str()),
+            ("3.7 or 3.8 or 3.9 or 3.10", "3.10")
+        );
+        assert!(found.wants.admits("3.8.18") && !found.wants.admits("3.11.2"));
+        assert_eq!(outdated("Because there are no versions of x and you require x, …"), None);
+    }
 
     #[tokio::test]
     async fn what_was_held_back_is_told_when_a_limit_ends_the_try_with_credentials() {

@@ -13,7 +13,9 @@ use crate::recipe::APP;
 /// Absolute path of the interpreter that links in the dependencies may target.
 #[must_use]
 pub fn interpreter_path(build: &Build) -> Option<&str> {
-    build.interpreter.as_deref()?.split_whitespace().next_back()
+    // The data folder, and with it Tandem's own interpreters, may have a space in its path.
+    let text = build.interpreter.as_deref()?;
+    text.find('/').map(|start| &text[start..])
 }
 
 /// URL prefix → root tree of the files that the balancer serves under it. Folders that are not there are left out; the

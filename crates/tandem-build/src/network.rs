@@ -1,5 +1,8 @@
 //! The way to the package index: an administrator's settings, handed on from Tandem's own environment.
 //!
+//! What is said to pip is heeded where uv is told nothing else: many machines were set up for pip, by people who never heard
+//! of uv.
+//!
 //! They say which addresses of the loopback an installation may reach, and some of them hold passwords, which must not
 //! be printed and should not meet code that packages bring along (see [`crate::dependencies`]).
 
@@ -36,6 +39,30 @@ const OTHERS: [&str; 9] = [
     "UV_SYSTEM_CERTS",
     "no_proxy",
 ];
+/// Where interpreters are fetched from: only for uv on the host, builds do without.
+const FOR_INTERPRETERS: [&str; 3] =
+    ["UV_PYTHON_DOWNLOADS", "UV_PYTHON_DOWNLOADS_JSON_URL", "UV_PYTHON_INSTALL_MIRROR"];
+/// What other tools are told → what uv calls it. Of several the first that is there counts.
+const OF_OTHER_TOOLS: [(&str, &str); 9] = [
+    ("PIP_INDEX_URL", "UV_INDEX_URL"),
+    ("PIP_EXTRA_INDEX_URL", "UV_EXTRA_INDEX_URL"),
+    ("PIP_TRUSTED_HOST", "UV_INSECURE_HOST"),
+    ("PIP_CERT", "SSL_CERT_FILE"),
+    ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"),
+    ("CURL_CA_BUNDLE", "SSL_CERT_FILE"),
+    ("PIP_PROXY", "HTTPS_PROXY"),
+    ("PIP_PROXY", "HTTP_PROXY"),
+    ("PIP_DEFAULT_TIMEOUT", "UV_HTTP_TIMEOUT"),
+];
+/// Settings of which one says it all.
+const SAME: [(&str, &[&str]); 6] = [
+    ("UV_INDEX_URL", &["UV_DEFAULT_INDEX"]),
+    ("UV_EXTRA_INDEX_URL", &["UV_INDEX"]),
+    ("HTTPS_PROXY", &["https_proxy", "ALL_PROXY", "all_proxy"]),
+    ("HTTP_PROXY", &["http_proxy", "ALL_PROXY", "all_proxy"]),
+    ("SSL_CERT_FILE", &["SSL_CERT_DIR", "UV_NATIVE_TLS", "UV_SYSTEM_CERTS"]),
+    ("NO_PROXY", &["no_proxy"]),
+];
 /// Those that say which certificates are trusted.
 const CERTIFICATE_SETTINGS: [&str; 4] = ["SSL_CERT_DIR", "SSL_CERT_FILE", "UV_NATIVE_TLS", "UV_SYSTEM_CERTS"];
 /// The authorities that this machine trusts, a company's own among them, where Debian and its kin keep them.
@@ -47,12 +74,15 @@ const RESOLVE_LIMIT: Duration = Duration::from_secs(5);
 
 /// Settings for the way to the package index.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct NetworkSettings(BTreeMap<String, String>);
+pub struct NetworkSettings {
+    settings: BTreeMap<String, String>,
+    for_interpreters: BTreeMap<String, String>,
+}
 
 impl std::fmt::Debug for NetworkSettings {
     /// Leaves out the values: there are passwords among them.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
+        f.debug_set().entries(self.settings.keys()).entries(self.for_interpreters.keys()).finish()
     }
 }
 
@@ -69,28 +99,34 @@ impl NetworkSettings {
     }
 
     fn or_certificates_of(mut self, bundle: &Path) -> Self {
-        let is_said = CERTIFICATE_SETTINGS.iter().any(|name| self.0.contains_key(*name));
+        let is_said = CERTIFICATE_SETTINGS.iter().any(|name| self.settings.contains_key(*name));
         if !is_said && let Some(path) = bundle.to_str().filter(|_| bundle.is_file()) {
-            self.0.insert("SSL_CERT_FILE".to_owned(), path.to_owned());
+            self.settings.insert("SSL_CERT_FILE".to_owned(), path.to_owned());
         }
         self
     }
 
     /// As environment variables.
     pub(crate) fn variables(&self) -> &BTreeMap<String, String> {
-        &self.0
+        &self.settings
+    }
+
+    /// Those on top for fetching an interpreter.
+    pub(crate) fn for_interpreters(&self) -> &BTreeMap<String, String> {
+        &self.for_interpreters
     }
 
     /// Whether there is a name or password among them.
     pub(crate) fn has_credentials(&self) -> bool {
-        self.0.keys().any(|name| is_credential(name)) || self.urls().any(|url| url.user_info.is_some())
+        self.settings.keys().any(|name| is_credential(name)) || self.urls().any(|url| url.user_info.is_some())
     }
 
     /// Texts that nobody should read, the longest first.
     pub(crate) fn secrets(&self) -> Vec<String> {
-        let passwords = self.0.iter().filter(|(name, _)| name.ends_with("_PASSWORD"));
+        let passwords = self.settings.iter().filter(|(name, _)| name.ends_with("_PASSWORD"));
         let mut secrets: BTreeSet<String> = passwords.map(|(_, value)| value.clone()).collect();
-        for user_info in self.urls().filter_map(|url| url.user_info) {
+        let mirrors = self.for_interpreters.values().filter_map(|value| Url::parse(value));
+        for user_info in self.urls().chain(mirrors).filter_map(|url| url.user_info) {
             // A name alone is a token.
             let password = user_info.split_once(':').map(|(_, password)| password);
             let secret =
@@ -124,15 +160,30 @@ impl NetworkSettings {
     }
 
     fn urls(&self) -> impl Iterator<Item = Url<'_>> {
-        let values = self.0.iter().filter(|(name, _)| ADDRESSES.contains(&name.as_str()));
+        let values = self.settings.iter().filter(|(name, _)| ADDRESSES.contains(&name.as_str()));
         values.flat_map(|(_, value)| value.split_ascii_whitespace()).filter_map(Url::parse)
     }
 }
 
 impl FromIterator<(String, String)> for NetworkSettings {
     fn from_iter<I: IntoIterator<Item = (String, String)>>(variables: I) -> Self {
-        let is_one = |name: &str| ADDRESSES.contains(&name) || OTHERS.contains(&name) || is_credential(name);
-        Self(variables.into_iter().filter(|(name, _)| is_one(name)).collect())
+        let variables: BTreeMap<String, String> = variables.into_iter().collect();
+        let mut settings = variables.clone();
+        settings.retain(|name, _| {
+            ADDRESSES.contains(&name.as_str()) || OTHERS.contains(&name.as_str()) || is_credential(name)
+        });
+        let same =
+            |name: &str| SAME.iter().find(|(known, _)| *known == name).map_or(&[][..], |(_, same)| same);
+        for (theirs, ours) in OF_OTHER_TOOLS {
+            let is_said =
+                settings.contains_key(ours) || same(ours).iter().any(|name| settings.contains_key(*name));
+            if let Some(value) = variables.get(theirs).filter(|value| !is_said && !value.is_empty()) {
+                settings.insert(ours.to_owned(), value.clone());
+            }
+        }
+        let mut for_interpreters = variables;
+        for_interpreters.retain(|name, _| FOR_INTERPRETERS.contains(&name.as_str()));
+        Self { settings, for_interpreters }
     }
 }
 
@@ -230,7 +281,7 @@ mod tests {
         let said = |pairs: &[(&str, &str)]| {
             let pairs = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
             let settings = pairs.collect::<NetworkSettings>().or_certificates_of(bundle.path());
-            settings.0.get("SSL_CERT_FILE").cloned()
+            settings.settings.get("SSL_CERT_FILE").cloned()
         };
         assert_eq!(said(&[]).as_deref(), bundle.path().to_str());
         assert_eq!(said(&[("SSL_CERT_FILE", "/own.pem")]).as_deref(), Some("/own.pem"));

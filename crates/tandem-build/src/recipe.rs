@@ -10,9 +10,9 @@ use tandem_types::defaults;
 use tandem_types::{Health, ProcessType};
 
 use crate::Error;
-use crate::app_file::{self, APP_FILE, AppFile, HealthEntry, PROCFILE, ProcessEntry, Procfile};
+use crate::app_file::{self, APP_FILE, AppFile, BuildEntry, HealthEntry, PROCFILE, ProcessEntry, Procfile};
 use crate::django::{self, Django};
-use crate::python::{self, Wanted};
+use crate::python::{Asked, asked};
 use crate::requirements::{self, Packages, Requirements};
 use crate::source::Source;
 
@@ -39,9 +39,11 @@ pub(crate) struct Recipe {
     /// The Django project.
     pub(crate) django: Option<Django>,
     /// Version of Python that the source asks for.
-    pub(crate) python: Wanted,
+    pub(crate) python: Option<Asked>,
     /// What people should know.
     pub(crate) warnings: Vec<String>,
+    /// What was taken for granted.
+    pub(crate) notes: Vec<String>,
 }
 
 impl Recipe {
@@ -56,7 +58,9 @@ impl Recipe {
         if file.is_none() && procfile.is_none() && django.is_none() {
             return Err(Error::NoRecipe);
         }
-        let requirements = requirements::read(source)?;
+        let said = file.as_ref().map(|file| &file.build);
+        let folder = file.as_ref().and_then(|file| file.root.as_deref()).unwrap_or_default();
+        let requirements = requirements::read(source, &requirements_options(folder, said))?;
         if django.is_some() && requirements.is_none() {
             return Err(Error::NoDependencies);
         }
@@ -69,10 +73,13 @@ impl Recipe {
             requirements: requirements.as_ref(),
         };
         let spec = parts.spec()?;
-        let warnings = requirements.as_ref().and_then(unpinned_warning).into_iter().collect();
-        let python = wanted_python(source, requirements.as_ref())?;
+        let warnings = requirements.as_ref().and_then(Requirements::warning).into_iter().collect();
+        let mut notes = requirements.as_ref().map(|found| found.notes.clone()).unwrap_or_default();
+        let folder = file.root.as_deref().unwrap_or_default();
+        let python = asked::read(source, folder, file.build.python.as_deref(), requirements.as_ref())?;
+        notes.extend(python.notes);
         let static_declared = file.static_folders.is_some();
-        Ok(Self { spec, static_declared, requirements, django, python, warnings })
+        Ok(Self { spec, static_declared, requirements, django, python: python.asked, warnings, notes })
     }
 
     /// Folders below `/app` on which something is mounted, volumes included.
@@ -223,26 +230,11 @@ fn served_module(source: &Source, command: &str) -> Option<String> {
         .map(str::to_owned)
 }
 
-fn unpinned_warning(requirements: &Requirements) -> Option<String> {
-    let count = requirements.unpinned.len();
-    let first = requirements.unpinned.first()?;
-    let (others, verb) = match count {
-        1 => (String::new(), "is"),
-        _ => (format!(" and {} more", count - 1), "are"),
-    };
-    Some(format!(
-        "{first}{others} {verb} not pinned to a version: a build on another day may differ (a lock file helps: `uv lock`)"
-    ))
-}
-
-/// The first version in `.python-version`, else the least that `requires-python` allows.
-fn wanted_python(source: &Source, requirements: Option<&Requirements>) -> Result<Wanted, Error> {
-    if let Some(text) = source.text(".python-version")? {
-        let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-        if let Some(minor) = lines.next().and_then(python::minor_of) {
-            return Ok(Wanted::Exactly(minor));
-        }
-    }
-    let least = requirements.and_then(|requirements| requirements.least_python);
-    Ok(least.map_or(Wanted::Any, Wanted::AtLeast))
+fn requirements_options<'a>(folder: &'a str, said: Option<&'a BuildEntry>) -> requirements::Options<'a> {
+    said.map_or(requirements::Options { folder, ..Default::default() }, |said| requirements::Options {
+        folder,
+        file: said.requirements.as_deref(),
+        extras: &said.extras,
+        groups: &said.groups,
+    })
 }

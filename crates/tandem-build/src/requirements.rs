@@ -1,17 +1,51 @@
 //! What a source says of its Python dependencies, read without installing them.
+//!
+//! Looked for in the working folder, then in each folder above it; the nearest counts, and of several in one folder the most
+//! exact: a lock, then requirements, then a project.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use tandem_types::Digest;
-use toml::{Table, Value};
+use toml::Table;
 
 use crate::Error;
-use crate::source::{Found, Source};
+use crate::source::{Found, Source, below, folders_up};
 
-/// Where the dependencies are declared; the most exact that is there wins.
+mod files;
+mod lock;
+mod project;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use files::repository;
+use project::Project;
+
+/// File with what a project needs.
+pub(crate) const PROJECT_FILE: &str = "pyproject.toml";
+/// File with what is installed, to the last version.
+pub(crate) const LOCK_FILE: &str = "uv.lock";
+/// File of pip.
+pub(crate) const REQUIREMENTS_FILE: &str = "requirements.txt";
+/// Requirements that a warning names.
+const NAMES_SHOWN: usize = 3;
+
+/// What `tandem.toml` says of dependencies.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Options<'a> {
+    /// Working folder.
+    pub(crate) folder: &'a str,
+    /// Requirements file, where it is not to be found out.
+    pub(crate) file: Option<&'a str>,
+    /// Extras of the project.
+    pub(crate) extras: &'a [String],
+    /// Dependency groups.
+    pub(crate) groups: &'a [String],
+}
+
+/// Where the dependencies are declared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Declared {
-    /// `uv.lock` beside `pyproject.toml`.
+    /// `uv.lock`, of the project in `pyproject.toml`.
     Lock,
     /// `requirements.txt`.
     Requirements,
@@ -23,32 +57,80 @@ pub(crate) enum Declared {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Requirements {
     pub(crate) declared: Declared,
+    /// Folder below the top in which they are installed from.
+    pub(crate) folder: String,
+    /// The file that uv reads, below that folder.
+    pub(crate) file: String,
+    /// Extras of the project, in their normal form.
+    pub(crate) extras: Vec<String>,
+    /// Dependency groups, in their normal form.
+    pub(crate) groups: Vec<String>,
     /// What they are named, as far as the files say.
     pub(crate) packages: Packages,
     /// Everything of the source that decides what gets installed: path → digest.
     pub(crate) inputs: BTreeMap<String, Digest>,
     /// The parts of `pyproject.toml` that decide what gets installed, as JSON.
     pub(crate) project: String,
-    /// Minor number of the least Python 3 that `requires-python` allows, where that is simply said.
-    pub(crate) least_python: Option<u32>,
+    /// `requires-python` and the file that has it.
+    pub(crate) requires_python: Option<(String, String)>,
     /// Requirements that another day may resolve otherwise.
     pub(crate) unpinned: Vec<String>,
     /// Folders given by path of which no file says the name, as they are written: `./libs/shop`.
     pub(crate) unnamed: Vec<String>,
+    /// Repositories that packages come from.
+    pub(crate) repositories: Vec<Repository>,
+    /// What was taken for granted.
+    pub(crate) notes: Vec<String>,
+}
+
+/// A git repository that a package comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Repository {
+    /// As git is given it: without `git+`, revision and fragment.
+    pub(crate) url: String,
+    /// The file and, where it is known, the line: `requirements.txt:3`.
+    pub(crate) by: String,
 }
 
 impl Requirements {
     /// Nothing is known yet but where they are declared.
     pub(crate) fn none(declared: Declared) -> Self {
+        let file = match declared {
+            Declared::Lock => LOCK_FILE,
+            Declared::Requirements => REQUIREMENTS_FILE,
+            Declared::Project => PROJECT_FILE,
+        };
         Self {
             declared,
+            folder: String::new(),
+            file: file.to_owned(),
+            extras: Vec::new(),
+            groups: Vec::new(),
             packages: Packages::default(),
             inputs: BTreeMap::new(),
             project: String::new(),
-            least_python: None,
+            requires_python: None,
             unpinned: Vec::new(),
             unnamed: Vec::new(),
+            repositories: Vec::new(),
+            notes: Vec::new(),
         }
+    }
+
+    /// What people should know of requirements that are not pinned.
+    pub(crate) fn warning(&self) -> Option<String> {
+        let count = self.unpinned.len();
+        let shown = self.unpinned.iter().take(NAMES_SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let (others, verb) = match count {
+            0 => return None,
+            1 => (String::new(), "is"),
+            _ if count <= NAMES_SHOWN => (String::new(), "are"),
+            _ => (format!(" and {} more", count - NAMES_SHOWN), "are"),
+        };
+        Some(format!(
+            "{shown}{others} {verb} not pinned to a version: a build on another day may differ (a lock file helps: `uv lock`; \
+             the build's record has the versions that were installed)"
+        ))
     }
 }
 
@@ -68,36 +150,96 @@ impl Packages {
     }
 
     fn add(&mut self, requirement: &str) {
-        let end = requirement.find(|c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c)));
-        let name = &requirement[..end.unwrap_or(requirement.len())];
-        let normal = name.to_lowercase().replace(['_', '.'], "-");
+        let normal = name_of(requirement);
         if !normal.is_empty() {
             self.0.insert(normal);
         }
     }
 }
 
+/// The name at the beginning of a requirement, in its normal form.
+fn name_of(requirement: &str) -> String {
+    let requirement = requirement.trim_start();
+    let end = requirement.find(|c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c)));
+    normal(&requirement[..end.unwrap_or(requirement.len())])
+}
+
+/// The normal form of a package's, an extra's or a group's name (PEP 503, 685, 735).
+pub(crate) fn normal(name: &str) -> String {
+    let parts = name.split(['-', '_', '.']).filter(|part| !part.is_empty());
+    parts.collect::<Vec<_>>().join("-").to_lowercase()
+}
+
 /// Reads what is declared; none where the source declares nothing.
 ///
 /// # Errors
 /// A file that cannot be understood, or a format that is not read.
-pub(crate) fn read(source: &Source) -> Result<Option<Requirements>, Error> {
-    let project =
-        source.text("pyproject.toml")?.map(|text| parse_toml("pyproject.toml", &text)).transpose()?;
-    if let (Some(project), Some(lock)) = (&project, source.text("uv.lock")?) {
-        return locked(source, project, &lock).map(Some);
+pub(crate) fn read(source: &Source, options: &Options<'_>) -> Result<Option<Requirements>, Error> {
+    if let Some(file) = options.file {
+        let path = source.nearest(options.folder, file);
+        let reason = || format!("[build] requirements names {file}, which is not part of the source");
+        let path = path.ok_or_else(|| malformed(crate::app_file::APP_FILE, reason()))?;
+        let folder = path.strip_suffix(file).unwrap_or_default().trim_end_matches('/');
+        refuse_names(options, file)?;
+        return files::read(source, folder, file).map(Some);
     }
-    if source.has("requirements.txt") {
-        return from_requirements(source).map(Some);
+    for folder in folders_up(options.folder) {
+        if let Some(found) = in_folder(source, folder, options)? {
+            return Ok(Some(found));
+        }
+    }
+    folders_up(options.folder).try_for_each(|folder| refuse_foreign(source, folder))?;
+    Ok(None)
+}
+
+fn in_folder(source: &Source, folder: &str, options: &Options<'_>) -> Result<Option<Requirements>, Error> {
+    let project = Project::read(source, folder)?;
+    let has_file = source.has(&below(folder, REQUIREMENTS_FILE));
+    if let Some(project) = &project
+        && let Some(path) = lock::path_for(source, project)?
+    {
+        let mut found = lock::read(source, project, &path, options)?;
+        if has_file {
+            let ignored = below(folder, REQUIREMENTS_FILE);
+            found.notes.push(format!(
+                "{path} and {ignored} are both here: what {path} says is installed, {ignored} is not read"
+            ));
+        }
+        return Ok(Some(found));
+    }
+    if has_file {
+        refuse_names(options, REQUIREMENTS_FILE)?;
+        let mut found = files::read(source, folder, REQUIREMENTS_FILE)?;
+        if let Some(project) = project {
+            found.requires_python = project.requires_python();
+            if project.has_dependencies() {
+                found.notes.push(format!(
+                    "{} and {} both name dependencies and there is no lock: the former are installed",
+                    below(folder, REQUIREMENTS_FILE),
+                    project.path
+                ));
+            }
+        }
+        return Ok(Some(found));
     }
     match project {
-        Some(project) if project.contains_key("project") => from_project(source, &project).map(Some),
-        _ => refuse_foreign(source).map(|()| None),
+        Some(project) if project.is_package() => project.requirements(source, options).map(Some),
+        _ => Ok(None),
     }
 }
 
+/// Only projects have extras and groups.
+fn refuse_names(options: &Options<'_>, file: &str) -> Result<(), Error> {
+    let key = match (options.extras, options.groups) {
+        ([], []) => return Ok(()),
+        ([_, ..], _) => "extras",
+        ([], _) => "groups",
+    };
+    Err(Error::NoProject { key, file: file.to_owned() })
+}
+
 /// Formats of other tools: better told than ignored.
-fn refuse_foreign(source: &Source) -> Result<(), Error> {
+fn refuse_foreign(source: &Source, folder: &str) -> Result<(), Error> {
     const FOREIGN: [(&str, &str); 4] = [
         (
             "poetry.lock",
@@ -110,141 +252,10 @@ fn refuse_foreign(source: &Source) -> Result<(), Error> {
             "write the packages into requirements.txt, or move to uv: `uv init --bare` and `uv add`",
         ),
     ];
-    match FOREIGN.iter().find(|(name, _)| source.has(name)) {
+    match FOREIGN.iter().find(|(name, _)| source.has(&below(folder, name))) {
         Some((found, hint)) => Err(Error::Unsupported { found, hint }),
         None => Ok(()),
     }
-}
-
-fn locked(source: &Source, project: &Table, lock: &str) -> Result<Requirements, Error> {
-    let lock = parse_toml("uv.lock", lock)?;
-    let mut packages = Packages::default();
-    let mut inputs = BTreeMap::new();
-    add_input(source, "uv.lock", &mut inputs);
-    for package in lock.get("package").and_then(Value::as_array).into_iter().flatten() {
-        if let Some(name) = package.get("name").and_then(Value::as_str) {
-            packages.add(name);
-        }
-        let origin = package.get("source").and_then(Value::as_table);
-        for kind in ["editable", "directory", "path", "virtual"] {
-            if let Some(path) = origin.and_then(|origin| origin.get(kind)).and_then(Value::as_str)
-                && path != "."
-            {
-                add_input(source, path, &mut inputs);
-            }
-        }
-    }
-    let least_python = least_python(project);
-    let project = relevant(project);
-    let declared = Declared::Lock;
-    let (unpinned, unnamed) = (Vec::new(), Vec::new());
-    Ok(Requirements { declared, packages, inputs, project, least_python, unpinned, unnamed })
-}
-
-fn from_project(source: &Source, project: &Table) -> Result<Requirements, Error> {
-    let mut packages = Packages::default();
-    let mut unpinned = Vec::new();
-    let declared = project.get("project").and_then(|project| project.get("dependencies"));
-    for requirement in declared.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
-        packages.add(requirement);
-        if !is_pinned(requirement) {
-            unpinned.push(requirement.to_owned());
-        }
-    }
-    let mut inputs = BTreeMap::new();
-    if let Some(sources) = uv_sources(project) {
-        let paths = sources.values().filter_map(|origin| origin.get("path")?.as_str());
-        paths.for_each(|path| add_input(source, path, &mut inputs));
-    }
-    let least_python = least_python(project);
-    let project = relevant(project);
-    let (declared, unnamed) = (Declared::Project, Vec::new());
-    Ok(Requirements { declared, packages, inputs, project, least_python, unpinned, unnamed })
-}
-
-fn uv_sources(project: &Table) -> Option<&Table> {
-    project.get("tool")?.get("uv")?.get("sources")?.as_table()
-}
-
-fn from_requirements(source: &Source) -> Result<Requirements, Error> {
-    let found = Requirements::none(Declared::Requirements);
-    let mut reader = Reader { source, found, waiting: vec!["requirements.txt".to_owned()] };
-    while let Some(path) = reader.waiting.pop() {
-        if !reader.found.inputs.contains_key(&path) {
-            reader.file(&path)?;
-        }
-    }
-    Ok(reader.found)
-}
-
-/// Reads requirements files (the format of pip), one after the other.
-struct Reader<'a> {
-    source: &'a Source,
-    found: Requirements,
-    /// Files that others named.
-    waiting: Vec<String>,
-}
-
-impl Reader<'_> {
-    fn file(&mut self, path: &str) -> Result<(), Error> {
-        let Some(text) = self.source.text(path)? else {
-            let reason = format!("it names {path}, which is not part of the source");
-            return Err(Error::Malformed { path: "requirements.txt".to_owned(), reason });
-        };
-        add_input(self.source, path, &mut self.found.inputs);
-        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-        joined_lines(&text).iter().for_each(|line| self.line(line, folder));
-        Ok(())
-    }
-
-    fn line(&mut self, line: &str, folder: &str) {
-        let below = |path: &str| join(folder, path.trim_matches(['"', '\'']));
-        if let Some(path) = option(line, &["-r", "--requirement", "-c", "--constraint"]) {
-            self.waiting.push(below(path));
-            return;
-        }
-        let local = option(line, &["-e", "--editable"]).unwrap_or(line);
-        let is_wheel = local.ends_with(".whl") && !local.contains("://");
-        if local.starts_with('.') || local.starts_with("file:") || is_wheel {
-            let path = local.trim_start_matches("file:").split(['[', ';', ' ']).next().unwrap_or(local);
-            add_input(self.source, &below(path), &mut self.found.inputs);
-            if local.starts_with('.') && !is_wheel && !has_name(self.source, &below(path)) {
-                self.found.unnamed.push(format!("./{}", below(path)));
-            }
-        } else if !local.starts_with('-') {
-            self.found.packages.add(local);
-            if !is_pinned(local) {
-                let requirement = local.split(" --hash").next().unwrap_or(local).trim();
-                self.found.unpinned.push(requirement.to_owned());
-            }
-        }
-    }
-}
-
-/// Whether `pyproject.toml` says what a folder's package is called; else only its build does.
-fn has_name(source: &Source, folder: &str) -> bool {
-    let text = source.text(&join(folder, "pyproject.toml")).ok().flatten();
-    let project = text.and_then(|text| text.parse::<Table>().ok());
-    project.is_some_and(|project| project.get("project").is_some_and(|project| project.get("name").is_some()))
-}
-
-/// The value of an option at the beginning of a line.
-fn option<'l>(line: &'l str, names: &[&str]) -> Option<&'l str> {
-    names.iter().find_map(|name| {
-        let rest = line.strip_prefix(name)?;
-        let bounded = rest.starts_with([' ', '\t', '=']) || !name.starts_with("--");
-        bounded.then(|| rest.trim_start_matches(['=', ' ', '\t']).trim())
-    })
-}
-
-/// Lines without comments, those that end in a backslash joined with the next.
-fn joined_lines(text: &str) -> Vec<String> {
-    let text = text.replace("\r\n", "\n").replace("\\\n", " ");
-    let without_comment = |line: &str| {
-        let line = if line.trim_start().starts_with('#') { "" } else { line };
-        line.split(" #").next().unwrap_or(line).trim().to_owned()
-    };
-    text.lines().map(without_comment).filter(|line| !line.is_empty()).collect()
 }
 
 /// Whether a requirement allows one version only.
@@ -255,6 +266,7 @@ fn is_pinned(requirement: &str) -> bool {
         || requirement.split_once("==").is_some_and(|(_, version)| !version.contains('*'))
 }
 
+/// A path below a folder, without detours.
 fn join(folder: &str, path: &str) -> String {
     let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
     for part in path.split('/') {
@@ -281,39 +293,19 @@ fn add_input(source: &Source, path: &str, inputs: &mut BTreeMap<String, Digest>)
     }
 }
 
-/// What of `pyproject.toml` decides what gets installed: not the version of the project, not the settings of linters.
-fn relevant(project: &Table) -> String {
-    const OF_PROJECT: [&str; 4] = ["name", "dependencies", "optional-dependencies", "requires-python"];
-    let mut kept = serde_json::Map::new();
-    let json = |value: &Value| serde_json::to_value(value).unwrap_or(serde_json::Value::Null);
-    for key in OF_PROJECT {
-        if let Some(value) = project.get("project").and_then(|project| project.get(key)) {
-            kept.insert(format!("project.{key}"), json(value));
-        }
-    }
-    for key in ["build-system", "dependency-groups"] {
-        kept.extend(project.get(key).map(|value| (key.to_owned(), json(value))));
-    }
-    kept.extend(
-        project.get("tool").and_then(|tool| tool.get("uv")).map(|uv| ("tool.uv".to_owned(), json(uv))),
-    );
-    serde_json::Value::Object(kept).to_string()
-}
-
-/// `12` of `>=3.12,<4`.
-fn least_python(project: &Table) -> Option<u32> {
-    let bounds = project.get("project")?.get("requires-python")?.as_str()?;
-    let least = bounds.split(',').find_map(|bound| bound.trim().strip_prefix(">="))?;
-    least.trim().strip_prefix("3.")?.split('.').next()?.parse().ok()
+fn malformed(path: &str, reason: String) -> Error {
+    Error::Malformed { path: path.to_owned(), reason }
 }
 
 fn parse_toml(path: &str, text: &str) -> Result<Table, Error> {
     text.parse::<Table>().map_err(|error| {
         let line =
             error.span().map_or(0, |span| text[..span.start.min(text.len())].matches('\n').count()) + 1;
-        Error::Malformed { path: path.to_owned(), reason: format!("line {line}: {}", error.message()) }
+        malformed(path, format!("line {line}: {}", error.message()))
     })
 }
 
-#[cfg(test)]
-mod tests;
+/// The line of a text, from 1, in which something stands first.
+fn line_of(text: &str, needle: &str) -> Option<usize> {
+    text.find(needle).map(|at| text[..at].matches('\n').count() + 1)
+}

@@ -72,8 +72,8 @@ pub async fn ensure_uv(data: &DataDir, clock: &Clock, events: Events<'_>) -> Res
     Ok(uv)
 }
 
-/// Two apps may be built for the first time at once: the second waits and finds uv installed.
-async fn lock(data: &DataDir, clock: &Clock) -> Result<files::LockGuard, Error> {
+/// Two apps may be built for the first time at once: the second waits and finds what the first installed.
+pub(crate) async fn lock(data: &DataDir, clock: &Clock) -> Result<files::LockGuard, Error> {
     let path = data.tools().join(".lock");
     let started = clock.monotonic();
     loop {
@@ -82,14 +82,14 @@ async fn lock(data: &DataDir, clock: &Clock) -> Result<files::LockGuard, Error> 
         }
         if clock.monotonic().elapsed_since(started) > INSTALL_TIME.as_duration() {
             let busy = std::io::Error::from(std::io::ErrorKind::TimedOut);
-            return Err(io_error("wait for another installation of uv, which locks", &path)(busy));
+            return Err(io_error("wait for another installation of tools, which locks", &path)(busy));
         }
         tokio::time::sleep(LOOK_AGAIN).await;
     }
 }
 
 async fn install(data: &DataDir) -> Result<PathBuf, Error> {
-    let interpreter = python::find(python::Wanted::Any)?;
+    let interpreter = python::any_of_machine()?;
     let tools = data.tools();
     let environment = tools.join("uv-environment");
     let missing = |detail: String| Error::UvMissing { detail, line: line_to_type(&interpreter, &tools) };

@@ -16,12 +16,12 @@ use std::time::Duration;
 use nix::fcntl::OFlag;
 use tandem_blobs::{BlobStore, export};
 use tandem_kit::clock::{Clock, Moment};
-use tandem_kit::paths::DataDir;
-use tandem_kit::{env, files, size};
+use tandem_kit::files;
+use tandem_kit::paths::{DataDir, PYTHONS};
 use tandem_sandbox::cgroup::{self, Group};
 use tandem_sandbox::packet_rules::Tables;
 use tandem_sandbox::run::{self, Ended, Limit, Outcome};
-use tandem_sandbox::{Limits, Mount, Network, Spec, User, Weight};
+use tandem_sandbox::{Limits, Mount, Network, Spec, User};
 use tandem_types::event::Event;
 use tandem_types::instance::Isolation;
 use tandem_types::{AppName, Digest, Span};
@@ -32,16 +32,14 @@ use crate::network::{NetworkSettings, redacted};
 use crate::recipe::APP;
 use crate::{Error, Events};
 
+mod limits;
 mod occupied;
+mod way_out;
+
+pub(crate) use limits::limits;
+use limits::{MEMORY_BYTES, MOST_PIDS};
 pub(crate) use occupied::Occupied;
 
-/// Compilers take a lot; more than this is a build that goes astray.
-const MEMORY_BYTES: u64 = 4 << 30;
-/// Parallel compilers and their threads, for each core; and the least and the most that a build gets of them. A bomb of four
-/// thousand processes kept two cores busy for ten seconds until all of them were dead, and nobody else could start one.
-const PIDS_PER_CORE: u32 = 256;
-const LEAST_PIDS: u32 = 1024;
-const MOST_PIDS: u32 = 4096;
 /// What one command may print. Compilers of large packages say some mebibytes.
 const OUTPUT_BYTES: u64 = 64 << 20;
 /// Where commands find Tandem's own scripts and leave their reports.
@@ -57,6 +55,8 @@ const MAX_REPORT_BYTES: u64 = 64 * 1024 * 1024;
 pub(crate) struct Workshop {
     /// `DATA/build/<app>`.
     pub(crate) folder: PathBuf,
+    /// Interpreters that are not the machine's own; may not be there.
+    pythons: PathBuf,
     app: AppName,
     cgroup_parent: String,
     isolation: Isolation,
@@ -67,41 +67,6 @@ pub(crate) struct Workshop {
     deadline: Moment,
     limit: Span,
     limits: Limits,
-}
-
-/// What commands may use as a rule, or what a person set of it.
-pub(crate) fn limits() -> Limits {
-    let memory_bytes = Some(memory(memory_set(), memory_of_machine()));
-    Limits { memory_bytes, cpus: None, pids: Some(pids()), weight: Weight::Normal }
-}
-
-/// No more than three quarters of the machine's where nobody set it, or a small one had no limit at all. What apps need
-/// beyond the rest the kernel takes from builds first.
-fn memory(set: Option<u64>, machine: Option<u64>) -> u64 {
-    let most = machine.map_or(MEMORY_BYTES, |bytes| (bytes / 4 * 3).min(MEMORY_BYTES));
-    set.unwrap_or(most)
-}
-
-/// What a person set; a value that is no size is told and not heeded.
-fn memory_set() -> Option<u64> {
-    let text = std::env::var(env::TANDEM_BUILD_MEMORY).ok()?;
-    let set = size::parse_bytes(&text).filter(|bytes| *bytes > 0);
-    if set.is_none() {
-        tracing::warn!("{}={text} is no size such as 2GiB and is not heeded", env::TANDEM_BUILD_MEMORY);
-    }
-    set
-}
-
-fn pids() -> u32 {
-    let cores = std::thread::available_parallelism()
-        .map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(u32::MAX));
-    cores.saturating_mul(PIDS_PER_CORE).clamp(LEAST_PIDS, MOST_PIDS)
-}
-
-fn memory_of_machine() -> Option<u64> {
-    let text = fs::read_to_string("/proc/meminfo").ok()?;
-    let kibibytes = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-    kibibytes.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|number| number << 10)
 }
 
 /// How to open a workshop.
@@ -147,6 +112,7 @@ impl Workshop {
             deadline: options.clock.monotonic() + options.limit.as_duration(),
             limit: options.limit,
             limits: options.limits.clone(),
+            pythons: options.data.pythons(),
             folder,
         };
         files::ensure_dir(&options.data.build(), 0o700)?;
@@ -280,6 +246,10 @@ impl Workshop {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let mut environment = call.environment;
         environment.insert("TOOLS".to_owned(), TOOLS.to_owned());
+        let mut mounts = call.mounts;
+        if self.isolation == Isolation::Sandbox && self.pythons.is_dir() {
+            mounts.push(Mount::read_only(&self.pythons, PYTHONS));
+        }
         Spec {
             id: format!("{GROUP_PREFIX}{}-{number}", self.app),
             cgroup_parent: self.cgroup_parent.clone(),
@@ -290,7 +260,7 @@ impl Workshop {
             user: User { uid: self.uid, name: "build".to_owned() },
             hostname: "build".to_owned(),
             home: self.work("home"),
-            mounts: call.mounts,
+            mounts,
             limits: self.limits.clone(),
             network: call.network,
         }
@@ -385,16 +355,5 @@ mod tests {
             ["build-shop-7", "build-shop-2-7", "build-shopper-7", "build-shop", "shop-7", "build-shop-12"];
         let own: Vec<_> = names.into_iter().filter(|name| is_group_of(&app, name)).collect();
         assert_eq!(own, ["build-shop-7", "build-shop-12"]);
-    }
-
-    #[test]
-    fn a_build_gets_three_quarters_of_a_small_machine_or_what_was_set() {
-        assert!(memory_of_machine().is_some_and(|bytes| bytes > 1 << 28), "Linux tells");
-        assert_eq!(memory(None, Some(1 << 30)), 768 << 20);
-        assert_eq!(memory(None, Some(64 << 30)), MEMORY_BYTES);
-        assert_eq!(memory(None, None), MEMORY_BYTES);
-        for set in [512 << 20, 8 << 30] {
-            assert_eq!(memory(Some(set), Some(1 << 30)), set, "people know their machine");
-        }
     }
 }

@@ -15,6 +15,10 @@ use crate::{env, files, stamp};
 /// Longest parent of the runtime folder that leaves room for `xxxxxxxx/s/i18446744073709551615.sock` in 107 bytes.
 const LONGEST_PARENT: usize = 60;
 
+/// Where sandboxed commands see [`DataDir::pythons`]: the same path on every machine, wherever its data folder is, since the
+/// dependencies of a build hold links to it.
+pub const PYTHONS: &str = "/opt/tandem/python";
+
 /// Why a data folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -162,6 +166,12 @@ impl DataDir {
     #[must_use]
     pub fn tools(&self) -> PathBuf {
         self.root.join("tools")
+    }
+
+    /// Interpreters that are not the machine's own, a folder each: `NAME/bin/python3.12`. Apps see it as [`PYTHONS`].
+    #[must_use]
+    pub fn pythons(&self) -> PathBuf {
+        self.tools().join("python")
     }
 
     /// Folder of the runner.

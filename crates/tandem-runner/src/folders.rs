@@ -29,6 +29,8 @@ pub(crate) struct Folders {
     root: PathBuf,
     sockets: PathBuf,
     secrets: PathBuf,
+    /// Interpreters that are not the machine's own; may not be there.
+    pub(crate) pythons: PathBuf,
     /// The apps' own folders.
     pub(crate) volumes: Volumes,
     /// Parent of all control groups, relative to the root of each hierarchy.
@@ -78,6 +80,7 @@ impl Folders {
             root,
             sockets: data.shim_sockets(),
             secrets: data.runtime().join("secrets"),
+            pythons: data.pythons(),
             cgroup_parent: data.cgroup_name(),
         };
         for name in ["cache", "trees", "instances", "jobs", "logs"] {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use tandem_kit::paths::PYTHONS;
 use tandem_kit::{files, tasks};
 use tandem_sandbox::shim::{ExitRecord, Secrets, ShimSpec, Status};
 use tandem_sandbox::{Limits, Mount, Network, Spec, User, logs};
@@ -78,6 +79,10 @@ fn with_mounts(context: &Context, process: Process<'_>) -> Result<ShimSpec, Erro
         let wanted = volumes::Wanted { place: process.place, name, uid: process.uid };
         let source = folders.volumes.ready(wanted, context.clock.now())?;
         mounts.push(Mount::writable(source, target));
+    }
+    // Plain processes have the real path of their interpreter.
+    if context.isolation == Isolation::Sandbox && folders.pythons.is_dir() {
+        mounts.push(Mount::read_only(&folders.pythons, PYTHONS));
     }
     let is_open = |name: &String, _: &mut String| name == tandem_kit::env::PORT;
     let mut values = process.environment;

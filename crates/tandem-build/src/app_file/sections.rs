@@ -13,7 +13,8 @@ use super::{AppFile, BuildEntry, Error, HealthEntry, ProcessEntry, ReleaseEntry,
 
 const TOP: &[&str] =
     &["app", "build", "domains", "processes", "release", "root", "source", "static", "volumes"];
-const BUILD: &[&str] = &["after_collectstatic", "commands", "extras", "groups", "node", "python"];
+const BUILD: &[&str] =
+    &["after_collectstatic", "commands", "extras", "groups", "node", "python", "requirements"];
 const HEALTH: &[&str] = &["host", "https", "path", "status"];
 const PROCESS: &[&str] = &["command", "cpus", "health", "instances", "memory", "stop_signal", "stop_timeout"];
 const RELEASE: &[&str] = &["command", "timeout"];
@@ -103,6 +104,7 @@ fn build(text: Text<'_>, table: &DeTable<'_>) -> Result<BuildEntry, Error> {
         match key.get_ref().as_ref() {
             "python" => entry.python = Some(version(text, value, "python")?),
             "node" => entry.node = Some(version(text, value, "node")?),
+            "requirements" => entry.requirements = Some(requirements(text, value)?),
             "extras" => entry.extras = names(text, value, "extras")?,
             "groups" => entry.groups = names(text, value, "groups")?,
             "commands" => entry.commands = words(value)?,
@@ -111,6 +113,16 @@ fn build(text: Text<'_>, table: &DeTable<'_>) -> Result<BuildEntry, Error> {
         }
     }
     Ok(entry)
+}
+
+/// The path of a file.
+fn requirements(text: Text<'_>, value: &Value<'_>) -> Result<String, Error> {
+    let path = text.words(value, "requirements")?;
+    let plain = |path: &String| !path.starts_with('-') && !path.contains(|c: char| c.is_control());
+    relative_folder(path).filter(plain).ok_or_else(|| {
+        let hint = "a file below the working folder, such as \"requirements/production.txt\"";
+        text.at(value, format!("{path:?} is not such a file")).hint(hint)
+    })
 }
 
 /// A version or a range of versions, as the ecosystem writes it; what it means is for those who look for one that fits.

@@ -21,8 +21,20 @@ pub(super) fn relative_folder(text: &str) -> Option<String> {
 
 /// An absolute path without detours, deeper than the root, that hides nothing an app needs to run.
 pub(super) fn volume_path(text: &str) -> Option<String> {
-    const TAKEN: [&str; 13] = [
-        "/app", "/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/root", "/run", "/sbin", "/sys",
+    const TAKEN: [&str; 14] = [
+        "/app",
+        "/bin",
+        "/boot",
+        "/dev",
+        "/etc",
+        "/lib",
+        "/lib64",
+        "/opt/tandem",
+        "/proc",
+        "/root",
+        "/run",
+        "/sbin",
+        "/sys",
         "/usr",
     ];
     let below = relative_folder(text.strip_prefix('/')?)?;
@@ -55,9 +67,18 @@ mod tests {
             assert_eq!(volume_path(good).as_deref(), Some(good));
         }
         assert_eq!(volume_path("/data/").as_deref(), Some("/data"));
-        for wrong in
-            ["data", "/", "/app", "/usr/local", "/etc", "/a/../etc", "/app/.venv", "/app/.venv/x", "//a"]
-        {
+        for wrong in [
+            "data",
+            "/",
+            "/app",
+            "/usr/local",
+            "/etc",
+            "/opt/tandem/python",
+            "/a/../etc",
+            "/app/.venv",
+            "/app/.venv/x",
+            "//a",
+        ] {
             assert_eq!(volume_path(wrong), None, "{wrong}");
         }
     }

@@ -1,5 +1,6 @@
 //! The steps of one build, in order: read the source, dependencies, bytecode, static files, put together.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tandem_blobs::BlobStore;
@@ -12,13 +13,15 @@ use tandem_types::event::Event;
 
 use super::part::{Part, count};
 use super::{BuildRequest, Builder};
-use crate::dependencies::{self, Installed};
+use crate::dependencies::Installed;
 use crate::python::Python;
 use crate::recipe::{APP, Recipe, VENV};
 use crate::source::Source;
 use crate::static_files::{self, Collected};
 use crate::workshop::{Occupied, Workshop};
-use crate::{Error, Events, bytecode, digest, installation, uv_cache};
+use crate::{Error, Events, bytecode, digest};
+
+mod python;
 
 /// Files that warnings name.
 const NAMES_SHOWN: usize = 3;
@@ -30,6 +33,8 @@ pub(super) struct Finished {
     pub(super) spec: AppSpec,
     pub(super) interpreter: Option<String>,
     pub(super) warnings: Vec<String>,
+    pub(super) notes: Vec<String>,
+    pub(super) packages: BTreeMap<String, String>,
 }
 
 /// A build under way.
@@ -38,11 +43,12 @@ pub(super) struct Steps<'a> {
     shop: Arc<Occupied>,
     events: Events<'a>,
     warnings: Vec<String>,
+    notes: Vec<String>,
 }
 
 impl<'a> Steps<'a> {
     pub(super) fn new(builder: &'a Builder, shop: Arc<Occupied>, events: Events<'a>) -> Self {
-        Self { builder, shop, events, warnings: Vec::new() }
+        Self { builder, shop, events, warnings: Vec::new(), notes: Vec::new() }
     }
 
     pub(super) async fn run(mut self, request: &BuildRequest) -> Result<Finished, Error> {
@@ -51,13 +57,10 @@ impl<'a> Steps<'a> {
         for warning in std::mem::take(&mut recipe.warnings) {
             self.warn(Some(warning));
         }
-        let python = self.python(&source, &recipe).await?;
-        let installed = match &python {
-            Some(python) if recipe.requirements.is_some() => {
-                Some(self.dependencies(request.tree, &recipe, python).await?)
-            }
-            _ => None,
-        };
+        for note in std::mem::take(&mut recipe.notes) {
+            self.note(note);
+        }
+        let (python, installed) = self.python_and_dependencies(request.tree, &source, &recipe).await?;
         let mut app = source.clone();
         recipe.mount_points().iter().for_each(|point| app.insert_folder(point));
         if let Some(python) = &python {
@@ -80,57 +83,6 @@ impl<'a> Steps<'a> {
             Ok((source, recipe))
         })
         .await
-    }
-
-    /// The interpreter: a must where there are dependencies, else used to compile where it is there.
-    async fn python(&self, source: &Source, recipe: &Recipe) -> Result<Option<Python>, Error> {
-        let found = self.builder.python(recipe.python).await;
-        if recipe.requirements.is_some() {
-            return found.map(Some);
-        }
-        let has_python = source.files.keys().any(|path| path.ends_with(".py"));
-        Ok(found.ok().filter(|_| has_python))
-    }
-
-    async fn dependencies(
-        &mut self,
-        tree: Digest,
-        recipe: &Recipe,
-        python: &Python,
-    ) -> Result<Installed, Error> {
-        let (uv, uv_version) = self.builder.uv(self.events).await?;
-        let shop = Arc::clone(&self.shop);
-        let part = Part::begin("dependencies", &shop, self.events);
-        let requirements = recipe.requirements.as_ref().expect("only called where there are some");
-        let inputs = dependencies::Inputs { requirements, python, uv: &uv, uv_version: &uv_version };
-        let key = inputs.key();
-        let found = self.blocking(move |shop, store| dependencies::find(shop, store, &key)).await?;
-        if let Some(installed) = found {
-            part.end(format!("{}, cached", count(installed.packages, "package", "packages")));
-            return Ok(installed);
-        }
-        self.blocking(move |shop, store| shop.lay_out(store, &tree)).await?;
-        let cache_bytes = self.builder.inner.config.uv_cache_bytes;
-        let warnings = match installation::install(&shop, &inputs, self.events).await {
-            Ok(warnings) => warnings,
-            Err(error) => {
-                match error {
-                    Error::DiskFull { .. } => uv_cache::give_back(&shop).await,
-                    _ => uv_cache::ensure_small(&shop, &inputs, cache_bytes).await,
-                }
-                return Err(error);
-            }
-        };
-        for warning in warnings {
-            self.warn(Some(warning));
-        }
-        dependencies::compile(&shop, python, self.events).await?;
-        let interpreter = python.clone();
-        let installed =
-            self.blocking(move |shop, store| dependencies::keep(shop, store, &interpreter, key)).await?;
-        uv_cache::ensure_small(&shop, &inputs, cache_bytes).await;
-        part.end(count(installed.packages, "package", "packages"));
-        Ok(installed)
     }
 
     /// Adds bytecode to the source.
@@ -196,7 +148,7 @@ impl<'a> Steps<'a> {
         let venv = self
             .blocking(move |shop, store| {
                 shop.lay_out(store, &app.put(store)?)?;
-                dependencies::folder(shop, store, &interpreter, &tree)
+                crate::dependencies::folder(shop, store, &interpreter, &tree)
             })
             .await?;
         static_files::run(&shop, &venv, &inputs.environment, self.events).await?;
@@ -244,8 +196,23 @@ impl<'a> Steps<'a> {
         let app = Subtree { name: "app".to_owned(), mount: APP.to_owned(), tree, bytes, files };
         let subtrees = [vec![app], parts].concat();
         let interpreter = python.filter(|_| installed.is_some()).map(|python| python.recorded());
+        let packages = match installed {
+            Some(installed) => {
+                let tree = installed.tree;
+                self.blocking(move |_, store| Ok(crate::dependencies::packages(store, &tree)?)).await?
+            }
+            None => BTreeMap::new(),
+        };
         let digest = digest::of(&subtrees, &spec);
-        Ok(Finished { digest, subtrees, spec, interpreter, warnings: self.warnings })
+        Ok(Finished {
+            digest,
+            subtrees,
+            spec,
+            interpreter,
+            packages,
+            warnings: self.warnings,
+            notes: self.notes,
+        })
     }
 
     fn warn_of_static_folders(&mut self, spec: &AppSpec, app: &Source, parts: &[Subtree]) {
@@ -266,6 +233,11 @@ impl<'a> Steps<'a> {
             (self.events)(Event::Warning { text: text.clone() });
             self.warnings.push(text);
         }
+    }
+
+    fn note(&mut self, text: String) {
+        (self.events)(Event::Note { text: text.clone() });
+        self.notes.push(text);
     }
 
     fn store(&self) -> BlobStore {

@@ -113,9 +113,10 @@ fn the_wanted_python_is_read_from_where_tools_write_it() {
         read(&[&[procfile], files].concat()).unwrap().python
     };
     let project = ("pyproject.toml", "[project]\nname = \"x\"\nrequires-python = \">=3.10\"\n");
-    assert_eq!(wanted(&[project]), Wanted::AtLeast(10));
-    assert_eq!(wanted(&[project, (".python-version", "# ours\n3.12.4\n")]), Wanted::Exactly(12));
-    assert_eq!(wanted(&[(".python-version", "pypy\n")]), Wanted::Any);
+    let by = |files: &[(&str, &str)]| wanted(files).map(|asked| asked.by);
+    assert_eq!(by(&[project]).as_deref(), Some("requires-python in pyproject.toml"));
+    assert_eq!(by(&[project, (".python-version", "# ours\n3.12.4\n")]).as_deref(), Some(".python-version"));
+    assert_eq!(by(&[(".python-version", "pypy\n")]), None);
 }
 
 #[test]
@@ -123,5 +124,5 @@ fn loose_requirements_are_warned_of() {
     let loose = ("requirements.txt", "django\ngunicorn>=20\ncelery==5\n");
     let warnings = read(&[MANAGE, WSGI, loose]).unwrap().warnings;
     assert_eq!(warnings.len(), 1);
-    assert!(warnings[0].starts_with("django and 1 more are not pinned"), "{}", warnings[0]);
+    assert!(warnings[0].starts_with("django, gunicorn>=20 are not pinned"), "{}", warnings[0]);
 }

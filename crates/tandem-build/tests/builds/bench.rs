@@ -15,6 +15,7 @@ use tandem_sandbox::packet_rules::Tables;
 use tandem_sandbox::{cgroup, isolation};
 use tandem_types::build::{Build, SourceInfo};
 use tandem_types::event::Event;
+use tandem_types::instance::Isolation;
 use tandem_types::{BuildNumber, Span, defaults};
 
 /// A builder, its folders and what it told.
@@ -76,6 +77,16 @@ impl Bench {
     /// The builder of the next process.
     pub(crate) fn next_start(&self) -> Builder {
         Builder::new(self.config.clone())
+    }
+
+    /// How commands are kept apart here.
+    pub(crate) fn isolation(&self) -> Isolation {
+        self.config.isolation
+    }
+
+    /// Folder of Tandem's own interpreters.
+    pub(crate) fn pythons(&self) -> PathBuf {
+        self.data.pythons()
     }
 
     pub(crate) fn source(&self) -> PathBuf {

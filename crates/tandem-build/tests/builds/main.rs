@@ -4,10 +4,12 @@
 
 mod bench;
 mod bombs;
+mod declared;
 mod django;
 mod git;
 mod hostile;
 mod index;
+mod interpreters;
 mod leftovers;
 mod locked;
 mod network;
