@@ -52,8 +52,15 @@ impl Feed {
     }
 
     async fn follow(&mut self, until_live: bool) -> Result<(), Error> {
-        let prefixes =
-            [keys::APPS, keys::HOSTS, keys::BALANCERS, keys::ROUTING, keys::INSTALLATION, keys::TOKENS];
+        let prefixes = [
+            keys::APPS,
+            keys::HOSTS,
+            keys::BALANCERS,
+            keys::ROUTING,
+            keys::INSTALLATION,
+            keys::TOKENS,
+            keys::GIT,
+        ];
         let prefixes = prefixes.map(str::to_owned).to_vec();
         self.batch.clear();
         let mut changes = self.shared.store.watch(prefixes, self.cursor.clone()).await?;

@@ -16,6 +16,8 @@ pub const ROUTING_TABLE: &str = "routing/table";
 pub const INSTALLATION: &str = "installation";
 /// API tokens.
 pub const TOKENS: &str = "tokens/";
+/// All about sources that the server fetches: keys of apps and of hosts.
+pub const GIT: &str = "git/";
 /// Keys of the hosts that sources are fetched from.
 pub const GIT_HOSTS: &str = "git/hosts";
 

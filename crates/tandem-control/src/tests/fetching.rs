@@ -54,7 +54,7 @@ async fn a_source_is_fetched_with_the_app_s_key_and_built_and_its_commit_is_kept
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_host_is_pinned_at_its_first_use_also_where_the_fetch_fails_and_until_somebody_says_otherwise() {
-    let site = Site::start().await;
+    let mut site = Site::start().await;
     site.builder.pins.lock().expect("lock").push(pin());
     let failed = deploy(&site).await;
     assert_eq!(failed.problem.expect("it failed").code, "git_lfs_pointer");
@@ -64,6 +64,7 @@ async fn a_host_is_pinned_at_its_first_use_also_where_the_fetch_fails_and_until_
         "{told}"
     );
     site.builder.pins.lock().expect("lock").clear();
+    site.restart().await;
     deploy(&site).await;
     let asked = site.builder.requests.lock().expect("lock").pop().expect("it was fetched");
     assert_eq!(asked.known_hosts, [format!("git.example {KEY}")]);
