@@ -24,7 +24,7 @@ impl Builder {
         if !here.is_empty() {
             return Ok(here);
         }
-        let not_fetched = match self.fetch(asked, events).await {
+        let not_fetched = match self.fetch_python(asked, events).await {
             Ok(()) => match self.pythons_here(asked).await? {
                 fetched if !fetched.is_empty() => return Ok(fetched),
                 _ => "what uv fetched does not fit".to_owned(),
@@ -91,7 +91,7 @@ impl Builder {
         Ok(python)
     }
 
-    async fn fetch(&self, asked: Option<&Asked>, events: Events<'_>) -> Result<(), String> {
+    async fn fetch_python(&self, asked: Option<&Asked>, events: Events<'_>) -> Result<(), String> {
         if asked.is_some_and(|asked| !asked.is_possible()) {
             return Err("there never was such a Python 3".to_owned());
         }
