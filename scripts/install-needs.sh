@@ -9,6 +9,9 @@ have() { command -v "$1" >/dev/null 2>&1; }
 need() { have "$1" || packages+=("$2"); }
 
 need git git
+# Sources are fetched over SSH by the one, and deploy keys made by the other.
+[ -x /usr/bin/ssh ] || [ -x /usr/local/bin/ssh ] || need ssh openssh-client
+[ -x /usr/bin/ssh-keygen ] || [ -x /usr/local/bin/ssh-keygen ] || need ssh-keygen openssh-client
 need make make
 need cc build-essential
 # The fuzzer is C++; a machine may have a C compiler alone.
@@ -21,6 +24,10 @@ need python3 python3
 # Debian's Python comes without the module that makes virtual environments. The system's own interpreter is asked:
 # the first `python3` on the path may be a version manager's, in a home that apps cannot read.
 /usr/bin/python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || packages+=(python3-venv)
+# Sources are fetched from real servers: an authority of the tests' own signs for the one, and sshd is the other, which
+# tests start on ports of their own.
+if [ "$for_what" = test ]; then need openssl openssl; fi
+[ "$for_what" != test ] || [ -x /usr/sbin/sshd ] || packages+=(openssh-server)
 # Some tests set the clock for Tandem alone.
 if [ "$for_what" = test ]; then need faketime faketime; fi
 # One test deploys on a real PostgreSQL, which it starts itself. Any version that is there will do.
@@ -63,6 +70,11 @@ install_packages() {
         exit 1
     fi
     rm -f "$log"
+    # Nobody asked for a service that lets people in.
+    case " $* " in *" openssh-server "*)
+        if have systemctl; then "${as[@]}" systemctl disable --now ssh.service ssh.socket >/dev/null 2>&1 || true; fi
+        ;;
+    esac
 }
 
 [ ${#packages[@]} = 0 ] || install_packages "${packages[@]}"

@@ -34,7 +34,8 @@ pub(crate) async fn describe(folder: &Path) -> (SourceInfo, Option<String>) {
     }
 }
 
-fn distrust(folder: &Path) -> String {
+/// What to tell who is not trusted by git, and how to change that.
+pub(crate) fn distrust(folder: &Path) -> String {
     let folder = folder.display();
     format!(
         "the commit is not recorded: git does not trust {folder}, which belongs to another user (sudo?); \

@@ -89,7 +89,12 @@ pub(crate) fn declared(folder: &Path) -> Result<Option<AppName>, Failure> {
 
 /// The folder's name made into a valid app name: `My Shop_2` → `my-shop-2`. None where nothing is left of it.
 pub(crate) fn name_of(folder: &Path) -> Option<AppName> {
-    let raw = app_folder(folder).file_name()?.to_string_lossy().to_lowercase();
+    name_from(&app_folder(folder).file_name()?.to_string_lossy())
+}
+
+/// What people call something made into a valid app name.
+pub(crate) fn name_from(called: &str) -> Option<AppName> {
+    let raw = called.to_lowercase();
     let mut name = String::new();
     for c in raw.chars() {
         match c {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use tandem_blobs::scan::{self, Scan, scan_source};
 use tandem_blobs::transfer::{self, PushError, Pushed};
+use tandem_kit::api::Client;
 use tandem_kit::{env, tasks};
 use tandem_types::Digest;
 use tandem_types::build::SourceInfo;
@@ -15,6 +16,8 @@ use crate::failure::{Failure, chain_of};
 use crate::git;
 use crate::output::{Bar, bytes, count, visible};
 use crate::session::Session;
+
+pub(crate) mod commit;
 
 /// Longest name of a cache file; file systems end at 255 bytes.
 const LONGEST_NAME: usize = 200;
@@ -59,10 +62,15 @@ pub(crate) async fn send(session: &Session, folder: &Path) -> Result<Sent, Failu
     if let Some(remark) = remark {
         session.output.note(format!("{} {}", session.output.style().yellow("warning:"), visible(&remark)));
     }
+    push(client, session, &scan, info).await
+}
+
+/// Sends what the server misses of what was found.
+async fn push(client: &Client, session: &Session, scan: &Scan, info: SourceInfo) -> Result<Sent, Failure> {
     let bar = Arc::new(Bar::new(&session.output, "sending files"));
     let progress = Arc::clone(&bar);
     let pushed =
-        transfer::push_missing(client, &scan, Some(Arc::new(move |sent, all| progress.set(sent, all)))).await;
+        transfer::push_missing(client, scan, Some(Arc::new(move |sent, all| progress.set(sent, all)))).await;
     bar.clear();
     let pushed = pushed.map_err(explain)?;
     Ok(Sent { tree: scan.root, info, files: scan.files, pushed })
@@ -78,9 +86,23 @@ fn explain(error: PushError) -> Failure {
 }
 
 async fn scan_folder(session: &Session, folder: &Path, include: Vec<String>) -> Result<Scan, Failure> {
+    let cache = cache_file(folder);
+    scan_with(session, folder, include, cache).await
+}
+
+/// For a folder that will be gone.
+async fn scan_uncached(session: &Session, folder: &Path, include: Vec<String>) -> Result<Scan, Failure> {
+    scan_with(session, folder, include, None).await
+}
+
+async fn scan_with(
+    session: &Session,
+    folder: &Path,
+    include: Vec<String>,
+    cache: Option<PathBuf>,
+) -> Result<Scan, Failure> {
     let (folder, clock) = (folder.to_owned(), session.clock.clone());
     let scanned = tasks::blocking("scan source", move || {
-        let cache = cache_file(&folder);
         let options = scan::Options { include: &include, cache: cache.as_deref(), clock: &clock };
         scan_source(&folder, &options)
     });

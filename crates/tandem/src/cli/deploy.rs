@@ -1,9 +1,13 @@
-//! `tandem deploy [PATH]`: sends what the server misses of a folder, asks for a rollout, follows it.
+//! `tandem deploy [PATH]`: sends what the server misses of a folder, asks for a rollout, follows it. A commit instead of
+//! the folder's files, and a source that the server fetches itself, are in files of their own.
 
 use std::path::{Path, PathBuf};
 
+use tandem_build::git::is_url;
+use tandem_kit::clock::Moment;
 use tandem_types::AppName;
 use tandem_types::api::{RolloutAction, StartRollout};
+use tandem_types::git::GitSource;
 use tandem_types::problem::Problem;
 
 use super::rollout::Start;
@@ -15,12 +19,18 @@ use crate::place::{self, Place};
 use crate::session::Session;
 use crate::source;
 
+mod commit;
+mod git;
+
 /// Arguments of `deploy`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Sends the folder as it is: uncommitted changes too (they are named in the build), ignored files
 not (`[source] include` in tandem.toml brings those that are needed). It returns when the traffic
 has moved; the release that served before stays warm, so that `tandem rollback` is instant.
+
+With --ref the commit is sent, whatever the folder holds. A URL is fetched by the server: HTTPS,
+or SSH with the app's deploy key (`tandem key create`); without --ref the repository's own branch.
 
 Ctrl-C only ends this command, with exit code 1: the rollout goes on, and `tandem rollout watch`
 shows it again. With --json, the one line on standard output is an object with `app`,
@@ -29,19 +39,36 @@ shows it again. With --json, the one line on standard output is an object with `
 Examples:
   tandem deploy                              the app in this folder
   tandem deploy ~/src/shop -m 'new prices'   another folder, with a reason for the journal
+  tandem deploy --ref v1.2                   a tag, without what is not committed
+  tandem deploy https://github.com/team/shop.git --ref main --app shop
+  tandem deploy git@github.com:team/shop.git --app shop
   tandem deploy --env staging
   tandem deploy --no-wait                    refuse if another rollout is under way")]
 pub(crate) struct Args {
-    /// Folder of the app [default: this one, or the nearest above it with a tandem.toml]
+    /// Folder of the app [default: this one, or the nearest above it with a tandem.toml], or a git URL
+    #[arg(value_name = "PATH|URL")]
     path: Option<PathBuf>,
+    /// Branch, tag or commit to deploy instead of the folder's files
+    #[arg(long = "ref", value_name = "REF")]
+    reference: Option<String>,
     /// Stay until the traffic has moved, or until the verdict
     #[arg(long, value_name = "WHEN", default_value = "flip")]
     wait: Until,
 }
 
 pub(super) async fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
+    if let Some(url) = args.path.as_ref().and_then(|path| path.to_str()).filter(|word| is_url(word)) {
+        let url = url.to_owned();
+        let git = GitSource { url, reference: args.reference, root: None };
+        return git::run(session, git, args.wait).await;
+    }
     let begun = session.clock.monotonic();
     let folder = folder(args.path)?;
+    if let Some(reference) = &args.reference {
+        let options = commit::Options { root: None, wait: args.wait };
+        return commit::run(session, &folder, reference, options).await;
+    }
+    may_be_app(&folder)?;
     let place = Place::new(app(session, &folder)?, session.global.environment());
     session.output.note(format!("deploying {place} from {}", folder.display()));
     let sent = tokio::select! {
@@ -51,6 +78,13 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<Exit, Failure> 
             return Err(Failure::new("stopped before anything was deployed"));
         }
     };
+    summarize(session, begun, &sent);
+    let action = RolloutAction::Deploy { tree: sent.tree, source: sent.info };
+    let request = StartRollout { action, message: session.global.reason(), no_wait: session.global.no_wait };
+    super::rollout::start(session, Start { place, request, begun, until: args.wait }).await
+}
+
+fn summarize(session: &Session, begun: Moment, sent: &source::Sent) {
     let took = session.clock.monotonic().elapsed_since(begun).as_millis();
     session.output.note(format!(
         "  {:<20}{:>9}  {}",
@@ -58,9 +92,6 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<Exit, Failure> 
         milliseconds(u64::try_from(took).unwrap_or(u64::MAX)),
         session.output.style().dim(&sent.summary()),
     ));
-    let action = RolloutAction::Deploy { tree: sent.tree, source: sent.info };
-    let request = StartRollout { action, message: session.global.reason(), no_wait: session.global.no_wait };
-    super::rollout::start(session, Start { place, request, begun, until: args.wait }).await
 }
 
 fn folder(path: Option<PathBuf>) -> Result<PathBuf, Failure> {
@@ -79,13 +110,17 @@ fn folder(path: Option<PathBuf>) -> Result<PathBuf, Failure> {
     }
     std::fs::read_dir(&absolute)
         .map_err(|error| unreadable(Failure::chain(&format!("read the folder {shown}"), &error), &error))?;
-    // The server would say the same, but only after a whole home folder was sent to it.
-    if !place::is_app(&absolute) {
-        let problem = tandem_build::Error::NoRecipe.to_problem();
-        let title = format!("nothing in {} says how to run it", absolute.display());
-        return Err(Problem { title, ..problem }.into());
-    }
     Ok(absolute)
+}
+
+/// The server would say the same, but only after a whole home folder was sent to it.
+fn may_be_app(folder: &Path) -> Result<(), Failure> {
+    if place::is_app(folder) {
+        return Ok(());
+    }
+    let problem = tandem_build::Error::NoRecipe.to_problem();
+    let title = format!("nothing in {} says how to run it", folder.display());
+    Err(Problem { title, ..problem }.into())
 }
 
 fn unreadable(failure: Failure, error: &std::io::Error) -> Failure {

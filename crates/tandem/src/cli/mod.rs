@@ -9,6 +9,7 @@ mod deploy;
 mod down;
 mod global;
 mod journal;
+mod key;
 mod logs;
 mod ps;
 mod reconnect;
@@ -66,7 +67,7 @@ pub(crate) enum Command {
     Up(roles::up::Args),
     /// Stop everything that `tandem up` runs, the apps too
     Down(down::Args),
-    /// Build the app in a folder and move the traffic to it
+    /// Build the app in a folder, or of a git URL, and move the traffic to it
     Deploy(deploy::Args),
     /// Move the traffic back to an earlier release
     Rollback(rollback::Args),
@@ -102,6 +103,9 @@ pub(crate) enum Command {
     Runner(roles::runner::Args),
     /// Run a balancer alone, or forget one that is gone for good
     Balancer(balancer::Args),
+    /// Make and show deploy keys for private git sources
+    #[command(subcommand)]
+    Key(key::Verb),
     /// Create, list and revoke tokens for access over TCP
     #[command(subcommand)]
     Token(token::Verb),
@@ -181,6 +185,7 @@ async fn dispatch(command: Command, session: &Session) -> Result<Exit, Failure> 
         Command::Journal(args) => journal::run(args, session).await,
         Command::Status(args) => status::run(args, session).await,
         Command::App(verb) => app::run(verb, session).await,
+        Command::Key(verb) => key::run(verb, session).await,
         Command::Token(verb) => token::run(verb, session).await,
         Command::Store(verb) => store::run(verb, session).await,
         Command::Completions(args) => completions::run(&args, session),

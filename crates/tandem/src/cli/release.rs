@@ -79,6 +79,7 @@ fn facts(detail: &ReleaseDetail) -> Vec<(&'static str, String)> {
             ),
         ),
         ("source", source(build)),
+        ("fetched from", build.source.url.clone().unwrap_or_default()),
         ("python", build.interpreter.clone().unwrap_or_default()),
         ("domains", build.spec.domains.join(" ")),
         ("release phase", build.spec.release.as_ref().map(|r| r.command.clone()).unwrap_or_default()),
@@ -90,6 +91,11 @@ fn facts(detail: &ReleaseDetail) -> Vec<(&'static str, String)> {
 fn source(build: &Build) -> String {
     let Some(commit) = &build.source.commit else { return String::new() };
     let mut text = commit.chars().take(12).collect::<String>();
+    if let Some(reference) =
+        build.source.reference.as_ref().filter(|name| Some(*name) != build.source.branch.as_ref())
+    {
+        let _ = write!(text, " ({reference})");
+    }
     if let Some(branch) = &build.source.branch {
         let _ = write!(text, " on {branch}");
     }

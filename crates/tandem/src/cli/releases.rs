@@ -31,13 +31,15 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<Exit, Failure> 
     let now = session.clock.now();
     session.output.show(&releases, |releases| {
         let style = session.output.data_style();
-        let mut table = Table::new(&["RELEASE", "STATUS", "ROLLBACK", "BUILD", "WHEN", "BY", "MESSAGE"]);
+        let mut table =
+            Table::new(&["RELEASE", "STATUS", "ROLLBACK", "BUILD", "COMMIT", "WHEN", "BY", "MESSAGE"]);
         for detail in releases {
             table.row([
                 detail.release.number.into(),
                 status(detail.release.status, style),
                 rollback(detail).into(),
                 detail.release.build.into(),
+                commit(detail).into(),
                 ago(detail.release.created, now).into(),
                 detail.release.cause.actor.as_str().into(),
                 first_line(&detail.release.message).into(),
@@ -66,6 +68,13 @@ pub(super) fn rollback(detail: &ReleaseDetail) -> &'static str {
         (false, true) => "kept",
         (false, false) => "",
     }
+}
+
+/// The beginning of the commit's hash; marked where files differed from it.
+fn commit(detail: &ReleaseDetail) -> String {
+    let source = &detail.build.source;
+    let short: String = source.commit.iter().flat_map(|commit| commit.chars().take(10)).collect();
+    if source.uncommitted.is_empty() { short } else { format!("{short}+") }
 }
 
 fn first_line(text: &str) -> &str {

@@ -16,6 +16,7 @@ mod demo;
 mod deploy;
 mod disk;
 mod failing;
+mod git;
 mod guestbook;
 mod handover;
 mod hanging;
