@@ -3,7 +3,7 @@
 //! What is left out depends on the folder alone, never on the machine: `.gitignore` files in it and above it in the
 //! same repository count, a person's global ignores and `.git/info/exclude` do not, and no git is needed. Always left
 //! out: `.git`, `__pycache__`, virtual environments, empty folders (git has none either), sockets and devices.
-//! `include` patterns, written as in a `.gitignore`, bring ignored files back.
+//! Files such as `.env` are left out as well, ignored or not, but for examples. `include` patterns, written as in a `.gitignore`, bring such and ignored files back.
 //!
 //! Symbolic links are kept as links, never followed, and must stay inside.
 
@@ -20,11 +20,13 @@ use tandem_types::tree::{Entry, Tree};
 
 use crate::{links, tree};
 
+mod environment;
 mod hashes;
 mod ignores;
 #[cfg(test)]
 mod tests;
 
+pub use environment::{EnvironmentFiles, is_environment_file, warning_of_environment_files};
 use hashes::HashCache;
 use ignores::{Ignores, Include, Verdict};
 
@@ -113,6 +115,8 @@ pub struct Scan {
     pub bytes: u64,
     /// Files that were read because the cache did not know them.
     pub hashed: u64,
+    /// Files with environment variables that were left out though nothing ignores them, below the folder.
+    pub left_out: Vec<String>,
 }
 
 /// Where a blob comes from.
@@ -151,7 +155,9 @@ pub fn scan_source(folder: &Path, options: &Options<'_>) -> Result<Scan, Error> 
     if !root.is_dir() {
         return Err(Error::NotAFolder(root));
     }
-    let empty = Scan { root: Digest([0; 32]), origins: HashMap::new(), files: 0, bytes: 0, hashed: 0 };
+    let root_digest = Digest([0; 32]);
+    let left_out = Vec::new();
+    let empty = Scan { root: root_digest, origins: HashMap::new(), files: 0, bytes: 0, hashed: 0, left_out };
     let mut walk = Walk {
         ignores: Ignores::above(&root),
         include: Include::new(options.include)?,
@@ -227,7 +233,7 @@ impl Walk {
         Ok(None)
     }
 
-    fn verdict(&self, path: &Path, (below, is_folder): (&Path, bool), parent: Verdict) -> Verdict {
+    fn verdict(&mut self, path: &Path, (below, is_folder): (&Path, bool), parent: Verdict) -> Verdict {
         if ignores::is_never_source(path, is_folder) {
             return Verdict::LeaveOut;
         }
@@ -235,7 +241,15 @@ impl Walk {
             return Verdict::TakeAll;
         }
         let ignored = parent == Verdict::OnlyIncluded || self.ignores.is_ignored(path, is_folder);
-        if ignored { self.include.verdict(below, is_folder) } else { Verdict::Take }
+        let is_environment = !is_folder && path.file_name().and_then(|name| name.to_str()).is_some_and(is_environment_file);
+        if !ignored && !is_environment {
+            return Verdict::Take;
+        }
+        let verdict = self.include.verdict(below, is_folder);
+        if !ignored && verdict == Verdict::LeaveOut {
+            self.scan.left_out.extend(below.to_str().map(str::to_owned));
+        }
+        verdict
     }
 
     fn file(&mut self, path: &Path, below: &Path) -> Result<Entry, Error> {

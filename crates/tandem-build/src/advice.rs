@@ -5,6 +5,9 @@
 use crate::recipe::APP;
 
 mod git;
+mod packages;
+
+use packages::{debian_package, missing_header};
 
 /// What is known of a failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,59 +19,6 @@ pub(crate) struct Advice {
     /// What to do.
     pub(crate) hint: String,
 }
-
-/// What a line of a failing build says → the Debian package that has what is missing.
-const PACKAGES: &[(&str, &str)] = &[
-    ("Python.h: No such file", "python3-dev"),
-    ("pg_config executable not found", "libpq-dev"),
-    ("pg_config is required", "libpq-dev"),
-    ("libpq-fe.h: No such file", "libpq-dev"),
-    ("mysql_config: not found", "default-libmysqlclient-dev pkg-config"),
-    ("mysql.h: No such file", "default-libmysqlclient-dev pkg-config"),
-    ("Can not find valid pkg-config name", "default-libmysqlclient-dev pkg-config"),
-    ("ffi.h: No such file", "libffi-dev"),
-    ("Dependency \"cairo\" not found", "libcairo2-dev pkg-config"),
-    ("girepository", "libgirepository1.0-dev libcairo2-dev pkg-config"),
-    ("libxml/", "libxml2-dev libxslt1-dev"),
-    ("libxml2 and libxslt development packages", "libxml2-dev libxslt1-dev"),
-    ("required for jpeg", "libjpeg-dev zlib1g-dev"),
-    ("RequiredDependencyException: jpeg", "libjpeg-dev zlib1g-dev"),
-    ("RequiredDependencyException: zlib", "zlib1g-dev"),
-    ("zlib.h: No such file", "zlib1g-dev"),
-    ("openssl/", "libssl-dev"),
-    ("lber.h: No such file", "libldap-dev libsasl2-dev"),
-    ("ldap.h: No such file", "libldap-dev libsasl2-dev"),
-    ("sasl.h: No such file", "libsasl2-dev"),
-    ("xmlsec", "libxmlsec1-dev pkg-config"),
-    ("gdal-config", "libgdal-dev"),
-    ("geos_c.h: No such file", "libgeos-dev"),
-    ("curl-config", "libcurl4-openssl-dev"),
-    ("krb5-config", "libkrb5-dev"),
-    ("snappy-c.h: No such file", "libsnappy-dev"),
-    ("sqlite3.h: No such file", "libsqlite3-dev"),
-    ("yaml.h: No such file", "libyaml-dev"),
-    ("magic.h: No such file", "libmagic-dev"),
-    ("cairo.h: No such file", "libcairo2-dev pkg-config"),
-    ("pkg-config: not found", "pkg-config"),
-    ("Did you install pkg-config", "pkg-config"),
-    ("cmake: not found", "cmake"),
-    ("CMake must be installed", "cmake"),
-    ("can't find Rust compiler", "cargo"),
-    ("Cargo, the Rust package manager, is not installed", "cargo"),
-    ("rustc: not found", "cargo"),
-];
-
-/// Ways to say that there is no C compiler.
-const NO_COMPILER: &[&str] = &[
-    "command 'gcc' failed: No such file",
-    "command 'cc' failed: No such file",
-    "command 'x86_64-linux-gnu-gcc' failed: No such file",
-    "command 'aarch64-linux-gnu-gcc' failed: No such file",
-    "unable to execute 'gcc'",
-    "gcc: not found",
-    "No C compiler found",
-    "Unknown compiler(s)",
-];
 
 /// Ways in which uv says that something does not support the interpreter.
 const OTHER_PYTHON: &[&str] = &[
@@ -102,6 +52,13 @@ pub(crate) fn for_dependencies(
     };
     let hint = if let Some(package) = debian_package(lines) {
         format!("install what is missing on the server: apt-get install {package}")
+    } else if let Some(header) = missing_header(lines) {
+        format!(
+            "the header {header} is missing on the server; this says which of Debian's packages has it: \
+             apt-get install -y apt-file && apt-file update && apt-file search -l {header}"
+        )
+    } else if says(lines, &["has no attribute 'cython_sources'"]) {
+        "this version is older than the Cython it is built with: PyYAML builds from 6.0.1 on".to_owned()
     } else if says(lines, &["invalid peer certificate", "CERTIFICATE_VERIFY_FAILED"]) {
         "the package index shows a certificate that this machine does not trust; add the authority that signed it: copy \
          it to /usr/local/share/ca-certificates/NAME.crt and run update-ca-certificates"
@@ -123,32 +80,6 @@ pub(crate) fn for_dependencies(
     Advice { code: "dependency_failed", title, hint }
 }
 
-/// The Debian package that has what a compiler missed.
-fn debian_package(lines: &[String]) -> Option<&'static str> {
-    let failing = |line: &&String| {
-        let lower = line.to_lowercase();
-        [
-            "no such file",
-            "not found",
-            "required",
-            "error",
-            "exception",
-            "can't find",
-            "did you install",
-            "must be installed",
-            "not installed",
-        ]
-        .iter()
-        .any(|word| lower.contains(word))
-    };
-    let failing: Vec<_> = lines.iter().filter(failing).collect();
-    let says = |needle: &str| failing.iter().any(|line| line.contains(needle));
-    if NO_COMPILER.iter().any(|needle| says(needle)) {
-        return Some("build-essential python3-dev");
-    }
-    PACKAGES.iter().find(|(needle, _)| says(needle)).map(|(_, package)| *package)
-}
-
 /// The package that uv names: ``Failed to build `psycopg2==2.9.9` ``, or ``Failed to build `shop @ file:///app/libs/shop` ``.
 fn failing_package(lines: &[String]) -> Option<String> {
     let named = lines.iter().find_map(|line| {
@@ -161,6 +92,49 @@ fn failing_package(lines: &[String]) -> Option<String> {
         Some((name, url)) => path(url).map_or(named.to_owned(), |path| format!("{name} ({path})")),
         None => path(named).unwrap_or_else(|| named.to_owned()),
     })
+}
+
+/// About packages of Node's that were not installed.
+pub(crate) fn for_node(lines: &[String]) -> Advice {
+    let hint = if says(lines, &["EUSAGE", "are in sync", "Missing:", "Invalid: lock file"]) {
+        "package-lock.json does not fit package.json: type `npm install`, commit package-lock.json, deploy again"
+    } else if says(lines, &["EBADDEVENGINES", "EBADENGINE"]) {
+        "package.json asks for another Node or npm than the server has; the lines above say which"
+    } else if says(lines, &["gyp ERR!"]) {
+        "a package is compiled: install what that needs on the server: apt-get install build-essential python3"
+    } else if says(lines, &["ENOTFOUND", "ECONNREFUSED", "ETIMEDOUT", "EAI_AGAIN", "ERR_SOCKET_TIMEOUT"]) {
+        "the package registry cannot be reached from the server; if there is a proxy, set HTTPS_PROXY for Tandem"
+    } else {
+        "the lines above are npm's own"
+    };
+    let title = "the packages of Node could not be installed".to_owned();
+    Advice { code: "dependency_failed", title, hint: hint.to_owned() }
+}
+
+/// About a declared command that failed.
+pub(crate) fn for_command(command: &str, exit: &str, lines: &[String]) -> Advice {
+    let title = format!("the build command `{command}` failed: {exit}");
+    let hint = if let Some(name) = missing_variable(lines) {
+        format!(
+            "it wants the variable {name}, and builds have no config values: give it one in the command, such as \
+             `{name}=x {command}`, or let the settings do without it"
+        )
+    } else if let Some(program) = missing_program(lines) {
+        format!(
+            "there is no {program} on the server: `apt-get install` what has it, or add the package that has it to the \
+             app's dependencies"
+        )
+    } else {
+        "the lines above are its own; it ran in the source's working folder, with the dependencies and without config values"
+            .to_owned()
+    };
+    Advice { code: "command_failed", title, hint }
+}
+
+/// `sass` of `/bin/sh: 1: sass: not found`.
+fn missing_program(lines: &[String]) -> Option<&str> {
+    let named = lines.iter().rev().find_map(|line| line.trim_end().strip_suffix(": not found"))?;
+    named.rsplit(": ").next().map(str::trim).filter(|name| !name.is_empty() && !name.contains(' '))
 }
 
 /// About static files that were not collected.
@@ -177,6 +151,15 @@ pub(crate) fn for_static(lines: &[String]) -> Advice {
             ),
         };
     }
+    let title = "collecting the static files failed".to_owned();
+    if let Some(folder) = missing_folder(lines) {
+        let name = folder.rsplit('/').next().unwrap_or_default().to_lowercase().replace(['_', '.'], "-");
+        let hint = format!(
+            "git keeps no empty folders, so {folder} is not there, and nothing below {APP} can be written when the app runs: \
+             make it a volume, in tandem.toml below [volumes]: {name} = \"{folder}\". Logs are better written to standard output"
+        );
+        return Advice { code: "static_failed", title, hint };
+    }
     let hint = if says(lines, &["MissingFileError", "could not be found with"]) {
         "a file that a style sheet or script names is not there; the lines above say which"
     } else if says(lines, &["ModuleNotFoundError", "ImportError"]) {
@@ -184,11 +167,16 @@ pub(crate) fn for_static(lines: &[String]) -> Advice {
     } else {
         "the lines above are from `manage.py collectstatic`"
     };
-    Advice {
-        code: "static_failed",
-        title: "collecting the static files failed".to_owned(),
-        hint: hint.to_owned(),
-    }
+    Advice { code: "static_failed", title, hint: hint.to_owned() }
+}
+
+/// The folder of a file that was opened in vain, to be written: `/app/logs` of `/app/logs/debug.log`.
+fn missing_folder(lines: &[String]) -> Option<&str> {
+    const SAID: &str = "FileNotFoundError: [Errno 2] No such file or directory: '";
+    let path = lines.iter().rev().find_map(|line| line.trim().strip_prefix(SAID)?.strip_suffix('\''))?;
+    let (folder, file) = path.rsplit_once('/')?;
+    let is_below = folder.strip_prefix(APP).is_some_and(|rest| rest.starts_with('/'));
+    (is_below && file.ends_with(".log")).then_some(folder)
 }
 
 /// The environment variable that settings asked for in vain, in the ways that are common.
@@ -228,28 +216,6 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_header_or_tool_names_its_package() {
-        for (text, package) in [
-            ("  src/x.c:2:10: fatal error: Python.h: No such file or directory", "python3-dev"),
-            ("Error: pg_config executable not found.", "libpq-dev"),
-            ("error: command 'gcc' failed: No such file or directory", "build-essential python3-dev"),
-            (
-                "/bin/sh: 1: mysql_config: not found\nException: Can not find valid pkg-config name.",
-                "default-libmysqlclient-dev pkg-config",
-            ),
-            ("fatal error: libxml/xpath.h: No such file or directory", "libxml2-dev libxslt1-dev"),
-            ("error: can't find Rust compiler", "cargo"),
-        ] {
-            let text = format!("  x Failed to build `thing==1.0`\n{text}");
-            let advice = for_dependencies(&lines(&text), &[], &[]);
-            assert_eq!(advice.title, "the dependency thing==1.0 does not build");
-            assert!(advice.hint.ends_with(&format!("apt-get install {package}")), "{text}: {}", advice.hint);
-        }
-        let advice = for_dependencies(&lines("compiling libxml/x.c\nerror: something else"), &[], &[]);
-        assert!(!advice.hint.contains("apt-get"), "{}", advice.hint);
-    }
-
-    #[test]
     fn an_index_behind_an_unknown_authority_is_about_certificates() {
         let text = "error: Failed to fetch: `x`\n  cause: error sending request for url\n  cause: invalid peer certificate: UnknownIssuer";
         let advice = for_dependencies(&lines(text), &[], &[]);
@@ -274,6 +240,27 @@ mod tests {
             let unnamed: Vec<String> = unnamed.iter().map(|path| (*path).to_owned()).collect();
             assert_eq!(for_dependencies(&lines(text), &unnamed, &[]).title, title, "{text}");
         }
+    }
+
+    #[test]
+    fn a_folder_for_logs_is_to_be_a_volume() {
+        let text = "FileNotFoundError: [Errno 2] No such file or directory: '/app/var/Logs/x.log'\n\nValueError: Unable to";
+        let advice = for_static(&lines(text));
+        assert!(advice.hint.contains("logs = \"/app/var/Logs\""), "{}", advice.hint);
+        let other = "FileNotFoundError: [Errno 2] No such file or directory: '/app/data/names.json'";
+        assert!(!for_static(&lines(other)).hint.contains("volume"));
+    }
+
+    #[test]
+    fn a_command_that_wants_something_says_what() {
+        let advice = for_command("make css", "exit code 127", &lines("/bin/sh: 1: sassc: not found"));
+        assert_eq!(advice.title, "the build command `make css` failed: exit code 127");
+        assert!(advice.hint.starts_with("there is no sassc on the server"), "{}", advice.hint);
+        let wants = "  key = os.environ[\"API_KEY\"]\nKeyError: 'API_KEY'";
+        let advice = for_command("python x.py", "exit code 1", &lines(wants));
+        assert!(advice.hint.contains("wants the variable API_KEY"), "{}", advice.hint);
+        let advice = for_node(&lines("npm error code EUSAGE\nnpm error `npm ci` can only install packages when"));
+        assert!(advice.hint.contains("does not fit package.json"), "{}", advice.hint);
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub struct AppFile {
     pub build: BuildEntry,
     /// URL prefix → folder; none where there is no `[static]`.
     pub static_folders: Option<BTreeMap<String, String>>,
-    /// Volume name → absolute path.
+    /// Volume name → absolute path, or one below the folder of the file.
     pub volumes: BTreeMap<String, String>,
     /// `[source]`.
     pub source: SourceEntry,
@@ -84,6 +84,8 @@ pub struct HealthEntry {
 pub struct BuildEntry {
     /// Version of Python: `3.12`, `3.12.4`, `>=3.11`.
     pub python: Option<String>,
+    /// Django's settings module: `shop.settings.production`.
+    pub settings: Option<String>,
     /// Requirements file, looked for in the working folder and then above it: `requirements/production.txt`.
     pub requirements: Option<String>,
     /// Version of Node: `20`, `>=20.9`, `22.x`.
@@ -112,6 +114,24 @@ pub struct ReleaseEntry {
 pub struct SourceEntry {
     /// Patterns that bring ignored files back.
     pub include: Vec<String>,
+}
+
+impl SourceEntry {
+    /// The patterns, written in a folder below the top, as the top would have them.
+    #[must_use]
+    pub fn include_from(&self, folder: &str) -> Vec<String> {
+        let folder = folder.trim_matches('/');
+        if folder.is_empty() {
+            return self.include.clone();
+        }
+        let moved = |pattern: &String| {
+            let (not, pattern) = pattern.strip_prefix('!').map_or(("", pattern.as_str()), |rest| ("!", rest));
+            let is_bound = pattern.trim_end_matches('/').contains('/');
+            let anywhere = if is_bound { "" } else { "**/" };
+            format!("{not}/{folder}/{anywhere}{}", pattern.trim_start_matches('/'))
+        };
+        self.include.iter().map(moved).collect()
+    }
 }
 
 /// A mistake in one of the two files.

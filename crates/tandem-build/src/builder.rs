@@ -19,6 +19,7 @@ use tandem_types::{AppName, BuildNumber, Digest, Span, Timestamp};
 use tokio::sync::OwnedMutexGuard;
 
 use crate::error::io_error;
+use crate::node::{self, Node, modules};
 use crate::python::{Python, Stamp, places};
 use crate::workshop::{self, Occupied, Workshop};
 use crate::{Error, Events, NetworkSettings, bounds, dependencies, git, static_files, tools, uv_cache};
@@ -132,6 +133,7 @@ impl Builder {
             spec: finished.spec,
             source: request.source,
             interpreter: finished.interpreter,
+            node: finished.node,
             duration: Span::millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)),
             warnings: finished.warnings,
             notes: finished.notes,
@@ -152,7 +154,9 @@ impl Builder {
     #[must_use]
     pub fn roots(&self) -> Vec<Digest> {
         let Ok(apps) = std::fs::read_dir(self.inner.config.data.build()) else { return Vec::new() };
-        let roots = |folder: &Path| [dependencies::roots(folder), static_files::roots(folder)].concat();
+        let roots = |folder: &Path| {
+            [dependencies::roots(folder), static_files::roots(folder), modules::roots(folder)].concat()
+        };
         apps.filter_map(Result::ok).flat_map(|app| roots(&app.path())).collect()
     }
 
@@ -216,6 +220,15 @@ impl Builder {
 
     fn now(&self) -> Timestamp {
         self.clock().now()
+    }
+
+    /// The Node for what is wanted. Asking one costs 40 ms.
+    async fn node(&self, wanted: &node::Wanted) -> Result<Node, Error> {
+        let BuilderConfig { data, isolation, .. } = &self.inner.config;
+        let node = node::find(wanted, &data.nodes()).await?;
+        // Without a sandbox paths are those of the machine.
+        let path = if *isolation == Isolation::Plain { node.host.clone() } else { node.path.clone() };
+        Ok(Node { path, ..node })
     }
 
     /// uv and its version; installed where it is not there.

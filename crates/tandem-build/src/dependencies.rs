@@ -20,6 +20,7 @@ use crate::error::io_error;
 use crate::python::Python;
 use crate::recipe::{APP, VENV};
 use crate::requirements::{Declared, Requirements, normal};
+use crate::server::Server;
 use crate::workshop::{Call, TOOLS, Workshop, real_folder};
 use crate::{Error, Events, kept, platform, survey};
 
@@ -55,6 +56,8 @@ pub(crate) struct Inputs<'a> {
     pub(crate) uv: &'a Path,
     /// What `uv --version` says.
     pub(crate) uv_version: &'a str,
+    /// The web server that is added to them.
+    pub(crate) server: Option<Server>,
 }
 
 impl Inputs<'_> {
@@ -65,9 +68,11 @@ impl Inputs<'_> {
             Declared::Requirements => "requirements",
             Declared::Project => "project",
         };
+        let server = self.server.map(Server::requirements);
         let key = serde_json::json!([
             VERSION,
             declared,
+            server,
             self.requirements.inputs,
             self.requirements.project,
             [&self.requirements.folder, &self.requirements.file],
@@ -253,7 +258,8 @@ fn package(folder: &str) -> Option<(String, String)> {
     (plain(name) && plain(version)).then(|| (normal(name), version.to_owned()))
 }
 
-fn remove_old_folders(folders: &Path, newest: &Path) -> Result<(), Error> {
+/// Removes all but the newest and the one before it.
+pub(crate) fn remove_old_folders(folders: &Path, newest: &Path) -> Result<(), Error> {
     let entries = fs::read_dir(folders).map_err(io_error("list", folders))?;
     let mut others: Vec<(SystemTime, PathBuf)> = entries
         .filter_map(Result::ok)

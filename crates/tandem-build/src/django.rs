@@ -1,46 +1,101 @@
 //! What `manage.py` and the files around it say of a Django project, without running it.
 
+use std::collections::BTreeSet;
+
+use crate::Error;
 use crate::requirements::Packages;
-use crate::source::Source;
+use crate::server::Server;
+use crate::source::{Source, below};
+
+mod settings;
+#[cfg(test)]
+mod tests;
 
 /// A Django project.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Django {
-    /// Settings module that `manage.py` uses unless told otherwise.
+    /// Folder of `manage.py` below the top.
+    pub(crate) folder: String,
+    /// Settings module that is used unless config says otherwise.
     pub(crate) settings: Option<String>,
     /// Module with the WSGI application.
     wsgi: Option<String>,
     /// Module with the ASGI application.
     asgi: Option<String>,
+    /// Folders that `manage.py` puts on the path before anything is imported; servers do not run it.
+    pub(crate) paths: BTreeSet<String>,
+    /// What was taken for granted.
+    pub(crate) notes: Vec<String>,
 }
 
-/// Release phase of a Django project unless another is given.
-pub(crate) const MIGRATE: &str = "python manage.py migrate --noinput";
-
 impl Django {
-    /// Reads a project from its source; none where there is no `manage.py` at its root.
-    pub(crate) fn detect(source: &Source) -> Result<Option<Self>, crate::Error> {
-        let Some(manage) = source.text("manage.py")? else { return Ok(None) };
-        let settings = settings_module(&manage);
-        let entry = |name: &str| entry_module(source, settings.as_deref(), name);
-        Ok(Some(Self { wsgi: entry("wsgi"), asgi: entry("asgi"), settings }))
+    /// Reads the project whose `manage.py` is in a folder or, where there is none, in the only one below it that has one.
+    /// `said` is the settings module that `tandem.toml` names.
+    ///
+    /// # Errors
+    /// A file that is no text, or nothing that says which settings are used.
+    pub(crate) fn detect(source: &Source, work: &str, said: Option<&str>) -> Result<Option<Self>, Error> {
+        let folder = match folders(source, work, DEPTH)?.as_slice() {
+            [first, ..] if first == work => first.clone(),
+            [only] => only.clone(),
+            _ => return Ok(None),
+        };
+        let manage = source.text(&below(&folder, "manage.py"))?.unwrap_or_default();
+        let hint = said.map(str::to_owned).or_else(|| settings::module_in(&manage));
+        let entry = |name: &str| entry_module(source, &folder, hint.as_deref(), name);
+        let (wsgi, asgi) = (entry("wsgi"), entry("asgi"));
+        let served = wsgi.as_deref().or(asgi.as_deref());
+        let text = served.map(|module| source.text(&file_of(&folder, module))).transpose()?.flatten();
+        let texts = settings::Texts { manage: &manage, entry: served.zip(text.as_deref()) };
+        let mut notes = Vec::new();
+        let settings = match said {
+            Some(said) => Some(said.to_owned()),
+            None => {
+                let found = settings::decide(source, &folder, &texts);
+                let note =
+                    found.note.map(|note| format!("{note}; `[build] settings` in tandem.toml names others"));
+                notes.extend(note);
+                found.module
+            }
+        };
+        if settings.is_none() && !manage.contains("DJANGO_SETTINGS_MODULE") {
+            return Err(Error::NoSettings { found: settings::all(source, &folder) });
+        }
+        let paths = search_paths(source, &folder, &manage);
+        Ok(Some(Self { wsgi, asgi, settings, paths, notes, folder }))
     }
 
-    /// A command that serves it with the server that is among its dependencies; none where there is no such server.
-    pub(crate) fn web_command(&self, packages: &Packages) -> Option<String> {
+    /// Path of `manage.py` from the working folder.
+    pub(crate) fn manage_path(&self, work: &str) -> String {
+        let path = below(&self.folder, "manage.py");
+        let prefix = if work.is_empty() { String::new() } else { format!("{work}/") };
+        path.strip_prefix(&prefix).map(str::to_owned).unwrap_or(path)
+    }
+
+    /// Release phase of a Django project unless another is given.
+    pub(crate) fn migrate(&self, work: &str) -> String {
+        format!("python {} migrate --noinput", quoted(&self.manage_path(work)))
+    }
+
+    /// A command that serves it with the server that is among its dependencies, else with the one that Tandem adds.
+    pub(crate) fn web_command(&self, packages: &Packages) -> Option<(String, Option<Server>)> {
         let wsgi = |server: &str| self.wsgi.as_ref().filter(|_| packages.has(server));
         let asgi = |server: &str| self.asgi.as_ref().filter(|_| packages.has(server));
-        if let Some(module) = wsgi("gunicorn") {
-            return Some(format!("gunicorn {module} --bind 127.0.0.1:$PORT"));
-        }
-        if let Some(module) = asgi("uvicorn") {
-            return Some(format!("uvicorn {module}:application --host 127.0.0.1 --port $PORT"));
-        }
-        if let Some(module) = asgi("daphne") {
-            return Some(format!("daphne -b 127.0.0.1 -p $PORT {module}:application"));
-        }
-        let module = wsgi("waitress")?;
-        Some(format!("waitress-serve --listen=127.0.0.1:$PORT {module}:application"))
+        let own = if let Some(module) = wsgi("gunicorn") {
+            Server::Gunicorn.command(module)
+        } else if let Some(module) = asgi("uvicorn") {
+            Server::Uvicorn.command(&format!("{module}:application"))
+        } else if let Some(module) = asgi("daphne") {
+            format!("daphne -b 127.0.0.1 -p $PORT {module}:application")
+        } else if let Some(module) = wsgi("waitress") {
+            format!("waitress-serve --listen=127.0.0.1:$PORT {module}:application")
+        } else if let Some(module) = &self.wsgi {
+            return Some((Server::Gunicorn.command(module), Some(Server::Gunicorn)));
+        } else {
+            let module = self.asgi.as_ref()?;
+            return Some((Server::Uvicorn.command(&format!("{module}:application")), Some(Server::Uvicorn)));
+        };
+        Some((own, None))
     }
 
     /// A command that imports what serves requests, and every module that routes name: most mistakes that stop a page
@@ -57,29 +112,69 @@ impl Django {
     }
 }
 
-/// The default in `os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")`.
-fn settings_module(manage: &str) -> Option<String> {
-    let rest = manage.split_once("DJANGO_SETTINGS_MODULE")?.1;
-    let rest = rest.trim_start_matches(['"', '\'', ']']).trim_start();
-    let rest = rest.strip_prefix([',', '='])?.trim_start();
-    let quote = rest.chars().next().filter(|c| matches!(c, '"' | '\''))?;
-    let module = rest[1..].split(quote).next()?;
-    is_module(module).then(|| module.to_owned())
+/// How deep below the working folder a `manage.py` is looked for: `site/manage.py`, `src/site/manage.py`.
+const DEPTH: usize = 2;
+
+/// Folders with the `manage.py` of a Django project: the given one, and those at most so deep below it.
+pub(crate) fn folders(source: &Source, folder: &str, depth: usize) -> Result<Vec<String>, Error> {
+    let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
+    let mut found = Vec::new();
+    for path in source.files.keys().filter(|path| path.ends_with("manage.py")) {
+        let Some(rest) = path.strip_prefix(&prefix) else { continue };
+        let is_named = rest == "manage.py" || rest.ends_with("/manage.py");
+        if is_named && rest.matches('/').count() <= depth && is_manage(source, path)? {
+            found.push(path.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned());
+        }
+    }
+    found.sort_by_key(|found| found.as_str() != folder);
+    Ok(found)
+}
+
+/// Whether a file is a `manage.py` of Django's: other frameworks had scripts of this name, too.
+pub(crate) fn is_manage(source: &Source, path: &str) -> Result<bool, Error> {
+    let text = source.text(path)?;
+    Ok(text.is_some_and(|text| {
+        text.contains("DJANGO_SETTINGS_MODULE") || text.contains("django.core.management")
+    }))
+}
+
+/// Folders of the source that lines such as `sys.path.insert(0, os.path.join(BASE_DIR, "apps"))` name.
+fn search_paths(source: &Source, folder: &str, manage: &str) -> BTreeSet<String> {
+    let lines =
+        manage.lines().filter(|line| line.contains("sys.path.") && !line.trim_start().starts_with('#'));
+    let texts = lines.flat_map(|line| line.split(['"', '\'']).skip(1).step_by(2));
+    texts
+        .map(|text| below(folder, text.trim_matches('/')))
+        .filter(|path| source.folders.contains(path))
+        .collect()
 }
 
 /// `shop.wsgi`: beside the settings or in a package above them, else the only one that there is.
-fn entry_module(source: &Source, settings: Option<&str>, name: &str) -> Option<String> {
+fn entry_module(source: &Source, folder: &str, settings: Option<&str>, name: &str) -> Option<String> {
     let mut package = settings.unwrap_or_default();
     while let Some((parent, _)) = package.rsplit_once('.') {
         package = parent;
-        if source.has(&format!("{}/{name}.py", package.replace('.', "/"))) {
-            return Some(format!("{package}.{name}"));
+        let module = format!("{package}.{name}");
+        if source.has(&file_of(folder, &module)) {
+            return Some(module);
         }
     }
-    let file = format!("/{name}.py");
-    let mut all = source.files.keys().filter(|path| path.ends_with(&file));
+    let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
+    let (file, alone) = (format!("/{name}.py"), format!("{name}.py"));
+    let below = source.files.keys().filter_map(|path| path.strip_prefix(&prefix));
+    let mut all = below.filter(|path| path.ends_with(&file) || *path == alone);
     let module = all.next()?.strip_suffix(".py")?.replace('/', ".");
     (all.next().is_none() && is_module(&module)).then_some(module)
+}
+
+fn file_of(folder: &str, module: &str) -> String {
+    below(folder, &format!("{}.py", module.replace('.', "/")))
+}
+
+/// A path as one word of a shell command.
+fn quoted(path: &str) -> String {
+    let is_plain = path.bytes().all(|b| b.is_ascii_alphanumeric() || b"._/-+@".contains(&b));
+    if is_plain { path.to_owned() } else { format!("'{}'", path.replace('\'', "'\\''")) }
 }
 
 /// Whether a text is a dotted name, safe within quotes of a shell and of Python.
@@ -89,59 +184,4 @@ pub(crate) fn is_module(text: &str) -> bool {
             && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
     };
     !text.is_empty() && text.split('.').all(is_name)
-}
-
-#[cfg(test)]
-mod tests {
-    use tandem_blobs::BlobStore;
-
-    use super::*;
-
-    fn detect(files: &[(&str, &str)]) -> Django {
-        let folder = tempfile::tempdir().unwrap();
-        let store = BlobStore::open(folder.path()).unwrap();
-        Django::detect(&Source::of(&store, files)).unwrap().unwrap()
-    }
-
-    const MANAGE: &str = "import os\nos.environ.setdefault(\"DJANGO_SETTINGS_MODULE\", \"shop.settings\")\n";
-
-    #[test]
-    fn settings_and_entry_points_are_found_where_startproject_puts_them() {
-        let django =
-            detect(&[("manage.py", MANAGE), ("shop/wsgi.py", ""), ("shop/asgi.py", ""), ("x/wsgi.py", "")]);
-        assert_eq!(django.settings.as_deref(), Some("shop.settings"));
-        let packages = Packages::of(&["django", "gunicorn", "uvicorn"]);
-        assert_eq!(django.web_command(&packages).unwrap(), "gunicorn shop.wsgi --bind 127.0.0.1:$PORT");
-        let smoke = django.smoke_command().unwrap();
-        assert!(smoke.contains("importlib.import_module('shop.wsgi')"), "{smoke}");
-        assert_eq!(django.web_command(&Packages::of(&["django"])), None);
-        let uvicorn = django.web_command(&Packages::of(&["uvicorn"])).unwrap();
-        assert_eq!(uvicorn, "uvicorn shop.asgi:application --host 127.0.0.1 --port $PORT");
-    }
-
-    #[test]
-    fn settings_may_be_a_package_and_written_in_other_ways() {
-        for (manage, settings) in [
-            (
-                "os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'config.settings.production')",
-                "config.settings.production",
-            ),
-            (
-                "os.environ['DJANGO_SETTINGS_MODULE'] = 'config.settings.production'",
-                "config.settings.production",
-            ),
-            (
-                "os.environ.setdefault(\n    \"DJANGO_SETTINGS_MODULE\",\n    \"config.settings.production\",\n)",
-                "config.settings.production",
-            ),
-        ] {
-            let django = detect(&[("manage.py", manage), ("config/wsgi.py", ""), ("other/wsgi.py", "")]);
-            assert_eq!(django.settings.as_deref(), Some(settings), "{manage}");
-            assert_eq!(django.wsgi.as_deref(), Some("config.wsgi"));
-        }
-        let odd = detect(&[("manage.py", "DJANGO_SETTINGS_MODULE = pick()"), ("one/wsgi.py", "")]);
-        assert_eq!((odd.settings.as_deref(), odd.wsgi.as_deref()), (None, Some("one.wsgi")));
-        let hostile = "setdefault(\"DJANGO_SETTINGS_MODULE\", \"x'; reboot; '\")";
-        assert_eq!(detect(&[("manage.py", hostile)]).settings, None);
-    }
 }

@@ -10,9 +10,11 @@ use tandem_types::Span;
 use tandem_types::disk::Space;
 use tandem_types::problem::Problem;
 
-use crate::{advice, app_file};
+use crate::app_file;
 
+mod layout;
 mod limits;
+mod problem;
 mod python;
 
 pub use python::PythonMissing;
@@ -31,7 +33,72 @@ pub enum Error {
     AppFile(#[from] app_file::Error),
     /// Nothing says what this is.
     #[error("find out how to build this source")]
-    NoRecipe,
+    NoRecipe {
+        /// Folders in it that look like apps.
+        apps: Vec<String>,
+    },
+    /// A folder was named that is not there.
+    #[error("find the folder {folder}")]
+    NoRoot {
+        /// As it was named.
+        folder: String,
+        /// By what.
+        said_by: &'static str,
+        /// Folders in the source that look like apps.
+        apps: Vec<String>,
+    },
+    /// Several Django projects, and nothing that says which.
+    #[error("find out which app of this source is meant")]
+    SeveralApps {
+        /// Where they are.
+        folders: Vec<String>,
+    },
+    /// Nothing says which settings a Django project uses.
+    #[error("find the settings of this Django project")]
+    NoSettings {
+        /// Modules that may be meant.
+        found: Vec<String>,
+    },
+    /// No Node that fits and that instances could use.
+    #[error("find Node {wanted}")]
+    NodeMissing {
+        /// What was asked for; empty: any.
+        wanted: String,
+        /// By which file.
+        said_by: String,
+        /// What is there.
+        found: Vec<String>,
+        /// Where more are looked for.
+        tools: String,
+    },
+    /// Node without npm.
+    #[error("find npm beside {node}")]
+    NpmMissing {
+        /// The Node.
+        node: String,
+    },
+    /// Packages of Node's, locked by a program other than npm.
+    #[error("read {path}")]
+    ForeignNodeLock {
+        /// The lock file.
+        path: String,
+    },
+    /// `npm ci` failed.
+    #[error("install the packages of Node")]
+    NodeModules {
+        /// Its last lines.
+        lines: Vec<String>,
+    },
+    /// A declared command of the build failed.
+    #[error("run the build command `{command}`")]
+    Command {
+        /// As it was written.
+        command: String,
+        /// How it ended.
+        exit: String,
+        /// Its last lines.
+        lines: Vec<String>,
+    },
     /// Dependencies in a format that is not read.
     #[error("read {found}")]
     Unsupported {
@@ -219,98 +286,6 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
-}
-
-impl Error {
-    /// The failure as people get it.
-    #[must_use]
-    pub fn to_problem(&self) -> Problem {
-        match self {
-            Self::AppFile(error) => error.to_problem(),
-            Self::NoRecipe => refused("no_recipe", "nothing here says how to run this source").hint(
-                "add a Procfile with a line such as `web: gunicorn shop.wsgi --bind 127.0.0.1:$PORT`, or deploy a \
-                 folder with a tandem.toml or a Django manage.py; is this the right folder?",
-            ),
-            Self::Unsupported { found, hint } => {
-                refused("recipe_unsupported", format!("{found} is not read by Tandem")).hint(*hint)
-            }
-            Self::Malformed { path, reason } => {
-                refused("source_malformed", format!("{path} cannot be read: {reason}"))
-            }
-            Self::NoDependencies => refused("no_dependencies", "nothing says which packages this Django project needs")
-                .hint("add a uv.lock (`uv init --bare` and `uv add django gunicorn`) or a requirements.txt"),
-            Self::NoWebCommand => refused("no_web_command", "nothing says how to serve this app").hint(
-                "add a server to the dependencies (`uv add gunicorn`), or write \
-                 [processes.web] command = \"…\" in tandem.toml",
-            ),
-            Self::NoCommand(name) => refused("no_command", format!("process type `{name}` has no command"))
-                .hint(format!("write command = \"…\" below [processes.{name}], or a line `{name}: …` in the Procfile")),
-            Self::PythonMissing(missing) => missing.to_problem(),
-            Self::NoProject { key, file } => {
-                refused("no_project", format!("[build] {key} in tandem.toml has no meaning here: {file} names the dependencies"))
-                    .hint(format!(
-                        "{key} are a project's, named in its pyproject.toml; take the key out, and name what you need in {file}"
-                    ))
-            }
-            Self::UvMissing { detail, line } => refused("uv_missing", "uv, which installs the dependencies, is missing")
-                .detail(detail.clone())
-                .hint(format!("type this on the server: {line}")),
-            _ => self.to_problem_of_command(),
-        }
-    }
-
-    fn to_problem_of_command(&self) -> Problem {
-        match self {
-            Self::StaleLock { lines } => refused("lock_stale", "uv.lock does not fit pyproject.toml")
-                .detail(tail(lines))
-                .hint("type `uv lock`, commit uv.lock, deploy again"),
-            Self::Dependencies { lines, unnamed, repositories } => {
-                let advice = advice::for_dependencies(lines, unnamed, repositories);
-                refused("dependency_failed", advice.title).detail(tail(lines)).hint(advice.hint)
-            }
-            Self::Static { lines } => {
-                let advice = advice::for_static(lines);
-                refused(advice.code, advice.title).detail(tail(lines)).hint(advice.hint)
-            }
-            Self::Store(error) | Self::Export(export::Error::Store { source: error, .. })
-                if error.is_missing() =>
-            {
-                Problem::new(
-                    409,
-                    "source_missing",
-                    "parts of the source or of the build's caches are not on the server",
-                )
-                .detail(error.to_string())
-                .hint("type `tandem deploy` again: what is missing is sent and made anew")
-            }
-            Self::TimedOut { what, limit, lines } => {
-                refused("build_timeout", format!("{what} did not end within the build's {limit}"))
-                    .detail(tail(lines))
-                    .hint(
-                        "the lines above say where it hangs; a build script that leaves a process behind hangs, too. What was \
-                         downloaded is kept for the next try",
-                    )
-            }
-            Self::Busy { .. }
-            | Self::OutOfMemory { .. }
-            | Self::MachineOutOfMemory { .. }
-            | Self::TooManyProcesses { .. }
-            | Self::TooMuchOutput { .. }
-            | Self::TooMuch { .. }
-            | Self::DiskFull { .. }
-            | Self::NoRoom { .. } => self.to_problem_of_limit(),
-            Self::Unexpected { what, reason, lines } => {
-                Problem::new(500, "build_failed", format!("{what} failed: {reason}")).detail(tail(lines)).hint(
-                    "this step is Tandem's own, not the source's: the lines above and the server's log say more; type \
-                     `tandem deploy` to try again",
-                )
-            }
-            _ => Problem::new(500, "build_failed", format!("failed to {self}")).detail(causes(self)).hint(
-                "the server is in the way, not the source: look at its disk and at `tandem status`, then type \
-                 `tandem deploy` again",
-            ),
-        }
-    }
 }
 
 fn refused(code: &str, title: impl Into<String>) -> Problem {

@@ -15,6 +15,7 @@ use crate::dependencies::Inputs;
 use crate::python::Asked;
 use crate::recipe::{APP, VENV};
 use crate::requirements::Declared;
+use crate::server::Server;
 use crate::source::below;
 use crate::workshop::{Call, Workshop};
 use crate::{Error, Events};
@@ -102,7 +103,8 @@ async fn run(
     let call = Call {
         what: WHAT,
         command: format!(
-            "{{ test -e .venv/bin/python || {venv}; }} && (cd \"$FOLDER\" && \"$UV\" {install}{refusal})"
+            "{{ test -e .venv/bin/python || {venv}; }} && (cd \"$FOLDER\" && \"$UV\" {install}{refusal}){}",
+            inputs.server.map(|server| add(server, refusal)).unwrap_or_default()
         ),
         cwd: APP,
         environment,
@@ -111,6 +113,17 @@ async fn run(
         is_shown: true,
     };
     shop.run(call, events).await
+}
+
+/// Adds a web server where none of the dependencies brought it along. What they came to is a constraint, so nothing of them
+/// changes for it; what was not installed by a version (a folder, a URL) cannot be one, and has no reason to change.
+fn add(server: Server, refusal: &str) -> String {
+    let (name, requirements) = (server.name(), server.requirements().join(" "));
+    format!(
+        " && {{ test -x .venv/bin/{name} || {{ \"$UV\" pip freeze --python .venv/bin/python \
+         | grep -E '^[A-Za-z0-9._-]+==' > \"$TOOLS/installed\"; \"$UV\" pip install --python .venv/bin/python \
+         --constraint \"$TOOLS/installed\" {requirements}{refusal}; }}; }}"
+    )
 }
 
 /// What uv is told, but for the network.
@@ -304,7 +317,13 @@ mod tests {
         let requirements = Requirements::none(Declared::Requirements);
         let path = "/usr/bin/python3".into();
         let python = Python { path, version: "CPython 3".to_owned(), tag: "cpython-3".to_owned() };
-        let inputs = Inputs { requirements: &requirements, python: &python, uv: &uv, uv_version: "uv 0" };
+        let inputs = Inputs {
+            requirements: &requirements,
+            python: &python,
+            uv: &uv,
+            uv_version: "uv 0",
+            server: None,
+        };
         let told = Held::default();
         let error = install(&shop, &inputs, &|event| told.hold(event)).await.unwrap_err();
         assert!(matches!(error, Error::TooMuchOutput { .. }), "{error}");

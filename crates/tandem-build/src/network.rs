@@ -14,11 +14,12 @@ use std::time::Duration;
 use tandem_kit::env;
 
 /// Settings whose value holds addresses.
-const ADDRESSES: [&str; 11] = [
+const ADDRESSES: [&str; 13] = [
     "ALL_PROXY",
     "HTTPS_PROXY",
     "HTTP_PROXY",
     env::TANDEM_BUILD_LOOPBACK,
+    "NPM_CONFIG_REGISTRY",
     "UV_DEFAULT_INDEX",
     "UV_EXTRA_INDEX_URL",
     "UV_INDEX",
@@ -26,9 +27,11 @@ const ADDRESSES: [&str; 11] = [
     "all_proxy",
     "http_proxy",
     "https_proxy",
+    "npm_config_registry",
 ];
 /// The other ones that are handed on.
-const OTHERS: [&str; 9] = [
+const OTHERS: [&str; 10] = [
+    "NODE_EXTRA_CA_CERTS",
     "NO_PROXY",
     "SSL_CERT_DIR",
     "SSL_CERT_FILE",

@@ -179,6 +179,16 @@ impl Source {
         self.insert_folder(path);
     }
 
+    /// Drops all folders of a name that an earlier listing did not have, with everything in them.
+    pub(crate) fn drop_new_folders(&mut self, name: &str, earlier: &BTreeSet<String>) {
+        let is_new = |folder: &&String| folder.rsplit('/').next() == Some(name) && !earlier.contains(*folder);
+        let new: Vec<String> = self.folders.iter().filter(is_new).cloned().collect();
+        for folder in new {
+            self.empty_folder(&folder);
+            self.folders.remove(&folder);
+        }
+    }
+
     fn insert_parents(&mut self, path: &str) {
         let ends = path.match_indices('/').map(|(at, _)| at);
         self.folders.extend(ends.map(|at| path[..at].to_owned()));

@@ -8,10 +8,13 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use tandem_blobs::{BlobStore, TreeSummary, ingest, ingest_folder};
-use tandem_sandbox::{Mount, Network};
+use tandem_blobs::{BlobStore, TreeSummary, export, ingest, ingest_folder};
+use tandem_sandbox::Network;
 use tandem_types::Digest;
 
+use crate::data::Places;
+use crate::commands::Surroundings;
+use crate::error::io_error;
 use crate::recipe::{APP, VENV};
 use crate::source::Source;
 use crate::workshop::{Call, Workshop, real_folder};
@@ -41,11 +44,20 @@ pub(crate) enum Collected {
         prefix: Option<String>,
         /// Whether `DEBUG` is on in a build, and so in an app without config.
         debug: bool,
+        /// Folders that the settings name, the source does not have, and an app expects.
+        #[serde(default)]
+        missing: Vec<String>,
+        /// What the settings place in the source.
+        #[serde(default)]
+        places: Places,
     },
     /// The app has none.
     None {
         /// For people, where it may not be what they want.
         warning: Option<String>,
+        /// What the settings place in the source.
+        #[serde(default)]
+        places: Places,
     },
 }
 
@@ -72,6 +84,8 @@ pub(crate) struct Inputs<'a> {
     pub(crate) dependencies: Digest,
     /// The interpreter as builds record it.
     pub(crate) python: String,
+    /// Packages of Node's, which `STATICFILES_DIRS` may name.
+    pub(crate) modules: Option<Digest>,
     /// Environment of the app's processes.
     pub(crate) environment: &'a BTreeMap<String, String>,
 }
@@ -80,7 +94,8 @@ impl Inputs<'_> {
     fn surroundings(&self) -> String {
         let wrapper = tandem_blobs::tree::digest_of(COLLECT);
         let environment = serde_json::to_string(self.environment).expect("text is always JSON");
-        format!("{} {} {wrapper} {environment}", self.dependencies, self.python)
+        let modules = self.modules.map(|modules| format!("{modules} ")).unwrap_or_default();
+        format!("{} {} {modules}{wrapper} {environment}", self.dependencies, self.python)
     }
 }
 
@@ -109,41 +124,93 @@ pub(crate) fn roots(build_folder: &std::path::Path) -> Vec<Digest> {
     }
 }
 
-/// Collects in the app that was laid out (source and bytecode), without network and without config values.
+/// Collects in the app that was laid out (source and bytecode), without network and without config values; `manage` is
+/// the path of `manage.py` from the working folder.
+///
+/// Django before 4.0 fails where `STATICFILES_DIRS` names a folder that is not there: those are made, and it is tried once
+/// more. Returns those.
 pub(crate) async fn run(
     shop: &Workshop,
-    venv: &std::path::Path,
-    environment: &BTreeMap<String, String>,
+    around: &Surroundings,
+    manage: &str,
     events: Events<'_>,
-) -> Result<(), Error> {
+) -> Result<Vec<String>, Error> {
     shop.put_tool("collect.py", COLLECT)?;
-    let mut environment = environment.clone();
+    let lines = match try_to_run(shop, around, manage, events).await? {
+        Ok(()) => return Ok(Vec::new()),
+        Err(lines) => lines,
+    };
+    let is_missing = lines.iter().any(|line| line.contains("FileNotFoundError"));
+    let missing = if is_missing { report(shop)?.missing } else { Vec::new() };
+    let mut made = Vec::new();
+    for folder in missing {
+        if make_folder(shop, &folder)? {
+            made.push(folder);
+        }
+    }
+    if made.is_empty() {
+        return Err(Error::Static { lines });
+    }
+    let again = try_to_run(shop, around, manage, events).await?;
+    again.map(|()| made).map_err(|lines| Error::Static { lines })
+}
+
+/// Its last lines where it fails.
+async fn try_to_run(
+    shop: &Workshop,
+    around: &Surroundings,
+    manage: &str,
+    events: Events<'_>,
+) -> Result<Result<(), Vec<String>>, Error> {
+    let mut environment = around.environment();
     environment.insert("PYTHON".to_owned(), format!("{VENV}/bin/python"));
     environment.insert("PYTHONDONTWRITEBYTECODE".to_owned(), "1".to_owned());
-    environment.insert("PATH".to_owned(), format!("{VENV}/bin:/usr/local/bin:/usr/bin:/bin"));
-    let mut mounts = shop.mounts();
-    mounts.push(Mount::read_only(venv, VENV));
+    environment.insert("MANAGE".to_owned(), manage.to_owned());
+    environment.insert("TANDEM_BUILD_ROOT".to_owned(), APP.to_owned());
     let call = Call {
         what: WHAT,
-        command: "\"$PYTHON\" \"$TOOLS/collect.py\" \"$TOOLS/report.json\"".to_owned(),
+        command: around.in_work("\"$PYTHON\" \"$TOOLS/collect.py\" \"$TOOLS/report.json\" \"$MANAGE\""),
         cwd: APP,
         environment,
-        mounts,
+        mounts: around.mounts(shop),
         network: Network::None,
         is_shown: true,
     };
     let outcome = shop.run(call, events).await?;
-    if outcome.succeeded() { Ok(()) } else { Err(Error::Static { lines: outcome.last_lines }) }
+    Ok(if outcome.succeeded() { Ok(()) } else { Err(outcome.last_lines) })
 }
 
-/// Keeps what was collected, and remembers what it depends on.
-pub(crate) fn keep(shop: &Workshop, inputs: &Inputs<'_>) -> Result<Collected, Error> {
+/// Makes a folder of the app that was laid out; not through a link that a command left.
+fn make_folder(shop: &Workshop, folder: &str) -> Result<bool, Error> {
+    let parent = folder.rsplit_once('/').map_or("", |(parent, _)| parent);
+    if folder.split('/').any(|part| part == "..") {
+        return Ok(false);
+    }
+    if !parent.is_empty() && real_folder(&shop.work("app"), parent).is_none() && !make_folder(shop, parent)? {
+        return Ok(false);
+    }
+    let Some(parent) = real_folder(&shop.work("app"), parent) else { return Ok(false) };
+    let path = parent.join(folder.rsplit('/').next().unwrap_or(folder));
+    if std::fs::symlink_metadata(&path).is_ok() {
+        return Ok(false);
+    }
+    shop.owned_folder(&path)?;
+    Ok(true)
+}
+
+fn report(shop: &Workshop) -> Result<Trace, Error> {
     let report = shop.read_report("report.json")?;
-    let report: Trace = serde_json::from_slice(&report).map_err(|error| Error::Unexpected {
+    serde_json::from_slice(&report).map_err(|error| Error::Unexpected {
         what: WHAT,
         reason: format!("its report cannot be read: {error}"),
         lines: Vec::new(),
-    })?;
+    })
+}
+
+/// Keeps what was collected, and remembers what it depends on; `made` are folders that were made for it.
+pub(crate) fn keep(shop: &Workshop, inputs: &Inputs<'_>, made: Vec<String>) -> Result<Collected, Error> {
+    let mut report = report(shop)?;
+    report.missing.extend(made);
     let collected = collect(shop, inputs, &report)?;
     let output = match &collected {
         Collected::Files { folder, .. } => Some(folder.as_str()),
@@ -165,7 +232,11 @@ pub(crate) fn keep(shop: &Workshop, inputs: &Inputs<'_>) -> Result<Collected, Er
 }
 
 fn collect(shop: &Workshop, inputs: &Inputs<'_>, report: &Trace) -> Result<Collected, Error> {
-    let none = |warning: Option<&str>| Collected::None { warning: warning.map(str::to_owned) };
+    let places = report.places.clone().plain();
+    let none = |warning: Option<&str>| Collected::None {
+        warning: warning.map(str::to_owned),
+        places: places.clone(),
+    };
     match report.outcome.as_str() {
         "absent" => return Ok(none(None)),
         "no_root" => {
@@ -187,7 +258,52 @@ fn collect(shop: &Workshop, inputs: &Inputs<'_>, report: &Trace) -> Result<Colle
     let TreeSummary { digest: tree, files, bytes, .. } =
         ingest_folder(&path, inputs.store, &ingest::Rules::default())?;
     let prefix = report.static_url.as_deref().and_then(url_prefix);
-    Ok(Collected::Files { tree, files, bytes, folder: folder.to_owned(), prefix, debug: report.debug })
+    let missing = report.missing.iter().filter(|folder| is_missing(inputs.source, folder)).cloned().collect();
+    let (folder, debug) = (folder.to_owned(), report.debug);
+    Ok(Collected::Files { tree, files, bytes, folder, prefix, debug, missing, places })
+}
+
+/// Puts what was collected into the app that was laid out, for commands that change it.
+pub(crate) fn lay_out(shop: &Workshop, store: &BlobStore, collected: &Collected) -> Result<(), Error> {
+    let Collected::Files { tree, folder, .. } = collected else { return Ok(()) };
+    let aside = shop.work("collected");
+    export::export(store, tree, &aside, export::Options { owner: shop.owner(), interpreter: None })?;
+    let path = shop.work("app").join(folder);
+    let parent = folder.rsplit_once('/').map_or("", |(parent, _)| parent);
+    if real_folder(&shop.work("app"), parent).is_none() {
+        make_folder(shop, parent)?;
+    }
+    if path.exists() {
+        tandem_kit::files::remove_tree(&path).map_err(io_error("remove", &path))?;
+    }
+    std::fs::rename(&aside, &path).map_err(io_error("put in place", &path))
+}
+
+/// Keeps what commands made of it.
+pub(crate) fn keep_again(
+    shop: &Workshop,
+    store: &BlobStore,
+    collected: Collected,
+) -> Result<Collected, Error> {
+    let Collected::Files { folder, prefix, debug, missing, places, .. } = collected else {
+        return Ok(collected);
+    };
+    let Some(path) = real_folder(&shop.work("app"), &folder) else {
+        return Ok(Collected::None {
+            warning: Some("the build commands removed the static files".to_owned()),
+            places,
+        });
+    };
+    survey::check("the build commands", &path)?;
+    let TreeSummary { digest: tree, files, bytes, .. } =
+        ingest_folder(&path, store, &ingest::Rules::default())?;
+    Ok(Collected::Files { tree, files, bytes, folder, prefix, debug, missing, places })
+}
+
+/// A folder that can be put into the source: its report was written by code of the app.
+fn is_missing(source: &Source, folder: &str) -> bool {
+    let plain = |part: &str| !part.is_empty() && part != "." && part != "..";
+    folder.split('/').all(plain) && source.is_plain(folder) && !source.folders.contains(folder)
 }
 
 /// The path that a `STATIC_URL` stands for: `static/` → `/static/`. None for another site, and for the root, which

@@ -17,7 +17,7 @@ use nix::fcntl::OFlag;
 use tandem_blobs::{BlobStore, export};
 use tandem_kit::clock::{Clock, Moment};
 use tandem_kit::files;
-use tandem_kit::paths::{DataDir, PYTHONS};
+use tandem_kit::paths::{DataDir, NODES, PYTHONS};
 use tandem_sandbox::cgroup::{self, Group};
 use tandem_sandbox::packet_rules::Tables;
 use tandem_sandbox::run::{self, Ended, Limit, Outcome};
@@ -57,6 +57,8 @@ pub(crate) struct Workshop {
     pub(crate) folder: PathBuf,
     /// Interpreters that are not the machine's own; may not be there.
     pythons: PathBuf,
+    /// The same for Node.
+    nodes: PathBuf,
     app: AppName,
     cgroup_parent: String,
     isolation: Isolation,
@@ -113,6 +115,7 @@ impl Workshop {
             limit: options.limit,
             limits: options.limits.clone(),
             pythons: options.data.pythons(),
+            nodes: options.data.nodes(),
             folder,
         };
         files::ensure_dir(&options.data.build(), 0o700)?;
@@ -181,6 +184,19 @@ impl Workshop {
         Ok(())
     }
 
+    /// Whether nothing can be mounted.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.isolation == Isolation::Plain
+    }
+
+    /// Puts a link in place of an empty folder of the app that was laid out.
+    pub(crate) fn link_in_app(&self, point: &str, target: &Path) -> Result<(), Error> {
+        let path = self.work("app").join(point);
+        fs::remove_dir(&path)
+            .and_then(|()| std::os::unix::fs::symlink(target, &path))
+            .map_err(io_error("put a link in place of", &path))
+    }
+
     /// User and group of what commands may change; none where they run as Tandem's own user.
     pub(crate) fn owner(&self) -> Option<u32> {
         (self.isolation == Isolation::Sandbox).then_some(self.uid)
@@ -247,8 +263,10 @@ impl Workshop {
         let mut environment = call.environment;
         environment.insert("TOOLS".to_owned(), TOOLS.to_owned());
         let mut mounts = call.mounts;
-        if self.isolation == Isolation::Sandbox && self.pythons.is_dir() {
-            mounts.push(Mount::read_only(&self.pythons, PYTHONS));
+        if self.isolation == Isolation::Sandbox {
+            let tools = [(&self.pythons, PYTHONS), (&self.nodes, NODES)];
+            let there = tools.into_iter().filter(|(folder, _)| folder.is_dir());
+            mounts.extend(there.map(|(folder, target)| Mount::read_only(folder, target)));
         }
         Spec {
             id: format!("{GROUP_PREFIX}{}-{number}", self.app),

@@ -19,6 +19,9 @@ const LONGEST_PARENT: usize = 60;
 /// dependencies of a build hold links to it.
 pub const PYTHONS: &str = "/opt/tandem/python";
 
+/// Where sandboxed commands see [`DataDir::nodes`].
+pub const NODES: &str = "/opt/tandem/node";
+
 /// Why a data folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -172,6 +175,12 @@ impl DataDir {
     #[must_use]
     pub fn pythons(&self) -> PathBuf {
         self.tools().join("python")
+    }
+
+    /// Node in versions that the machine itself does not have, a folder each: `NAME/bin/node`. Apps see it as [`NODES`].
+    #[must_use]
+    pub fn nodes(&self) -> PathBuf {
+        self.tools().join("node")
     }
 
     /// Folder of the runner.

@@ -31,6 +31,8 @@ pub(crate) struct Folders {
     secrets: PathBuf,
     /// Interpreters that are not the machine's own; may not be there.
     pub(crate) pythons: PathBuf,
+    /// Versions of Node that the machine itself does not have; may not be there.
+    pub(crate) nodes: PathBuf,
     /// The apps' own folders.
     pub(crate) volumes: Volumes,
     /// Parent of all control groups, relative to the root of each hierarchy.
@@ -80,6 +82,7 @@ impl Folders {
             root,
             sockets: data.shim_sockets(),
             secrets: data.runtime().join("secrets"),
+            nodes: data.nodes(),
             pythons: data.pythons(),
             cgroup_parent: data.cgroup_name(),
         };

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use tandem_kit::paths::PYTHONS;
+use tandem_kit::paths::NODES;
 use tandem_kit::{files, tasks};
 use tandem_sandbox::shim::{ExitRecord, Secrets, ShimSpec, Status};
 use tandem_sandbox::{Limits, Mount, Network, Spec, User, logs};
@@ -83,6 +84,9 @@ fn with_mounts(context: &Context, process: Process<'_>) -> Result<ShimSpec, Erro
     // Plain processes have the real path of their interpreter.
     if context.isolation == Isolation::Sandbox && folders.pythons.is_dir() {
         mounts.push(Mount::read_only(&folders.pythons, PYTHONS));
+    }
+    if context.isolation == Isolation::Sandbox && folders.nodes.is_dir() {
+        mounts.push(Mount::read_only(&folders.nodes, NODES));
     }
     let is_open = |name: &String, _: &mut String| name == tandem_kit::env::PORT;
     let mut values = process.environment;

@@ -13,6 +13,9 @@ const LONGEST_NAME: usize = 40;
 /// Files that make a folder an app of its own, so that no folder above it is looked at.
 const MARKS: [&str; 3] = ["tandem.toml", "Procfile", "manage.py"];
 
+/// Files beside which an app may lie that says nothing of itself: only the server reads it.
+const SIGNS: [&str; 4] = ["package.json", "pyproject.toml", "requirements.txt", "uv.lock"];
+
 /// An app's environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Place {
@@ -72,6 +75,17 @@ pub(crate) fn is_app(folder: &Path) -> bool {
     MARKS.iter().any(|mark| folder.join(mark).exists())
 }
 
+/// Whether a folder may hold an app that nothing declares: what it needs is listed, or a folder in it is one.
+pub(crate) fn may_be_app(folder: &Path) -> bool {
+    let has = |folder: &Path| MARKS.iter().chain(&SIGNS).any(|name| folder.join(name).exists());
+    let below = |folder: &Path| {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect::<Vec<_>>()
+    };
+    has(folder)
+        || below(folder).iter().any(|inner| is_app(inner) || below(inner).iter().any(|deep| is_app(deep)))
+}
+
 fn in_git(folder: &Path) -> bool {
     folder.ancestors().any(|folder| folder.join(".git").exists())
 }
@@ -82,14 +96,27 @@ fn in_git(folder: &Path) -> bool {
 ///
 /// An app file that cannot be read or understood.
 pub(crate) fn declared(folder: &Path) -> Result<Option<AppName>, Failure> {
-    let folder = app_folder(folder);
-    let file = tandem_build::app_file::read(&folder).map_err(|e| Failure::from(e.to_problem()))?;
+    declared_in(&app_folder(folder))
+}
+
+/// The name that the app file of exactly this folder declares.
+///
+/// # Errors
+///
+/// An app file that cannot be read or understood.
+pub(crate) fn declared_in(folder: &Path) -> Result<Option<AppName>, Failure> {
+    let file = tandem_build::app_file::read(folder).map_err(|e| Failure::from(e.to_problem()))?;
     Ok(file.and_then(|file| file.app))
 }
 
 /// The folder's name made into a valid app name: `My Shop_2` → `my-shop-2`. None where nothing is left of it.
 pub(crate) fn name_of(folder: &Path) -> Option<AppName> {
-    name_from(&app_folder(folder).file_name()?.to_string_lossy())
+    name_in(&app_folder(folder))
+}
+
+/// The same for exactly this folder.
+pub(crate) fn name_in(folder: &Path) -> Option<AppName> {
+    name_from(&folder.file_name()?.to_string_lossy())
 }
 
 /// What people call something made into a valid app name.
@@ -185,5 +212,17 @@ mod tests {
         assert_eq!(app_folder(&inner), root.path().join("repo"));
         std::fs::File::create(inner.join("Procfile")).expect("a file");
         assert_eq!(app_folder(&inner), inner, "a folder with a Procfile is an app of its own");
+    }
+
+    #[test]
+    fn a_folder_whose_apps_lie_below_may_be_sent_and_a_home_folder_may_not() {
+        let home = tempfile::tempdir().expect("a temporary folder");
+        std::fs::create_dir_all(home.path().join("a/b/c")).expect("folders");
+        assert!(!may_be_app(home.path()));
+        std::fs::File::create(home.path().join("a/b/c/manage.py")).expect("a file");
+        assert!(!may_be_app(home.path()), "too deep");
+        assert!(may_be_app(&home.path().join("a")) && may_be_app(&home.path().join("a/b/c")));
+        std::fs::File::create(home.path().join("requirements.txt")).expect("a file");
+        assert!(may_be_app(home.path()));
     }
 }

@@ -22,6 +22,9 @@ pub(crate) mod commit;
 /// Longest name of a cache file; file systems end at 255 bytes.
 const LONGEST_NAME: usize = 200;
 
+/// Files that a warning names.
+const FILES_NAMED: usize = 3;
+
 /// A source that is on the server now.
 pub(crate) struct Sent {
     /// Root tree.
@@ -48,20 +51,24 @@ impl Sent {
     }
 }
 
-/// Scans a folder and sends what the server misses of it.
+/// Scans a folder and sends what the server misses of it; `root` is the app's folder in it, where that is not all.
 ///
 /// # Errors
 ///
 /// A folder that cannot be deployed, an app file that is not understood, a server that is gone.
-pub(crate) async fn send(session: &Session, folder: &Path) -> Result<Sent, Failure> {
+pub(crate) async fn send(session: &Session, folder: &Path, root: Option<&str>) -> Result<Sent, Failure> {
     let client = session.client()?;
-    let file = tandem_build::app_file::read(folder).map_err(|e| Failure::from(e.to_problem()))?;
-    let include = file.map(|file| file.source.include).unwrap_or_default();
+    let below = root.unwrap_or_default();
+    let file =
+        tandem_build::app_file::read(&folder.join(below)).map_err(|e| Failure::from(e.to_problem()))?;
+    let include = file.map(|file| file.source.include_from(below)).unwrap_or_default();
     let (scan, (info, remark)) = tokio::join!(scan_folder(session, folder, include), git::describe(folder));
     let scan = scan?;
-    if let Some(remark) = remark {
-        session.output.note(format!("{} {}", session.output.style().yellow("warning:"), visible(&remark)));
+    let left_out = scan::warning_of_environment_files(&scan.left_out, FILES_NAMED);
+    for text in remark.into_iter().chain(left_out) {
+        session.output.note(format!("{} {}", session.output.style().yellow("warning:"), visible(&text)));
     }
+    let info = SourceInfo { root: root.map(str::to_owned), ..info };
     push(client, session, &scan, info).await
 }
 

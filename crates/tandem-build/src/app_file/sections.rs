@@ -14,7 +14,7 @@ use super::{AppFile, BuildEntry, Error, HealthEntry, ProcessEntry, ReleaseEntry,
 const TOP: &[&str] =
     &["app", "build", "domains", "processes", "release", "root", "source", "static", "volumes"];
 const BUILD: &[&str] =
-    &["after_collectstatic", "commands", "extras", "groups", "node", "python", "requirements"];
+    &["after_collectstatic", "commands", "extras", "groups", "node", "python", "requirements", "settings"];
 const HEALTH: &[&str] = &["host", "https", "path", "status"];
 const PROCESS: &[&str] = &["command", "cpus", "health", "instances", "memory", "stop_signal", "stop_timeout"];
 const RELEASE: &[&str] = &["command", "timeout"];
@@ -108,11 +108,22 @@ fn build(text: Text<'_>, table: &DeTable<'_>) -> Result<BuildEntry, Error> {
             "extras" => entry.extras = names(text, value, "extras")?,
             "groups" => entry.groups = names(text, value, "groups")?,
             "commands" => entry.commands = words(value)?,
+            "settings" => entry.settings = Some(settings(text, value)?),
             "after_collectstatic" => entry.after_collectstatic = words(value)?,
             _ => return Err(text.unknown(key, "in [build]", BUILD)),
         }
     }
     Ok(entry)
+}
+
+/// A dotted name: it becomes a variable, and part of what people are told.
+fn settings(text: Text<'_>, value: &Value<'_>) -> Result<String, Error> {
+    let module = text.words(value, "settings")?.trim();
+    if crate::django::is_module(module) {
+        return Ok(module.to_owned());
+    }
+    let hint = "such as settings = \"shop.settings.production\"";
+    Err(text.at(value, format!("{module:?} is not the name of a module")).hint(hint))
 }
 
 /// The path of a file.
@@ -293,12 +304,17 @@ fn volumes(text: Text<'_>, table: &DeTable<'_>) -> Result<BTreeMap<String, Strin
             text.at_key(key, message).hint("lower-case letters, digits and hyphens, a letter first")
         })?;
         let path = text.words(value, name.as_str())?;
-        let Some(path) = volume_path(path) else {
-            let hint = "an absolute path that is not the system's, such as \"/data\"";
+        let found = relative_folder(path).filter(|path| volume_path(&format!("/app/{path}")).is_some());
+        let Some(path) = volume_path(path).or(found) else {
+            let hint = "an absolute path that is not the system's, such as \"/data\", or a folder of the app";
             return Err(text.at(value, format!("no volume can be at {path:?}")).hint(hint));
         };
+        let whole = |path: &str| {
+            if path.starts_with('/') { format!("{path}/") } else { format!("/app/{path}/") }
+        };
         let nested = |other: &String| {
-            other == &path || other.starts_with(&format!("{path}/")) || path.starts_with(&format!("{other}/"))
+            let (one, other) = (whole(&path), whole(other));
+            one.starts_with(&other) || other.starts_with(&one)
         };
         if let Some(other) = volumes.values().find(|other| nested(other)) {
             return Err(text.at(value, format!("a volume at {path:?} and one at {other:?} hide each other")));

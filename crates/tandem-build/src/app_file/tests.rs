@@ -30,6 +30,7 @@ extras = ["s3"]
 groups = ["prod"]
 commands = ["npm run build", "make messages"]
 after_collectstatic = ["python manage.py compress"]
+settings = "shop.settings.production"
 
 [release]
 command = "python manage.py migrate --noinput"
@@ -59,8 +60,9 @@ fn everything_that_the_design_shows_is_read() {
         (worker.stop_timeout, worker.stop_signal),
         (Some(Span::seconds(120)), Some(StopSignal::Interrupt))
     );
-    let BuildEntry { python, requirements, node, extras, groups, commands, after_collectstatic } = file.build;
+    let BuildEntry { python, requirements, node, extras, groups, commands, after_collectstatic, settings } = file.build;
     assert_eq!(requirements.as_deref(), Some("requirements/prod.txt"));
+    assert_eq!(settings.as_deref(), Some("shop.settings.production"));
     assert_eq!((python.as_deref(), node.as_deref()), (Some("3.12"), Some(">=20.9")));
     assert_eq!((extras, groups), (vec!["s3".to_owned()], vec!["prod".to_owned()]));
     assert_eq!(commands, ["npm run build", "make messages"]);
@@ -93,10 +95,10 @@ fn the_documentation_shows_every_key_and_its_default() {
     // Taken apart field by field: a new key does not compile until somebody has thought of the page.
     let AppFile { app, root, domains, processes, release, build, static_folders, volumes, source } =
         parse(example).unwrap();
-    let BuildEntry { python, requirements, node, extras, groups, commands, after_collectstatic } = build;
+    let BuildEntry { python, requirements, node, extras, groups, commands, after_collectstatic, settings } = build;
     assert!(requirements.is_some());
     assert!(root.is_some() && python.is_some() && node.is_some() && !extras.is_empty() && !groups.is_empty());
-    assert!(!commands.is_empty() && !after_collectstatic.is_empty());
+    assert!(!commands.is_empty() && !after_collectstatic.is_empty() && settings.is_some());
     let SourceEntry { include } = source;
     assert!(app.is_some() && static_folders.is_some());
     assert!(!domains.is_empty() && !volumes.is_empty() && !include.is_empty());

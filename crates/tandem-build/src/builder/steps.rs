@@ -1,10 +1,9 @@
 //! The steps of one build, in order: read the source, dependencies, bytecode, static files, put together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tandem_blobs::BlobStore;
-use tandem_kit::points::{self, Effect};
 use tandem_kit::tasks;
 use tandem_types::Digest;
 use tandem_types::app::AppSpec;
@@ -14,13 +13,18 @@ use tandem_types::event::Event;
 use super::part::{Part, count};
 use super::{BuildRequest, Builder};
 use crate::dependencies::Installed;
+use crate::node::Node;
+use crate::node::modules::Modules;
 use crate::python::Python;
-use crate::recipe::{APP, Recipe, VENV};
+use crate::recipe::Recipe;
 use crate::source::Source;
 use crate::static_files::{self, Collected};
 use crate::workshop::{Occupied, Workshop};
-use crate::{Error, Events, bytecode, digest};
+use crate::{Error, Events, bytecode, data};
 
+mod around;
+mod finish;
+mod left_out;
 mod python;
 
 /// Files that warnings name.
@@ -32,9 +36,18 @@ pub(super) struct Finished {
     pub(super) subtrees: Vec<Subtree>,
     pub(super) spec: AppSpec,
     pub(super) interpreter: Option<String>,
+    pub(super) node: Option<String>,
     pub(super) warnings: Vec<String>,
     pub(super) notes: Vec<String>,
     pub(super) packages: BTreeMap<String, String>,
+}
+
+/// What was made or found before the app's own files are looked at.
+struct Parts {
+    python: Option<Python>,
+    node: Option<Node>,
+    installed: Option<Installed>,
+    modules: Option<Modules>,
 }
 
 /// A build under way.
@@ -44,45 +57,73 @@ pub(super) struct Steps<'a> {
     events: Events<'a>,
     warnings: Vec<String>,
     notes: Vec<String>,
+    /// Folders of the source before commands changed it.
+    folders_sent: BTreeSet<String>,
 }
 
 impl<'a> Steps<'a> {
     pub(super) fn new(builder: &'a Builder, shop: Arc<Occupied>, events: Events<'a>) -> Self {
-        Self { builder, shop, events, warnings: Vec::new(), notes: Vec::new() }
+        Self { builder, shop, events, warnings: Vec::new(), notes: Vec::new(), folders_sent: BTreeSet::new() }
     }
 
     pub(super) async fn run(mut self, request: &BuildRequest) -> Result<Finished, Error> {
-        let (source, mut recipe) = self.read(request.tree).await?;
+        let (tree, source, mut recipe) = self.read(request).await?;
+        self.folders_sent = source.folders.clone();
         self.warn(uncommitted(&request.source));
+        self.warn(self.databases_sent(&source, &recipe).await);
         for warning in std::mem::take(&mut recipe.warnings) {
             self.warn(Some(warning));
         }
         for note in std::mem::take(&mut recipe.notes) {
             self.note(note);
         }
-        let (python, installed) = self.python_and_dependencies(request.tree, &source, &recipe).await?;
+        let node = self.node(&recipe).await?;
+        let (python, installed) = self.python_and_dependencies(tree, &source, &recipe).await?;
+        let modules = self.modules(tree, &source, (&recipe, node.as_ref())).await?;
+        let parts = Parts { python, node, installed, modules };
+        let source = self.commands(source, (&recipe, &recipe.commands), &parts, None).await?.0;
         let mut app = source.clone();
         recipe.mount_points().iter().for_each(|point| app.insert_folder(point));
-        if let Some(python) = &python {
+        if let Some(python) = &parts.python {
             app = self.bytecode(python, app).await?;
         }
-        let collected = match (&python, &installed) {
+        let mut collected = match (&parts.python, &parts.installed) {
             (Some(python), Some(installed)) if recipe.django.is_some() => {
-                Some(self.static_files(&recipe, (&source, &app), (python, installed)).await?)
+                Some(self.static_files(&recipe, (&source, &app), (python, installed), &parts).await?)
             }
             _ => None,
         };
-        self.put_together(app, recipe, (python, installed, collected)).await
+        if !recipe.after_collectstatic.is_empty() {
+            let left =
+                self.commands(source, (&recipe, &recipe.after_collectstatic), &parts, collected).await?;
+            (app, collected) = left;
+            recipe.mount_points().iter().for_each(|point| app.insert_folder(point));
+            if let Some(python) = &parts.python {
+                app = self.bytecode(python, app).await?;
+            }
+        }
+        self.put_together(app, recipe, parts, collected).await
     }
 
-    async fn read(&self, tree: Digest) -> Result<(Source, Recipe), Error> {
-        let store = self.store();
-        tasks::blocking("read source", move || {
-            let source = Source::load(&store, &tree)?;
-            let recipe = Recipe::read(&source)?;
-            Ok((source, recipe))
-        })
-        .await
+    async fn databases_sent(&self, source: &Source, recipe: &Recipe) -> Option<String> {
+        let (source, store) = (source.clone(), self.store());
+        let found = tasks::blocking("databases", move || data::databases(&source, &store)).await;
+        data::sent_warning(&found, &recipe.spec.volumes)
+    }
+
+    /// The source without what is never built, its tree, and how it is built.
+    async fn read(&mut self, request: &BuildRequest) -> Result<(Digest, Source, Recipe), Error> {
+        let (store, tree, root) = (self.store(), request.tree, request.source.root.clone());
+        let read = move || {
+            let mut source = Source::load(&store, &tree)?;
+            let left_out = left_out::remove(&mut source, root.as_deref())?;
+            let tree = if left_out.is_empty() { tree } else { source.put(&store)? };
+            let recipe = Recipe::read(&source, root.as_deref())?;
+            Ok::<_, Error>((tree, source, recipe, left_out))
+        };
+        let (tree, source, recipe, left_out) = tasks::blocking("read source", read).await?;
+        self.warn(left_out::warning(&left_out));
+        Ok((tree, source, recipe))
     }
 
     /// Adds bytecode to the source.
@@ -128,6 +169,7 @@ impl<'a> Steps<'a> {
         recipe: &Recipe,
         (source, app): (&Source, &Source),
         (python, installed): (&Python, &Installed),
+        parts: &Parts,
     ) -> Result<Collected, Error> {
         let shop = Arc::clone(&self.shop);
         let part = Part::begin("static files", &shop, self.events);
@@ -135,6 +177,7 @@ impl<'a> Steps<'a> {
             source: source.clone(),
             dependencies: installed.tree,
             python: python.clone(),
+            modules: parts.modules.map(|modules| modules.tree),
             environment: recipe.spec.environment.clone(),
         };
         let inputs = Arc::new(inputs);
@@ -144,88 +187,17 @@ impl<'a> Steps<'a> {
             part.end(format!("{}, cached", describe(&collected)));
             return Ok(collected);
         }
-        let (app, interpreter, tree) = (app.clone(), python.clone(), installed.tree);
-        let venv = self
-            .blocking(move |shop, store| {
-                shop.lay_out(store, &app.put(store)?)?;
-                crate::dependencies::folder(shop, store, &interpreter, &tree)
-            })
-            .await?;
-        static_files::run(&shop, &venv, &inputs.environment, self.events).await?;
+        let app = app.clone();
+        self.blocking(move |shop, store| shop.lay_out(store, &app.put(store)?)).await?;
+        let around = self.around(recipe, parts).await?;
+        around.link(&shop)?;
+        let manage =
+            recipe.django.as_ref().map(|django| django.manage_path(&recipe.work)).unwrap_or_default();
+        let made = static_files::run(&shop, &around, &manage, self.events).await?;
         let collected =
-            self.blocking(move |shop, store| static_files::keep(shop, &inputs.borrow(store))).await?;
+            self.blocking(move |shop, store| static_files::keep(shop, &inputs.borrow(store), made)).await?;
         part.end(describe(&collected));
         Ok(collected)
-    }
-
-    async fn put_together(
-        mut self,
-        mut app: Source,
-        recipe: Recipe,
-        (python, installed, collected): (Option<Python>, Option<Installed>, Option<Collected>),
-    ) -> Result<Finished, Error> {
-        let mut spec = recipe.spec;
-        let mut parts: Vec<Subtree> = installed.iter().map(dependencies_part).collect();
-        match collected {
-            Some(Collected::Files { tree, files, bytes, folder, prefix, debug }) => {
-                app.empty_folder(&folder);
-                let mount = format!("{APP}/{folder}");
-                parts.push(Subtree { name: "static".to_owned(), mount, tree, bytes, files });
-                if let Some(prefix) = prefix.filter(|_| !recipe.static_declared) {
-                    spec.static_folders.insert(prefix, folder);
-                }
-                self.warn(
-                    debug.then(|| {
-                        "DEBUG is on in the settings where no config value says otherwise".to_owned()
-                    }),
-                );
-            }
-            Some(Collected::None { warning }) => self.warn(warning),
-            None => {}
-        }
-        self.warn_of_static_folders(&spec, &app, &parts);
-        points::reached(Effect::BuildParted).await;
-        let (files, bytes) = (app.files.len() as u64, app.files.values().map(|file| file.size).sum());
-        let tree = self
-            .blocking(move |_, store| {
-                let root = app.put(store)?;
-                store.sync()?;
-                Ok(root)
-            })
-            .await?;
-        let app = Subtree { name: "app".to_owned(), mount: APP.to_owned(), tree, bytes, files };
-        let subtrees = [vec![app], parts].concat();
-        let interpreter = python.filter(|_| installed.is_some()).map(|python| python.recorded());
-        let packages = match installed {
-            Some(installed) => {
-                let tree = installed.tree;
-                self.blocking(move |_, store| Ok(crate::dependencies::packages(store, &tree)?)).await?
-            }
-            None => BTreeMap::new(),
-        };
-        let digest = digest::of(&subtrees, &spec);
-        Ok(Finished {
-            digest,
-            subtrees,
-            spec,
-            interpreter,
-            packages,
-            warnings: self.warnings,
-            notes: self.notes,
-        })
-    }
-
-    fn warn_of_static_folders(&mut self, spec: &AppSpec, app: &Source, parts: &[Subtree]) {
-        for folder in spec.static_folders.values() {
-            let path = format!("{APP}/{folder}");
-            let in_part =
-                |part: &Subtree| path == part.mount || path.starts_with(&format!("{}/", part.mount));
-            if !app.folders.contains(folder) && !parts.iter().any(in_part) {
-                self.warn(Some(format!(
-                    "[static] names the folder {folder}, which is neither in the source nor collected"
-                )));
-            }
-        }
     }
 
     fn warn(&mut self, warning: Option<String>) {
@@ -259,6 +231,7 @@ impl<'a> Steps<'a> {
 struct StaticInputs {
     source: Source,
     dependencies: Digest,
+    modules: Option<Digest>,
     python: Python,
     environment: std::collections::BTreeMap<String, String>,
 }
@@ -269,6 +242,7 @@ impl StaticInputs {
             store,
             source: &self.source,
             dependencies: self.dependencies,
+            modules: self.modules,
             python: self.python.recorded(),
             environment: &self.environment,
         }
@@ -284,11 +258,6 @@ fn refusals(mut files: Vec<String>) -> Vec<String> {
         warnings.push(format!("{} not compile", count(others as u64, "other file does", "other files do")));
     }
     warnings
-}
-
-fn dependencies_part(installed: &Installed) -> Subtree {
-    let Installed { tree, files, bytes, .. } = *installed;
-    Subtree { name: "dependencies".to_owned(), mount: VENV.to_owned(), tree, bytes, files }
 }
 
 fn describe(collected: &Collected) -> String {

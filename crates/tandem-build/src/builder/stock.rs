@@ -9,6 +9,7 @@ use tandem_types::{AppName, Digest, Timestamp};
 
 use super::Builder;
 use crate::error::io_error;
+use crate::node::modules;
 use crate::{Error, dependencies, uv_cache};
 
 /// What of an app is kept.
@@ -124,8 +125,10 @@ fn copies(folder: &Path) -> PathBuf {
     folder.join("dependencies")
 }
 
+/// Of both kinds of dependencies.
 fn laid_out(copies: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(copies).into_iter().flatten().flatten();
+    let folders = [copies.to_owned(), copies.with_file_name(modules::FOLDERS)];
+    let entries = folders.iter().flat_map(|folder| std::fs::read_dir(folder).into_iter().flatten().flatten());
     let is_digest = |name: &std::ffi::OsStr| name.to_str().is_some_and(|name| name.parse::<Digest>().is_ok());
     entries.filter(|entry| is_digest(&entry.file_name())).map(|entry| entry.path()).collect()
 }

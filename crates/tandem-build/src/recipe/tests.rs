@@ -1,14 +1,14 @@
 //! From files to what runs.
 
 use tandem_blobs::BlobStore;
-use tandem_types::Span;
+use tandem_types::{ProcessType, Span};
 
 use super::*;
 
 fn read(files: &[(&str, &str)]) -> Result<Recipe, Error> {
     let folder = tempfile::tempdir().unwrap();
     let store = BlobStore::open(folder.path()).unwrap();
-    Recipe::read(&Source::of(&store, files))
+    Recipe::read(&Source::of(&store, files), None)
 }
 
 fn code(files: &[(&str, &str)]) -> String {
@@ -66,9 +66,9 @@ fn what_people_write_wins_over_what_is_detected() {
 fn a_source_that_nothing_describes_is_refused_with_the_next_step() {
     assert_eq!(code(&[]), "no_recipe");
     assert_eq!(code(&[("app.py", ""), PINNED]), "no_recipe");
+    assert_eq!(code(&[MANAGE, ("requirements.txt", "django==5.2\n")]), "no_web_command");
     assert_eq!(code(&[("tandem.toml", "app = \"x\"\n")]), "no_web_command");
     assert_eq!(code(&[MANAGE, WSGI]), "no_dependencies");
-    assert_eq!(code(&[MANAGE, WSGI, ("requirements.txt", "django==5.2\n")]), "no_web_command");
     assert_eq!(code(&[("tandem.toml", "[processes.worker]\n")]), "no_command");
     assert_eq!(code(&[("Procfile", "web\n")]), "app_file_invalid");
     assert_eq!(code(&[("Procfile", "web: x\n"), ("poetry.lock", "")]), "recipe_unsupported");
@@ -125,4 +125,182 @@ fn loose_requirements_are_warned_of() {
     let warnings = read(&[MANAGE, WSGI, loose]).unwrap().warnings;
     assert_eq!(warnings.len(), 1);
     assert!(warnings[0].starts_with("django, gunicorn>=20 are not pinned"), "{}", warnings[0]);
+}
+
+fn web(recipe: &Recipe) -> &str {
+    &recipe.spec.processes[&ProcessType::web()].command
+}
+
+#[test]
+fn flask_and_fastapi_apps_need_no_file_of_tandems() {
+    const FLASK: (&str, &str) = ("requirements.txt", "flask==3.1\n");
+    const FASTAPI: (&str, &str) = ("requirements.txt", "fastapi==0.121\n");
+    let made = "from flask import Flask\napp = Flask(__name__)\n";
+    for (files, command) in [
+        (vec![FLASK, ("app.py", made)], "gunicorn app:app --bind 127.0.0.1:$PORT"),
+        (
+            vec![FLASK, ("shop/__init__.py", "def create_app(config=None):\n")],
+            "gunicorn 'shop:create_app()' --bind 127.0.0.1:$PORT",
+        ),
+        (
+            vec![FLASK, ("wsgi.py", "from shop import app\n"), ("shop/__init__.py", made)],
+            "gunicorn wsgi:app --bind 127.0.0.1:$PORT",
+        ),
+        (
+            vec![FLASK, ("odd.py", made), (".flaskenv", "FLASK_APP=odd.py\n")],
+            "gunicorn odd:app --bind 127.0.0.1:$PORT",
+        ),
+        (
+            vec![FASTAPI, ("main.py", "app: FastAPI = FastAPI()\n")],
+            "uvicorn main:app --host 127.0.0.1 --port $PORT",
+        ),
+        (
+            vec![FASTAPI, ("app/main.py", "app = FastAPI(\n)\n"), ("app/__init__.py", "")],
+            "uvicorn app.main:app --host 127.0.0.1 --port $PORT",
+        ),
+        (
+            vec![FASTAPI, ("src/shop/main.py", "def create_app():\n")],
+            "uvicorn --factory shop.main:create_app --host 127.0.0.1 --port $PORT",
+        ),
+        (
+            vec![("requirements.txt", "flask\nwaitress\n"), ("app.py", made)],
+            "waitress-serve --listen=127.0.0.1:$PORT app:app",
+        ),
+    ] {
+        let recipe = read(&files).unwrap();
+        assert_eq!(web(&recipe), command);
+        let is_added = !command.starts_with("waitress");
+        assert_eq!(recipe.server.is_some(), is_added, "{command}");
+        assert_eq!(recipe.notes.len(), usize::from(is_added), "{:?}", recipe.notes);
+    }
+    let own = read(&[("requirements.txt", "flask==3.1\ngunicorn==23.0\n"), ("app.py", made)]).unwrap();
+    assert_eq!((own.server, own.notes.len()), (None, 0));
+    assert!(own.spec.smoke.unwrap().contains("import_module('app')"));
+    assert_eq!(code(&[FLASK, ("app.py", "x = 1\n")]), "no_recipe");
+    assert_eq!(code(&[FLASK, ("manage.py", "from flask.cli import FlaskGroup\n")]), "no_recipe");
+}
+
+#[test]
+fn a_server_is_added_only_for_the_command_that_needs_it() {
+    let bare = ("requirements.txt", "django==5.2\n");
+    let recipe = read(&[MANAGE, WSGI, bare]).unwrap();
+    assert_eq!(recipe.server, Some(Server::Gunicorn));
+    assert!(recipe.notes[0].starts_with("gunicorn 23.0.0 serves this app"), "{:?}", recipe.notes);
+    let own = ("tandem.toml", "[processes.web]\ncommand = \"python serve.py\"\n");
+    assert_eq!(read(&[MANAGE, WSGI, bare, own]).unwrap().server, None);
+    let procfile = ("Procfile", "web: gunicorn shop.wsgi\n");
+    assert_eq!(read(&[MANAGE, WSGI, bare, procfile]).unwrap().server, None, "a Procfile says what is used");
+}
+
+#[test]
+fn commands_start_where_the_app_is() {
+    let manage = ("site/manage.py", MANAGE.1);
+    let below = [manage, ("site/shop/wsgi.py", ""), PINNED];
+    let recipe = read(&below).unwrap();
+    assert_eq!(recipe.spec.root.as_deref(), Some("site"));
+    assert_eq!(web(&recipe), "gunicorn shop.wsgi --bind 127.0.0.1:$PORT");
+    assert_eq!(recipe.spec.release.as_ref().unwrap().command, "python manage.py migrate --noinput");
+    assert!(!recipe.spec.environment.contains_key("PYTHONPATH"), "it is the working folder");
+    assert!(recipe.notes[0].contains("commands run in site"), "{:?}", recipe.notes);
+
+    let procfile = ("Procfile", "web: gunicorn shop.wsgi\n");
+    let recipe = read(&[below[0], below[1], below[2], procfile]).unwrap();
+    assert_eq!(recipe.spec.root, None, "where the Procfile is");
+    assert_eq!(recipe.spec.environment["PYTHONPATH"], "/app/site");
+    assert_eq!(recipe.spec.release.as_ref().unwrap().command, "python site/manage.py migrate --noinput");
+
+    let said = ("tandem.toml", "root = \"site\"\n[static]\n\"/s/\" = \"site/out\"\n");
+    let recipe = read(&[below[0], below[1], below[2], said]).unwrap();
+    assert_eq!((recipe.spec.root.as_deref(), recipe.notes.len()), (Some("site"), 0));
+    assert_eq!(recipe.spec.static_folders["/s/"], "site/out", "relative to the file");
+    let wrong = ("tandem.toml", "root = \"sites\"\n");
+    let problem = read(&[below[0], below[1], below[2], wrong]).unwrap_err().to_problem();
+    assert_eq!(
+        (problem.code.as_str(), problem.detail.as_str()),
+        ("root_missing", "apps seem to be in: site")
+    );
+}
+
+#[test]
+fn one_of_several_apps_is_named_by_its_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = BlobStore::open(folder.path()).unwrap();
+    let files = [
+        (
+            "api/tandem.toml",
+            "[static]\n\"/s/\" = \"out\"\n[volumes]\nmedia = \"media\"\n[processes.worker]\ncommand = \"celery\"\n",
+        ),
+        ("api/manage.py", MANAGE.1),
+        ("api/shop/wsgi.py", ""),
+        ("web/manage.py", MANAGE.1),
+        ("web/shop/wsgi.py", ""),
+        ("requirements.txt", PINNED.1),
+    ];
+    let source = Source::of(&store, &files);
+    let problem = Recipe::read(&source, None).unwrap_err().to_problem();
+    assert_eq!(problem.code, "several_apps", "{problem:?}");
+    assert!(problem.hint.contains("tandem deploy --root api"), "{problem:?}");
+    let api = Recipe::read(&source, Some("api/")).unwrap();
+    assert_eq!((api.spec.root.as_deref(), api.work.as_str()), (Some("api"), "api"));
+    assert_eq!(api.spec.processes.len(), 2);
+    assert_eq!(api.spec.static_folders["/s/"], "api/out");
+    assert_eq!(api.spec.volumes["media"], "/app/api/media");
+    let web = Recipe::read(&source, Some("web")).unwrap();
+    assert_eq!((web.spec.root.as_deref(), web.spec.processes.len()), (Some("web"), 1));
+    assert_eq!(Recipe::read(&source, Some("nope")).unwrap_err().to_problem().code, "root_missing");
+    assert_eq!(Recipe::read(&source, Some("../etc")).unwrap_err().to_problem().code, "root_missing");
+}
+
+#[test]
+fn node_is_used_where_a_command_is_nodes() {
+    let package = (
+        "package.json",
+        r#"{"scripts": {"start": "node x.js", "build": "vite"}, "dependencies": {"a": "1"}}"#,
+    );
+    let lock = ("package-lock.json", "{}");
+    let app = read(&[package, lock]).unwrap();
+    assert_eq!(web(&app), "npm start");
+    let plan = app.node.as_ref().unwrap();
+    assert!(plan.at_run_time);
+    assert_eq!(app.commands, ["npm run build"]);
+    assert!(app.notes[0].contains("npm run build"), "{:?}", app.notes);
+    assert_eq!(app.spec.path, ["/app/node_modules/.bin"]);
+    assert_eq!(app.spec.environment["NODE_ENV"], "production");
+    assert!(app.mount_points().contains("node_modules"));
+
+    let django = read(&[package, lock, MANAGE, WSGI, PINNED]).unwrap();
+    assert_eq!((&django.node, django.mount_points().len()), (&None, 1), "nothing of Django's uses it");
+
+    let commands = |commands: &str| {
+        let file = format!("[build]\ncommands = {commands}\n");
+        read(&[package, lock, MANAGE, WSGI, PINNED, ("tandem.toml", &file)]).unwrap()
+    };
+    let built = commands("[\"npm ci\", \"npm run build\"]");
+    assert_eq!(built.commands, ["npm run build"], "npm ci is a kept part");
+    let plan = built.node.unwrap();
+    assert!(!plan.at_run_time && matches!(plan.install, Install::Part(_)));
+    let own = commands("[\"npm ci --omit=dev && npm run build\"]");
+    assert_eq!(own.node.unwrap().install, Install::Nothing, "its author does it");
+    let linked = ("package.json", r#"{"workspaces": ["x"], "scripts": {"start": "node x.js"}}"#);
+    let whole = read(&[linked, lock]).unwrap();
+    assert_eq!(
+        whole.commands,
+        ["npm ci --include=dev --no-audit --no-fund"],
+        "links lead out of node_modules"
+    );
+    let yarn = [package, ("yarn.lock", "")];
+    assert_eq!(code(&yarn), "recipe_unsupported");
+}
+
+#[test]
+fn a_procfile_of_several_commands_is_taken_as_it_is() {
+    let line = "flask db upgrade; gunicorn shop:app --bind :$PORT && true";
+    let procfile =
+        format!("release: yes \"yes\" | python manage.py migrate\nweb: {line}\nworker: rq worker\n");
+    let recipe =
+        read(&[("Procfile", &procfile), ("requirements.txt", "flask==3\n"), ("shop.py", "app = 1\n")])
+            .unwrap();
+    assert_eq!(web(&recipe), line);
+    assert_eq!(recipe.spec.release.unwrap().command, "yes \"yes\" | python manage.py migrate");
+    assert!(recipe.spec.smoke.unwrap().contains("import_module('shop')"));
 }

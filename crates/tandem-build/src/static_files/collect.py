@@ -1,17 +1,16 @@
 """Runs Django's `collectstatic` and reports what it looked at, so that it need not run again for the same input.
 
-    python collect.py REPORT
+    python collect.py REPORT MANAGE
 
-runs `manage.py collectstatic` in the working folder and writes REPORT as JSON. Paths in it are below the working
-folder:
+runs `MANAGE collectstatic` in the working folder and writes REPORT as JSON. Paths in it are below the folder that the
+variable TANDEM_BUILD_ROOT names, the top of the source:
 
 - `opened`: files that were opened to be read (or as a database)
 - `listed`: folders that were listed
 - `looked_up`: paths that were only asked about: is there such a file, what is it?
 - `opaque`: why the run may depend on something else (another process), or null
+- `missing`: folders that STATICFILES_DIRS names and that are not there
 - `outcome`: `collected`, `absent` (the app has no static files), `no_root` (STATIC_ROOT is not set) or `failed`
-
-What was collected is compressed beforehand, too.
 
 The audit hook sees files that Python opens and folders it lists, imports included. Questions about single paths raise no
 event, so the functions that ask them are wrapped. Listings are sorted: their order is the file system's otherwise,
@@ -23,24 +22,24 @@ import os
 import runpy
 import sys
 
-ROOT = os.getcwd()
+START = os.getcwd()
+ROOT = os.environ.pop("TANDEM_BUILD_ROOT", START)
 OPENED, LISTED, LOOKED_UP = set(), set(), set()
 OPAQUE = []
-TEXT = (".css", ".csv", ".html", ".js", ".json", ".map", ".mjs", ".svg", ".txt", ".wasm", ".webmanifest", ".xml")
 # What libraries ask the system at import; the answers do not come from the source, which has no `.git`.
 HARMLESS = {"cc", "gcc", "git", "hostname", "ld", "ldconfig", "locale", "lsb_release", "objdump", "uname"}
 PROCESSES = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.forkpty")
 
 
 def below_root(path):
-    """The path below the working folder; none for what lies elsewhere, in the environment, or is a descriptor."""
+    """The path below the top of the source; none for what lies elsewhere, in the environment, or is a descriptor."""
     if isinstance(path, int):
         return None
     try:
         path = os.fsdecode(path)
     except TypeError:
         return None
-    path = os.path.normpath(os.path.join(ROOT, path))
+    path = os.path.normpath(os.path.join(START, path))
     if path == ROOT:
         return "."
     if not path.startswith(ROOT + "/"):
@@ -118,11 +117,11 @@ def install():
     sys.addaudithook(hook)
 
 
-def run():
-    sys.path[0] = ROOT
-    sys.argv = ["manage.py", "collectstatic", "--noinput"]
+def run(manage):
+    sys.path[0] = os.path.dirname(os.path.join(START, manage))
+    sys.argv = [manage, "collectstatic", "--noinput"]
     try:
-        runpy.run_path("manage.py", run_name="__main__")
+        runpy.run_path(manage, run_name="__main__")
     except SystemExit as end:
         return end.code in (None, 0)
     return True
@@ -147,32 +146,36 @@ def setting(name):
     return getattr(settings, name, None) if settings is not None and settings.configured else None
 
 
-def precompress(folder):
-    """Puts `name.gz` beside every text file that gets smaller by it, for servers that send it as it is."""
-    import gzip
-
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            path = os.path.join(parent, name)
-            if not name.endswith(TEXT) or os.path.islink(path) or os.path.exists(path + ".gz"):
-                continue
-            with open(path, "rb") as file:
-                content = file.read()
-            # Without a time the same content gives the same bytes.
-            packed = gzip.compress(content, 9, mtime=0)
-            if len(content) >= 1024 and len(packed) < len(content) * 0.9:
-                with open(path + ".gz", "wb") as file:
-                    file.write(packed)
+def missing_folders():
+    """What STATICFILES_DIRS names in vain below the top: git keeps no empty folders."""
+    folders = setting("STATICFILES_DIRS") or ()
+    paths = [folder[1] if isinstance(folder, (list, tuple)) else folder for folder in folders]
+    paths = [path for path in paths if not os.path.exists(path)]
+    return sorted({below_root(path) for path in paths} - {None, "."})
 
 
-def main(report):
+def databases():
+    """Files below the top that the settings have as databases."""
+    engines = (setting("DATABASES") or {}).values()
+    paths = [engine.get("NAME") for engine in engines if "sqlite" in engine.get("ENGINE", "")]
+    return sorted({below_root(path) for path in paths if path and ":memory:" not in str(path)} - {None, "."})
+
+
+def media():
+    """The folder of uploads below the top, where they go into a folder at all."""
+    storage = ((setting("STORAGES") or {}).get("default") or {}).get("BACKEND") or setting("DEFAULT_FILE_STORAGE")
+    root = setting("MEDIA_ROOT")
+    in_folder = storage is None or str(storage).endswith("FileSystemStorage")
+    folder = below_root(root) if root and in_folder else None
+    return None if folder == "." else folder
+
+
+def main(report, manage):
     install()
     result = "failed"
     try:
-        done = run()
+        done = run(manage)
         result = outcome(done)
-        if result == "collected" and below_root(setting("STATIC_ROOT")) not in (None, "."):
-            precompress(os.path.join(ROOT, setting("STATIC_ROOT")))
     except BaseException as error:
         if isinstance(error, Exception) and type(error).__name__ == "ImproperlyConfigured":
             # Raised by staticfiles where it has no place to collect to.
@@ -194,6 +197,8 @@ def write(report, result):
         found["static_root"] = below_root(root) if root else None
         found["static_url"] = str(url) if url else None
         found["debug"] = bool(setting("DEBUG"))
+        found["missing"] = missing_folders()
+        found["places"] = {"databases": databases(), "media": media()}
     except Exception:
         # Settings that cannot be loaded; the error itself was printed.
         found.update(static_root=None, static_url=None, debug=False)
@@ -201,4 +206,4 @@ def write(report, result):
         json.dump(found, file)
 
 
-main(sys.argv[1])
+main(*sys.argv[1:3])

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::bytecode;
+use crate::data::Places;
 use crate::source::{Found, Source};
 
 /// The report of `collect.py`. Written by code of the app, so nothing in it is trusted.
@@ -29,6 +30,10 @@ pub(super) struct Trace {
     pub(super) static_url: Option<String>,
     #[serde(default)]
     pub(super) debug: bool,
+    #[serde(default)]
+    pub(super) missing: Vec<String>,
+    #[serde(default)]
+    pub(super) places: Places,
 }
 
 impl Trace {

@@ -1,7 +1,7 @@
 //! `tandem deploy [PATH]`: sends what the server misses of a folder, asks for a rollout, follows it. A commit instead of
 //! the folder's files, and a source that the server fetches itself, are in files of their own.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use tandem_build::git::is_url;
 use tandem_kit::clock::Moment;
@@ -39,6 +39,7 @@ shows it again. With --json, the one line on standard output is an object with `
 Examples:
   tandem deploy                              the app in this folder
   tandem deploy ~/src/shop -m 'new prices'   another folder, with a reason for the journal
+  tandem deploy --root api                   one app of a repository, with what it shares
   tandem deploy --ref v1.2                   a tag, without what is not committed
   tandem deploy https://github.com/team/shop.git --ref main --app shop
   tandem deploy git@github.com:team/shop.git --app shop
@@ -51,6 +52,9 @@ pub(crate) struct Args {
     /// Branch, tag or commit to deploy instead of the folder's files
     #[arg(long = "ref", value_name = "REF")]
     reference: Option<String>,
+    /// Folder of one of several apps; all of PATH is sent, its tandem.toml is read
+    #[arg(long, value_name = "FOLDER")]
+    root: Option<String>,
     /// Stay until the traffic has moved, or until the verdict
     #[arg(long, value_name = "WHEN", default_value = "flip")]
     wait: Until,
@@ -59,20 +63,21 @@ pub(crate) struct Args {
 pub(super) async fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
     if let Some(url) = args.path.as_ref().and_then(|path| path.to_str()).filter(|word| is_url(word)) {
         let url = url.to_owned();
-        let git = GitSource { url, reference: args.reference, root: None };
+        let git = GitSource { url, reference: args.reference, root: args.root };
         return git::run(session, git, args.wait).await;
     }
     let begun = session.clock.monotonic();
     let folder = folder(args.path)?;
     if let Some(reference) = &args.reference {
-        let options = commit::Options { root: None, wait: args.wait };
+        let options = commit::Options { root: args.root, wait: args.wait };
         return commit::run(session, &folder, reference, options).await;
     }
-    may_be_app(&folder)?;
-    let place = Place::new(app(session, &folder)?, session.global.environment());
+    let root = args.root.map(|root| root_of(&folder, &root)).transpose()?;
+    may_be_app(&root.as_ref().map_or_else(|| folder.clone(), |root| folder.join(root)))?;
+    let place = Place::new(app(session, &folder, root.as_deref())?, session.global.environment());
     session.output.note(format!("deploying {place} from {}", folder.display()));
     let sent = tokio::select! {
-        sent = source::send(session, &folder) => sent?,
+        sent = source::send(session, &folder, root.as_deref()) => sent?,
         signal = tokio::signal::ctrl_c() => {
             signal.map_err(|e| Failure::chain("listen for Ctrl-C", &e))?;
             return Err(Failure::new("stopped before anything was deployed"));
@@ -115,12 +120,23 @@ fn folder(path: Option<PathBuf>) -> Result<PathBuf, Failure> {
 
 /// The server would say the same, but only after a whole home folder was sent to it.
 fn may_be_app(folder: &Path) -> Result<(), Failure> {
-    if place::is_app(folder) {
-        return Ok(());
+    if place::may_be_app(folder) { Ok(()) } else { Err(not_an_app(&folder.display().to_string())) }
+}
+
+fn not_an_app(shown: &str) -> Failure {
+    let problem = tandem_build::Error::NoRecipe { apps: Vec::new() }.to_problem();
+    Problem { title: format!("nothing in {shown} says how to run it"), ..problem }.into()
+}
+
+/// The folder of the app below the one that is sent: `./api/` → `api`; none where both are the same.
+fn root_of(folder: &Path, root: &str) -> Result<String, Failure> {
+    let below: PathBuf = Path::new(root).components().filter(|part| *part != Component::CurDir).collect();
+    let plain = below.components().all(|part| matches!(part, Component::Normal(_)));
+    if plain && folder.join(&below).is_dir() {
+        return Ok(below.to_string_lossy().into_owned());
     }
-    let problem = tandem_build::Error::NoRecipe.to_problem();
-    let title = format!("nothing in {} says how to run it", folder.display());
-    Err(Problem { title, ..problem }.into())
+    Err(Failure::new(format!("there is no folder {root} in {}", folder.display()))
+        .hint("--root is a folder below the one that is sent: `tandem deploy --root api` or `tandem deploy PATH --root api`"))
 }
 
 fn unreadable(failure: Failure, error: &std::io::Error) -> Failure {
@@ -130,14 +146,19 @@ fn unreadable(failure: Failure, error: &std::io::Error) -> Failure {
     }
 }
 
-fn app(session: &Session, folder: &Path) -> Result<AppName, Failure> {
+fn app(session: &Session, folder: &Path, root: Option<&str>) -> Result<AppName, Failure> {
     if let Some(app) = &session.global.app {
         return Ok(app.clone());
     }
-    if let Some(app) = place::declared(folder)? {
+    // The folder above is another app's, or nobody's.
+    let named = match root {
+        Some(root) => (place::declared_in(&folder.join(root))?, place::name_in(&folder.join(root))),
+        None => (place::declared(folder)?, place::name_of(folder)),
+    };
+    if let Some(app) = named.0 {
         return Ok(app);
     }
-    place::name_of(folder).ok_or_else(|| {
+    named.1.ok_or_else(|| {
         Failure::new(format!("no app name can be made of {}", folder.display()))
             .hint("add `app = \"NAME\"` to tandem.toml, or type `tandem deploy --app NAME`")
     })

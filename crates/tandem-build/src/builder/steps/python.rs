@@ -85,7 +85,8 @@ impl Steps<'_> {
         let shop = Arc::clone(&self.shop);
         let part = Part::begin("dependencies", &shop, self.events);
         let requirements = recipe.requirements.as_ref().expect("only called where there are some");
-        let inputs = dependencies::Inputs { requirements, python, uv: &uv, uv_version: &uv_version };
+        let server = recipe.server;
+        let inputs = dependencies::Inputs { requirements, python, uv: &uv, uv_version: &uv_version, server };
         let key = inputs.key();
         let found = self.blocking(move |shop, store| dependencies::find(shop, store, &key)).await?;
         if let Some(installed) = found {

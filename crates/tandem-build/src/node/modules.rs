@@ -1,0 +1,165 @@
+//! `node_modules` as a part of a build: made by npm in the sandbox, kept by what it was made of.
+//!
+//! Its key is the lock file, `package.json`, npm's settings, Node and platform. Same key, same part: nothing runs. The folder
+//! is kept, too, so that later commands of a build have it without writing ten thousand files again.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use tandem_blobs::{BlobStore, TreeSummary, export, ingest, ingest_folder};
+use tandem_sandbox::Network;
+use tandem_types::Digest;
+
+use super::{Installer, Node};
+use crate::commands::{in_folder, way_out};
+use crate::error::io_error;
+use crate::recipe::APP;
+use crate::source::{Source, below};
+use crate::workshop::{Call, Workshop, real_folder};
+use crate::{Error, Events, dependencies, kept, platform, survey};
+
+/// Keys and what they name, in an app's build folder.
+const KNOWN: &str = "node.json";
+/// Installed folders, in the same.
+pub(crate) const FOLDERS: &str = "node";
+const VERSION: u32 = 1;
+/// Keys remembered: a few branches that are deployed in turn.
+const MOST_KEYS: usize = 4;
+
+/// Installed packages in the blob store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Modules {
+    pub(crate) tree: Digest,
+    pub(crate) files: u64,
+    pub(crate) bytes: u64,
+    /// Number of packages.
+    pub(crate) packages: u64,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Known {
+    /// Latest first.
+    entries: Vec<(Digest, Modules)>,
+}
+
+/// What an installation is made with.
+pub(crate) struct Inputs<'a> {
+    pub(crate) source: &'a Source,
+    /// Folder of `package.json`.
+    pub(crate) folder: &'a str,
+    pub(crate) installer: Installer,
+    pub(crate) node: &'a Node,
+}
+
+impl Inputs<'_> {
+    /// Digest of everything that decides what gets installed.
+    pub(crate) fn key(&self) -> Digest {
+        let names = ["package.json", "package-lock.json", "npm-shrinkwrap.json", ".npmrc"];
+        let digest = |name: &str| self.source.files.get(&below(self.folder, name)).map(|file| file.digest);
+        let files = names.map(digest);
+        let key = serde_json::json!([
+            VERSION,
+            self.installer.command(),
+            files,
+            self.node.recorded(),
+            platform::describe(),
+        ]);
+        tandem_blobs::tree::digest_of(key.to_string().as_bytes())
+    }
+}
+
+/// The part for a key, if it was made before and is still whole.
+pub(crate) fn find(shop: &Workshop, store: &BlobStore, key: &Digest) -> Result<Option<Modules>, Error> {
+    let known: Known = kept::read(&shop.folder.join(KNOWN), VERSION);
+    let Some((_, modules)) = known.entries.into_iter().find(|(known, _)| known == key) else {
+        return Ok(None);
+    };
+    Ok(store.is_complete(&modules.tree)?.then_some(modules))
+}
+
+/// Roots of everything that the key cache names: a sweep of blobs keeps them.
+pub(crate) fn roots(build_folder: &Path) -> Vec<Digest> {
+    let known: Known = kept::read(&build_folder.join(KNOWN), VERSION);
+    known.entries.into_iter().map(|(_, modules)| modules.tree).collect()
+}
+
+/// Installs into what was laid out.
+///
+/// # Errors
+/// npm fails, or meets a limit.
+pub(crate) async fn install(shop: &Workshop, inputs: &Inputs<'_>, events: Events<'_>) -> Result<(), Error> {
+    let mut environment = BTreeMap::from([
+        ("PATH".to_owned(), format!("{}:/usr/local/bin:/usr/bin:/bin", inputs.node.folder())),
+        ("NPM_CONFIG_UPDATE_NOTIFIER".to_owned(), "false".to_owned()),
+        ("NPM_CONFIG_PROGRESS".to_owned(), "false".to_owned()),
+        ("NO_COLOR".to_owned(), "1".to_owned()),
+    ]);
+    let (variables, certificates) = way_out(shop)?;
+    environment.extend(variables);
+    let call = Call {
+        what: "the installation of the packages of Node",
+        command: in_folder(inputs.folder, inputs.installer.command()),
+        cwd: APP,
+        environment,
+        mounts: [shop.mounts(), certificates].concat(),
+        network: Network::Host,
+        is_shown: true,
+    };
+    let outcome = shop.run(call, events).await?;
+    if outcome.succeeded() { Ok(()) } else { Err(Error::NodeModules { lines: outcome.last_lines }) }
+}
+
+/// Keeps what was installed: blobs in the store, the folder for later commands, the key for the next build.
+pub(crate) fn keep(shop: &Workshop, store: &BlobStore, point: &str, key: Digest) -> Result<Modules, Error> {
+    let made = shop.work("app").join(point);
+    // A project without packages gets no folder from npm.
+    let made = match real_folder(&shop.work("app"), point) {
+        Some(made) => made,
+        None => {
+            shop.owned_folder(&made)?;
+            made
+        }
+    };
+    survey::check("the installation of the packages of Node", &made)?;
+    // A cache that tools write to while they run, and that is no part of what was installed.
+    let leave_out = |path: &Path| path == Path::new(".cache");
+    let rules = ingest::Rules { interpreter: None, leave_out: Some(&leave_out) };
+    let TreeSummary { digest: tree, files, bytes, .. } = ingest_folder(&made, store, &rules)?;
+    let modules = Modules { tree, files, bytes, packages: count_packages(&made) };
+    let folders = shop.folder.join(FOLDERS);
+    tandem_kit::files::ensure_dir(&folders, 0o700)?;
+    let folder = folders.join(tree.to_string());
+    if !folder.exists() {
+        fs::rename(&made, &folder).map_err(io_error("keep", &folder))?;
+    }
+    dependencies::remove_old_folders(&folders, &folder)?;
+    let mut known: Known = kept::read(&shop.folder.join(KNOWN), VERSION);
+    known.entries.retain(|(known, _)| *known != key);
+    known.entries.insert(0, (key, modules));
+    known.entries.truncate(MOST_KEYS);
+    kept::write(&shop.folder.join(KNOWN), VERSION, &known);
+    Ok(modules)
+}
+
+/// The folder of installed packages, to be mounted read-only; laid out again where it is gone.
+pub(crate) fn folder(shop: &Workshop, store: &BlobStore, tree: &Digest) -> Result<PathBuf, Error> {
+    let folders = shop.folder.join(FOLDERS);
+    let folder = folders.join(tree.to_string());
+    if !folder.exists() {
+        tandem_kit::files::ensure_dir(&folders, 0o700)?;
+        let aside = shop.work("node_modules");
+        export::export(store, tree, &aside, export::Options { owner: None, interpreter: None })?;
+        fs::rename(&aside, &folder).map_err(io_error("keep", &folder))?;
+        dependencies::remove_old_folders(&folders, &folder)?;
+    }
+    Ok(folder)
+}
+
+/// npm lists what it installed.
+fn count_packages(modules: &Path) -> u64 {
+    let text = fs::read(modules.join(".package-lock.json")).unwrap_or_default();
+    let list: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
+    list["packages"].as_object().map_or(0, |packages| packages.len() as u64)
+}
