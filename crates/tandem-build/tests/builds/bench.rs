@@ -191,6 +191,26 @@ impl Bench {
         events.iter().filter_map(warning).collect()
     }
 
+    /// What the build before took for granted.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        let events = self.events.lock().expect("no thread panics with events");
+        let note = |event: &Event| match event {
+            Event::Note { text } => Some(text.clone()),
+            _ => None,
+        };
+        events.iter().filter_map(note).collect()
+    }
+
+    /// What all parts of a name ended with.
+    pub(crate) fn parts(&self, part: &str) -> Vec<String> {
+        let events = self.events.lock().expect("no thread panics with events");
+        let note = |event: &Event| match event {
+            Event::Part { name, duration_ms: Some(_), note } if name == part => Some(note.clone()),
+            _ => None,
+        };
+        events.iter().filter_map(note).collect()
+    }
+
     /// What parts of the build before ended with.
     pub(crate) fn note(&self, part: &str) -> String {
         let events = self.events.lock().expect("no thread panics with events");
