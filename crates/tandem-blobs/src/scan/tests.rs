@@ -202,3 +202,21 @@ fn a_folder_with_nothing_in_it_is_an_empty_tree() {
     assert_eq!(scan.root, tree::digest_of(b"{\"entries\":{}}"));
     assert!(source.scan_below("nowhere", &[]).is_err());
 }
+
+#[test]
+fn files_with_environment_variables_are_taken_only_where_they_are_named() {
+    let source = source(&[
+        (".gitignore", "web/.env\n"),
+        (".env", "A=1\n"),
+        (".env.example", ""),
+        ("web/.env", ""),
+        ("web/.env.local", ""),
+        ("web/app.py", ""),
+    ]);
+    let scan = source.scan_below("", &[]).unwrap();
+    assert_eq!(scan.left_out, [".env", "web/.env.local"], "what is ignored needs no word");
+    assert_eq!(names(&scan), [".env.example", ".gitignore", "web/app.py"].map(str::to_owned).into());
+    let scan = source.scan_below("", &["/.env", "web/.env"]).unwrap();
+    assert_eq!(scan.left_out, ["web/.env.local"]);
+    assert!(names(&scan).is_superset(&[".env".to_owned(), "web/.env".to_owned()].into()));
+}
