@@ -25,6 +25,7 @@ mod hints;
 mod hostile;
 mod json;
 mod kill_matrix;
+mod layouts;
 mod logs;
 mod loopback;
 mod needs;
