@@ -241,7 +241,8 @@ impl Walk {
             return Verdict::TakeAll;
         }
         let ignored = parent == Verdict::OnlyIncluded || self.ignores.is_ignored(path, is_folder);
-        let is_environment = !is_folder && path.file_name().and_then(|name| name.to_str()).is_some_and(is_environment_file);
+        let is_environment =
+            !is_folder && path.file_name().and_then(|name| name.to_str()).is_some_and(is_environment_file);
         if !ignored && !is_environment {
             return Verdict::Take;
         }

@@ -12,8 +12,8 @@ use tandem_blobs::{BlobStore, TreeSummary, export, ingest, ingest_folder};
 use tandem_sandbox::Network;
 use tandem_types::Digest;
 
-use crate::data::Places;
 use crate::commands::Surroundings;
+use crate::data::Places;
 use crate::error::io_error;
 use crate::recipe::{APP, VENV};
 use crate::source::Source;

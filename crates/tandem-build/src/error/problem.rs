@@ -40,7 +40,9 @@ impl Error {
                 )),
             Self::PythonMissing(missing) => missing.to_problem(),
             Self::NoProject { key, file } => {
-                let title = format!("[build] {key} in tandem.toml has no meaning here: {file} names the dependencies");
+                let title = format!(
+                    "[build] {key} in tandem.toml has no meaning here: {file} names the dependencies"
+                );
                 refused("no_project", title).hint(format!(
                     "{key} are a project's, named in its pyproject.toml; take the key out, and name what you need in {file}"
                 ))
@@ -63,24 +65,10 @@ impl Error {
                 let advice = advice::for_dependencies(lines, unnamed, repositories);
                 refused("dependency_failed", advice.title).detail(tail(lines)).hint(advice.hint)
             }
-            Self::NodeModules { lines } => {
-                let advice = advice::for_node(lines);
-                refused(advice.code, advice.title).detail(tail(lines)).hint(advice.hint)
-            }
-            Self::Command { command, exit, lines } => {
-                let advice = advice::for_command(command, exit, lines);
-                refused(advice.code, advice.title).detail(tail(lines)).hint(advice.hint)
-            }
+            Self::NodeModules { .. } | Self::Command { .. } | Self::Ingest(_) => self.to_problem_of_declared(),
             Self::Static { lines } => {
                 let advice = advice::for_static(lines);
                 refused(advice.code, advice.title).detail(tail(lines)).hint(advice.hint)
-            }
-            Self::Ingest(error @ (ingest::Error::Link { .. } | ingest::Error::Unfit { .. })) => {
-                let title = format!("what the build left cannot be kept: failed to {error}");
-                refused("build_unfit", title).detail(causes(self)).hint(
-                    "builds are files, folders and links that stay inside: let the command copy what it links to, then deploy \
-                     again",
-                )
             }
             Self::Store(error) | Self::Export(export::Error::Store { source: error, .. })
                 if error.is_missing() =>
@@ -115,10 +103,36 @@ impl Error {
                      `tandem deploy` to try again",
                 )
             }
-            _ => Problem::new(500, "build_failed", format!("failed to {self}")).detail(causes(self)).hint(
-                "the server is in the way, not the source: look at its disk and at `tandem status`, then type \
-                 `tandem deploy` again",
-            ),
+            _ => self.to_problem_of_server(),
         }
+    }
+
+    /// Of what `tandem.toml` and `package.json` ask to be run.
+    fn to_problem_of_declared(&self) -> Problem {
+        match self {
+            Self::NodeModules { lines } => {
+                let advice = advice::for_node(lines);
+                refused(advice.code, advice.title).detail(tail(lines)).hint(advice.hint)
+            }
+            Self::Command { command, exit, lines } => {
+                let advice = advice::for_command(command, exit, lines);
+                refused(advice.code, advice.title).detail(tail(lines)).hint(advice.hint)
+            }
+            Self::Ingest(error @ (ingest::Error::Link { .. } | ingest::Error::Unfit { .. })) => {
+                let title = format!("what the build left cannot be kept: failed to {error}");
+                refused("build_unfit", title).detail(causes(self)).hint(
+                    "builds are files, folders and links that stay inside: let the command copy what it links to, then deploy \
+                     again",
+                )
+            }
+            _ => self.to_problem_of_server(),
+        }
+    }
+
+    fn to_problem_of_server(&self) -> Problem {
+        Problem::new(500, "build_failed", format!("failed to {self}")).detail(causes(self)).hint(
+            "the server is in the way, not the source: look at its disk and at `tandem status`, then type \
+                 `tandem deploy` again",
+        )
     }
 }

@@ -32,7 +32,11 @@ async fn an_app_without_a_web_server_gets_one_that_changes_none_of_its_packages(
     assert!(has(&bench.store, &build, "dependencies", "bin/gunicorn"));
     assert_eq!(build.packages["gunicorn"], "23.0.0");
     assert_eq!(build.packages["packaging"], "24.0");
-    assert!(build.notes.iter().any(|note| note.starts_with("gunicorn 23.0.0 serves this app")), "{:?}", build.notes);
+    assert!(
+        build.notes.iter().any(|note| note.starts_with("gunicorn 23.0.0 serves this app")),
+        "{:?}",
+        build.notes
+    );
     assert_eq!(bench.notes(), build.notes);
     bench.build().await.unwrap();
     assert!(bench.note("dependencies").ends_with(", cached"));
@@ -71,7 +75,10 @@ async fn a_site_in_a_subfolder_collects_its_static_files_from_there() {
 
     bench.write("Procfile", "web: gunicorn shop.wsgi\n");
     let above = bench.build().await.unwrap();
-    assert_eq!((above.spec.root.as_deref(), above.spec.environment["PYTHONPATH"].as_str()), (None, "/app/site"));
+    assert_eq!(
+        (above.spec.root.as_deref(), above.spec.environment["PYTHONPATH"].as_str()),
+        (None, "/app/site")
+    );
     assert_eq!(part(&above, "static").unwrap().mount, "/app/site/collected");
 }
 
@@ -110,7 +117,9 @@ async fn a_folder_that_settings_name_and_git_does_not_keep_is_made() {
 async fn a_committed_env_file_is_built_only_where_somebody_says_so() {
     let bench = Bench::new().await;
     bench.write("Procfile", "web: ./serve\n");
-    for (path, text) in [(".env", "A=1\n"), ("web/.env.local", "B=1\n"), (".env.example", "A=\n"), ("serve", "")] {
+    for (path, text) in
+        [(".env", "A=1\n"), ("web/.env.local", "B=1\n"), (".env.example", "A=\n"), ("serve", "")]
+    {
         bench.write(path, text);
     }
     let build = bench.build().await.unwrap();

@@ -14,7 +14,9 @@ const LOCKED: &str = r#"{"name": "x", "lockfileVersion": 3, "requires": true, "p
     "integrity": "sha512-41Cifkg6e8TylSpdtTpeLVMqvSBEVzTttHvERD741+pnZ8ANv0004MRL43QKPDlK9cGvNp6NZWZUBlbGXYxxng=="}}}"#;
 
 fn package(scripts: &str) -> String {
-    format!(r#"{{"name": "x", "engines": {{"node": ">=16"}}, "scripts": {{{scripts}}}, "dependencies": {{"is-number": "7.0.0"}}}}"#)
+    format!(
+        r#"{{"name": "x", "engines": {{"node": ">=16"}}, "scripts": {{{scripts}}}, "dependencies": {{"is-number": "7.0.0"}}}}"#
+    )
 }
 
 /// Node is no part of every machine that builds Tandem.
@@ -56,9 +58,14 @@ async fn a_command_that_fails_is_named_with_its_last_lines_and_what_it_wants() {
     let bench = Bench::new().await;
     bench.write("Procfile", "web: ./serve\n");
     bench.write("wants.py", "import os\nos.environ[\"API_KEY\"]\n");
-    let command = |command: &str| bench.write("tandem.toml", &format!("[build]\ncommands = ['''{command}''']\n"));
+    let command =
+        |command: &str| bench.write("tandem.toml", &format!("[build]\ncommands = ['''{command}''']\n"));
     for (text, title, hint) in [
-        ("echo before; exit 3", "the build command `echo before; exit 3` failed: exit code 3", "the lines above"),
+        (
+            "echo before; exit 3",
+            "the build command `echo before; exit 3` failed: exit code 3",
+            "the lines above",
+        ),
         ("sassc x.scss", "failed: exit code 127", "there is no sassc on the server"),
         ("python3 wants.py", "failed: exit code 1", "wants the variable API_KEY"),
         ("echo > .venv/x; echo > /usr/x", "failed", "the lines above"),
@@ -132,5 +139,9 @@ async fn node_that_only_builds_is_no_part_of_what_runs() {
     let own = bench.build().await.unwrap();
     assert!(has(&bench.store, &own, "app", "index.html"));
     let app = part(&own, "app").unwrap();
-    assert_eq!(bench.store.lookup(&app.tree, "node_modules").unwrap(), None, "what its command installed neither");
+    assert_eq!(
+        bench.store.lookup(&app.tree, "node_modules").unwrap(),
+        None,
+        "what its command installed neither"
+    );
 }

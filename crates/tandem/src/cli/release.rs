@@ -81,6 +81,7 @@ fn facts(detail: &ReleaseDetail) -> Vec<(&'static str, String)> {
         ("source", source(build)),
         ("fetched from", build.source.url.clone().unwrap_or_default()),
         ("python", build.interpreter.clone().unwrap_or_default()),
+        ("node", build.node.clone().unwrap_or_default()),
         ("domains", build.spec.domains.join(" ")),
         ("release phase", build.spec.release.as_ref().map(|r| r.command.clone()).unwrap_or_default()),
         ("config", names.join(" ")),

@@ -37,7 +37,10 @@ fn flask_and_fastapi_apps_get_up_without_a_word() {
         "flask",
         &[
             ("requirements.txt", "flask==3.1.2\n"),
-            ("app.py", "from flask import Flask\napp = Flask(__name__)\n\n@app.get('/')\ndef index():\n    return 'flask here'\n"),
+            (
+                "app.py",
+                "from flask import Flask\napp = Flask(__name__)\n\n@app.get('/')\ndef index():\n    return 'flask here'\n",
+            ),
         ],
     );
     let told = deploy(&installation, &flask, &[]);
@@ -51,7 +54,10 @@ fn flask_and_fastapi_apps_get_up_without_a_word() {
         &[
             ("requirements.txt", "fastapi==0.121.0\n"),
             ("shop/__init__.py", ""),
-            ("shop/main.py", "from fastapi import FastAPI\napp = FastAPI()\n\n@app.get('/')\nasync def index():\n    return 'fast here'\n"),
+            (
+                "shop/main.py",
+                "from fastapi import FastAPI\napp = FastAPI()\n\n@app.get('/')\nasync def index():\n    return 'fast here'\n",
+            ),
         ],
     );
     deploy(&installation, &fastapi, &[]);
@@ -70,7 +76,10 @@ fn a_node_app_is_started_by_npm() {
     let node = app(
         "node",
         &[
-            ("package.json", "{\"name\": \"x\", \"engines\": {\"node\": \">=16\"}, \"scripts\": {\"start\": \"node server.js\"}}"),
+            (
+                "package.json",
+                "{\"name\": \"x\", \"engines\": {\"node\": \">=16\"}, \"scripts\": {\"start\": \"node server.js\"}}",
+            ),
             ("server.js", server),
         ],
     );
@@ -90,8 +99,14 @@ fn a_site_in_a_subfolder_and_one_of_two_apps_get_up() {
         ("site/shop/urls.py", URLS),
         ("site/shop/wsgi.py", WSGI),
         // As people write it who cannot answer questions.
-        ("tandem.toml", "[volumes]\ndata = \"/data\"\n[release]\ncommand = \"yes | python manage.py migrate\"\n"),
-        ("api/tandem.toml", "app = \"api\"\n[processes.web]\ncommand = \"python3 -m http.server $PORT --bind 127.0.0.1\"\n"),
+        (
+            "tandem.toml",
+            "[volumes]\ndata = \"/data\"\n[release]\ncommand = \"yes | python manage.py migrate\"\n",
+        ),
+        (
+            "api/tandem.toml",
+            "app = \"api\"\n[processes.web]\ncommand = \"python3 -m http.server $PORT --bind 127.0.0.1\"\n",
+        ),
         ("api/index.html", "the other"),
     ];
     let repository = app("mono", &files);

@@ -35,32 +35,9 @@ impl Steps<'_> {
         let mut parts: Vec<Subtree> = installed.iter().map(dependencies_part).collect();
         let point = plan.and_then(NodePlan::mount_point);
         parts.extend(point.zip(modules).map(|(point, modules)| modules_part(&point, &modules)));
-        match collected {
-            Some(Collected::Files { tree, files, bytes, folder, prefix, debug, missing, places }) => {
-                self.warn_of_places(&places, &spec);
-                app.empty_folder(&folder);
-                let mount = format!("{APP}/{folder}");
-                parts.push(Subtree { name: "static".to_owned(), mount, tree, bytes, files });
-                if let Some(prefix) = prefix.filter(|_| !recipe.static_declared) {
-                    spec.static_folders.insert(prefix, folder);
-                }
-                for folder in missing {
-                    app.insert_folder(&folder);
-                    self.note(format!(
-                        "the empty folder {folder} was made, which STATICFILES_DIRS names and the source lacks"
-                    ));
-                }
-                self.warn(
-                    debug.then(|| {
-                        "DEBUG is on in the settings where no config value says otherwise".to_owned()
-                    }),
-                );
-            }
-            Some(Collected::None { warning, places }) => {
-                self.warn_of_places(&places, &spec);
-                self.warn(warning);
-            }
-            None => {}
+        if let Some(collected) = collected {
+            let prefix_is_said = recipe.static_declared;
+            parts.extend(self.static_part(collected, &mut app, (&mut spec, prefix_is_said)));
         }
         self.warn_of_static_folders(&spec, &app, &parts);
         points::reached(Effect::BuildParted).await;
@@ -85,6 +62,41 @@ impl Steps<'_> {
         let digest = digest::of(&subtrees, &spec);
         let Self { warnings, notes, .. } = self;
         Ok(Finished { digest, subtrees, spec, interpreter, node, packages, warnings, notes })
+    }
+
+    /// The part of what was collected, and what people should know of it.
+    fn static_part(
+        &mut self,
+        collected: Collected,
+        app: &mut Source,
+        (spec, is_declared): (&mut AppSpec, bool),
+    ) -> Option<Subtree> {
+        let (tree, files, bytes, folder, prefix, debug, missing) = match collected {
+            Collected::Files { tree, files, bytes, folder, prefix, debug, missing, places } => {
+                self.warn_of_places(&places, spec);
+                (tree, files, bytes, folder, prefix, debug, missing)
+            }
+            Collected::None { warning, places } => {
+                self.warn_of_places(&places, spec);
+                self.warn(warning);
+                return None;
+            }
+        };
+        app.empty_folder(&folder);
+        let mount = format!("{APP}/{folder}");
+        if let Some(prefix) = prefix.filter(|_| !is_declared) {
+            spec.static_folders.insert(prefix, folder);
+        }
+        for folder in missing {
+            app.insert_folder(&folder);
+            self.note(format!(
+                "the empty folder {folder} was made, which STATICFILES_DIRS names and the source lacks"
+            ));
+        }
+        self.warn(
+            debug.then(|| "DEBUG is on in the settings where no config value says otherwise".to_owned()),
+        );
+        Some(Subtree { name: "static".to_owned(), mount, tree, bytes, files })
     }
 
     fn warn_of_places(&mut self, places: &Places, spec: &AppSpec) {
