@@ -240,15 +240,15 @@ async fn a_file_that_is_gone_from_the_disk_comes_again_or_its_release_takes_no_t
 async fn a_file_that_cannot_be_opened_keeps_its_release_from_taking_traffic() {
     let (blobs, app) = (Blobs::new(), app().await);
     let content = [b'x'; 4000];
-    let tree = blobs.tree(&[("site.css", &content[..])]);
-    let world = world(&blobs, &app, &[tree]).await;
+    let before = blobs.tree(&[("a.css", b"this one is tried"), ("b.css", &content[..])]);
+    let world = world(&blobs, &app, &[before]).await;
     let file = kept(&world, &content);
     // Of the right size, and nothing to be read: so does a file look of which the disk lost the content.
     std::fs::remove_file(&file).unwrap();
     std::os::unix::fs::symlink("y".repeat(content.len()), &file).unwrap();
-    let mut next = with_static(shop(&[1]), &[tree]);
+    let mut next = with_static(shop(&[1]), &[blobs.tree(&[("site.css", &content[..])])]);
     next.pool.release = "r2".parse().unwrap();
-    world.route(table(1, vec![with_static(shop(&[1]), &[tree])]), Some(table(2, vec![next])));
+    world.route(table(1, vec![with_static(shop(&[1]), &[before])]), Some(table(2, vec![next])));
     let status = world.until(|status| status.problem.is_some()).await;
     let told = "the static file /static/site.css cannot be opened by the balancer";
     assert_eq!((status.problem.as_deref(), status.prepared), (Some(told), None));
