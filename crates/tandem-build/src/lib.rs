@@ -10,6 +10,7 @@ mod bounds;
 mod builder;
 mod bytecode;
 mod commands;
+mod compress;
 mod data;
 mod dependencies;
 mod digest;

@@ -23,6 +23,7 @@ use crate::workshop::{Occupied, Workshop};
 use crate::{Error, Events, bytecode, data};
 
 mod around;
+mod compressed;
 mod finish;
 mod left_out;
 mod python;

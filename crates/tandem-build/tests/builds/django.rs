@@ -114,7 +114,7 @@ fn check_first(bench: &Bench, build: &Build) {
     let python = Entry::Link { target: interpreter_path(build).unwrap().to_owned() };
     assert_eq!(at("dependencies", "bin/python"), Some(python));
     let statics = static_trees(build, &bench.store).unwrap()["/static/"];
-    for name in ["shop.css", "shop.css.gz", "staticfiles.json"] {
+    for name in ["shop.css", "shop.css.br", "shop.css.gz", "shop.css.zst", "staticfiles.json"] {
         assert!(matches!(bench.store.lookup(&statics, name).unwrap(), Some(Entry::File { .. })), "{name}");
     }
     for part in &build.subtrees {

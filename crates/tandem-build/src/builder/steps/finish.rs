@@ -40,6 +40,7 @@ impl Steps<'_> {
             parts.extend(self.static_part(collected, &mut app, (&mut spec, prefix_is_said)));
         }
         self.warn_of_static_folders(&spec, &app, &parts);
+        let (app, parts) = self.compress(app, parts, &spec).await?;
         points::reached(Effect::BuildParted).await;
         let (files, bytes) = (app.files.len() as u64, app.files.values().map(|file| file.size).sum());
         let tree = self
