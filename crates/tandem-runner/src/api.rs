@@ -4,10 +4,12 @@
 //! |---|---|
 //! | `GET /v1/logs?app=A&env=E&process=P&instance=I&release=R&lines=K&follow=true` | stream of [`LogLine`], one a line |
 //! | `GET /v1/jobs/J/logs?lines=K&follow=true` | the same; with `follow` it ends with the job |
+//! | `/v1/volumes…` | see [`crate::carriage`] |
 //!
 //! Only root and the runner's own user are answered. Failures are [`Problem`]s.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -26,17 +28,33 @@ use tandem_types::event::LogLine;
 use tandem_types::problem::Problem;
 use tokio::net::{UnixListener, UnixStream};
 
+use crate::carriage::Carriage;
+use crate::context::Context;
 use crate::logs::{self, Query, Shelf};
 
 /// Wait after a connection could not be accepted: no descriptor is free, and one will be.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct Desk {
+    shelf: Shelf,
+    carriage: Carriage,
+}
+
+impl Desk {
+    /// That of a runner.
+    pub(crate) fn of(context: &Arc<Context>) -> Self {
+        Self { shelf: Shelf::of(context), carriage: Carriage::new(Arc::clone(context)) }
+    }
+}
+
 /// Answers for ever.
-pub(crate) async fn serve(listener: UnixListener, shelf: Shelf, tasks: Tasks) {
+pub(crate) async fn serve(listener: UnixListener, desk: Desk, tasks: Tasks) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) if is_trusted(&stream) => {
-                tasks.spawn("runner-api-connection", Kind::Helper, answer_all(stream, shelf.clone()));
+                tasks.spawn("runner-api-connection", Kind::Helper, answer_all(stream, desk.clone()));
             }
             Ok(_) => tracing::warn!("refused another user on the runner's socket"),
             Err(error) => {
@@ -51,10 +69,10 @@ fn is_trusted(stream: &UnixStream) -> bool {
     bodies::peer_uid(stream).is_ok_and(bodies::is_trusted_uid)
 }
 
-async fn answer_all(stream: UnixStream, shelf: Shelf) {
+async fn answer_all(stream: UnixStream, desk: Desk) {
     let service = service_fn(move |request: Request<Incoming>| {
-        let shelf = shelf.clone();
-        async move { Ok::<_, Infallible>(answer(&request, shelf).await) }
+        let desk = desk.clone();
+        async move { Ok::<_, Infallible>(answer(request, desk).await) }
     });
     let connection =
         http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
@@ -63,10 +81,14 @@ async fn answer_all(stream: UnixStream, shelf: Shelf) {
     }
 }
 
-async fn answer(request: &Request<Incoming>, shelf: Shelf) -> Response<Body> {
-    let outcome = match query(request) {
-        Ok(query) => tell(query, shelf).await,
-        Err(problem) => Err(problem),
+async fn answer(request: Request<Incoming>, desk: Desk) -> Response<Body> {
+    let outcome = if request.uri().path().starts_with("/v1/volumes") {
+        desk.carriage.answer(request).await
+    } else {
+        match query(&request) {
+            Ok(query) => tell(query, desk.shelf).await,
+            Err(problem) => Err(problem),
+        }
     };
     outcome.unwrap_or_else(|problem| refuse(&problem))
 }

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use crate::board::Board;
 use crate::folders::Folders;
+use crate::holds::Holds;
 use crate::ledger::Ledger;
 use crate::packet_rules::PacketRules;
 
@@ -27,6 +28,8 @@ pub(crate) struct Context {
     pub(crate) board: Board,
     /// Who may reach which port.
     pub(crate) packet_rules: PacketRules,
+    /// Environments that are to stand still.
+    pub(crate) holds: Holds,
     /// The server.
     pub(crate) client: Client,
     /// The program that is a shim when called `tandem shim DIR`.

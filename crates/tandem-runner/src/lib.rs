@@ -6,11 +6,13 @@
 mod api;
 mod assignments;
 mod board;
+mod carriage;
 mod config;
 mod context;
 mod environment;
 mod folders;
 mod gate;
+mod holds;
 mod host;
 mod instance;
 mod intent;
@@ -39,6 +41,8 @@ mod tests;
 mod together;
 mod traces;
 mod volumes;
+
+pub use volumes::{pack::Databases, worker};
 
 pub use remembered::{Remembered, remembered};
 pub use runner::{Config, EndMode, Error, Runner};

@@ -15,5 +15,5 @@ mod tests;
 pub(crate) mod trim;
 
 pub(crate) use follow::lines;
-pub(crate) use query::Query;
+pub(crate) use query::{Query, parameters, required};
 pub(crate) use shelf::Shelf;

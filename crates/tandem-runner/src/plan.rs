@@ -12,7 +12,7 @@ use tandem_types::{InstanceId, JobId};
 
 use crate::assignments::Assignments;
 use crate::board::BuildKey;
-use crate::intent::{self, Intent, JobIntent};
+use crate::intent::{self, Intent, JobIntent, Place};
 
 /// What should be, over all environments.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -34,6 +34,17 @@ pub(crate) struct Present {
     pub(crate) instances: BTreeMap<InstanceId, Holding<Intent>>,
     /// Jobs by id.
     pub(crate) jobs: BTreeMap<JobId, Holding<JobIntent>>,
+}
+
+impl Present {
+    /// Jobs of an environment that have begun and are not leaving.
+    pub(crate) fn jobs_of(&self, place: &Place) -> BTreeSet<JobId> {
+        let own = |holding: &Holding<JobIntent>| match holding {
+            Holding::As(intent) | Holding::Adopted(intent) => intent.place == *place,
+            Holding::Leaving => false,
+        };
+        self.jobs.iter().filter(|(_, holding)| own(holding)).map(|(id, _)| *id).collect()
+    }
 }
 
 /// What an actor was told last.

@@ -56,6 +56,7 @@ enum Event {
     Change(Change),
     Ended(Unit),
     Alone,
+    Held,
     Turn,
     SweepDue,
     Swept(Traces),
@@ -96,6 +97,7 @@ impl Reconciler {
     pub(crate) async fn run(mut self, mut watch: Watch, drain: Drain, end: watch::Receiver<EndMode>) {
         let alone = tokio::time::sleep(ALONE_AFTER);
         tokio::pin!(alone);
+        let mut holds = self.context.holds.watch();
         self.reconcile().await;
         // What it took to come here is the start, and no absence.
         let _ = self.attention.note();
@@ -105,6 +107,7 @@ impl Reconciler {
                 Some(unit) = self.ended.recv() => Event::Ended(unit),
                 () = &mut alone, if !self.is_settled() => Event::Alone,
                 () = tokio::time::sleep_until(self.next_sweep), if self.may_sweep() => Event::SweepDue,
+                Ok(()) = holds.changed() => Event::Held,
                 traces = found(&mut self.sweeping) => Event::Swept(traces),
                 () = tokio::time::sleep(NOTE_EVERY) => Event::Turn,
                 () = drain.requested() => Event::Drain,
@@ -125,6 +128,7 @@ impl Reconciler {
                     }
                 }
                 Event::Turn => continue,
+                Event::Held => {}
                 Event::Ended(unit) => self.actors.forget(unit),
                 Event::Alone => {
                     tracing::warn!("no server answers: what ran here before is started again without one");
@@ -160,9 +164,11 @@ impl Reconciler {
 
     async fn reconcile(&mut self) {
         self.obey();
-        let wanted = plan::wanted(&self.assignments);
+        let mut wanted = plan::wanted(&self.assignments);
         if self.assignments.is_complete() {
-            for action in plan::plan(&wanted, &self.actors.present()) {
+            let present = self.actors.present();
+            self.context.holds.apply(&mut wanted, &present);
+            for action in plan::plan(&wanted, &present) {
                 self.actors.act(action);
             }
         }

@@ -21,9 +21,11 @@ use tokio::sync::watch;
 use crate::board::Board;
 use crate::context::Context;
 use crate::folders::Folders;
+use crate::holds::Holds;
 use crate::host::{self, Host};
 use crate::ledger::Ledger;
-use crate::logs::{Shelf, trim};
+use crate::api::Desk;
+use crate::logs::trim;
 use crate::packet_rules::PacketRules;
 use crate::port_range::PortRange;
 use crate::reconcile::{Outlets, Reconciler};
@@ -153,6 +155,7 @@ impl Runner {
             folders,
             ledger,
             board,
+            holds: Holds::default(),
             client: Client::new(config.server),
             binary: config.binary,
             isolation,
@@ -185,7 +188,7 @@ impl Runner {
         tasks.spawn_restarting("runner-report", move || {
             report::report(Arc::clone(&shared), host.clone(), connected.clone())
         });
-        tasks.spawn("runner-api", Kind::Helper, api::serve(listener, Shelf::of(&context), tasks.clone()));
+        tasks.spawn("runner-api", Kind::Helper, api::serve(listener, Desk::of(&context), tasks.clone()));
         let rules = context.packet_rules.clone();
         tasks.spawn_restarting("packet-rules", move || rules.clone().keep());
         tasks.spawn_restarting("log-trim", move || {

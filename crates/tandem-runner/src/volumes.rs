@@ -18,6 +18,16 @@ use tandem_types::Timestamp;
 
 use crate::intent::Place;
 
+#[cfg(test)]
+mod carried;
+mod exchange;
+mod found;
+pub mod pack;
+mod unpack;
+pub mod worker;
+
+pub(crate) use unpack::Unpacked;
+
 /// A volume that was made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Note {
@@ -91,6 +101,16 @@ pub(crate) enum Error {
         owner: u32,
         /// Whose it would have to be.
         uid: u32,
+        /// Its folder, quoted for a shell.
+        path: String,
+    },
+    /// What is on top of a disk cannot be exchanged in one step.
+    #[error(
+        "exchange the volume {name}: it has a disk of its own; stop what uses it, and unpack the archive there: `tar -xf ARCHIVE --no-same-owner -C {path}`"
+    )]
+    OwnDisk {
+        /// Its name.
+        name: String,
         /// Its folder, quoted for a shell.
         path: String,
     },

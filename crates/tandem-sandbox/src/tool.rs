@@ -16,6 +16,10 @@ use tokio::process::{Child, ChildStdin};
 
 use crate::spawn;
 
+mod streaming;
+
+pub use streaming::Streaming;
+
 /// What a program of the host may see of Tandem's own environment: where things are, and how to reach the network.
 const PASSED_ON: &[&str] = &[
     "PATH",
@@ -230,6 +234,7 @@ impl Tool {
 }
 
 /// Kills a program with all that it started, unless it ended well.
+#[derive(Debug)]
 struct Group(Option<Pid>);
 
 impl Group {

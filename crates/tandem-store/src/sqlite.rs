@@ -8,6 +8,7 @@ mod check;
 mod commit;
 mod engine;
 mod failure;
+pub mod foreign;
 mod leases;
 mod open;
 pub mod owner;

@@ -74,6 +74,16 @@ pub struct VolumeStaged {
     pub bytes: u64,
 }
 
+/// Puts an archive that was sent before into its volume's place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SwapVolume {
+    /// Which one; see [`VolumeStaged`].
+    pub staged: u64,
+    /// For the journal.
+    #[serde(default)]
+    pub message: String,
+}
+
 /// An archive that is in the volume's place now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VolumeImported {

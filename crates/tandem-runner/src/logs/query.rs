@@ -88,7 +88,7 @@ impl Query {
 }
 
 /// Every value is a name, a number or a truth value, so nothing in them is ever escaped.
-fn parameters(query: &str, known: &[&str]) -> Result<Vec<(String, String)>, Problem> {
+pub(crate) fn parameters(query: &str, known: &[&str]) -> Result<Vec<(String, String)>, Problem> {
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
     let parameters: Vec<(String, String)> = pairs
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
@@ -108,7 +108,7 @@ where
     value.map(|(_, value)| value.parse().map_err(|error| refused(format!("{name}: {error}")))).transpose()
 }
 
-fn required<T>(parameters: &[(String, String)], name: &str) -> Result<T, Problem>
+pub(crate) fn required<T>(parameters: &[(String, String)], name: &str) -> Result<T, Problem>
 where
     T: FromStr<Err: std::fmt::Display>,
 {
