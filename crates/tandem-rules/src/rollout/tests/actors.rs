@@ -15,6 +15,10 @@ use tandem_types::{AppName, BalancerId, BuildNumber, Epoch, Fence, HostName, Ins
 pub struct Behavior {
     /// Web instances never answer.
     pub never_healthy: bool,
+    /// As `never_healthy`, and nobody needs to wait to know it.
+    pub refuses_its_host: bool,
+    /// Web instances listen on all interfaces.
+    pub exposed: bool,
     /// Instances end at once, again and again.
     pub crashes: bool,
     /// Instances of other types end at once.
@@ -38,6 +42,7 @@ pub struct Real {
     pub state: InstanceState,
     pub restarts: u32,
     pub exit: Option<Exit>,
+    pub found: Findings,
     /// Steps until the next change of its state.
     pub delay: u32,
 }
@@ -84,6 +89,7 @@ impl Runner {
                 state: InstanceState::Waiting,
                 restarts: 0,
                 exit: None,
+                found: Findings::default(),
                 delay,
             });
             real.assigned = assigned.clone();
@@ -147,7 +153,16 @@ fn step_instance(real: &mut Real, behavior: Behavior, (delay, now): (u32, Timest
             real.exit = Some(end_of_start(behavior, now));
             InstanceState::Crashed
         }
+        (_, InstanceState::Starting) if behavior.refuses_its_host && web => {
+            real.found.advice = Some("add \"a\" to ALLOWED_HOSTS".to_owned());
+            real.found.lasting = true;
+            InstanceState::Starting
+        }
         (_, InstanceState::Starting) if behavior.never_healthy && web => InstanceState::Starting,
+        (_, InstanceState::Starting) if behavior.exposed && web => {
+            real.found.exposed = Some(([0, 0, 0, 0], 20_000 + real.assigned.index as u16).into());
+            InstanceState::Ready
+        }
         (_, InstanceState::Starting) => InstanceState::Ready,
         (_, InstanceState::Crashed) => {
             real.restarts += 1;
@@ -197,7 +212,7 @@ fn observation(real: &Real, assignment: Option<&Assignment>) -> InstanceObservat
         last_exit: real.exit.clone(),
         detail: failing.then(|| "connection refused".to_owned()),
         log_tail: if failing { vec!["last line of the app".to_owned()] } else { Vec::new() },
-        found: Findings::default(),
+        found: real.found.clone(),
     }
 }
 

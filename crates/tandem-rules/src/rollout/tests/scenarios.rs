@@ -87,6 +87,37 @@ fn an_app_that_never_gets_healthy_leaves_the_old_release_alone() {
 }
 
 #[test]
+fn an_app_whose_answer_no_waiting_changes_fails_long_before_its_budget_with_what_to_change() {
+    let mut world = Simulation::deployed(&[("web", 2)], 1);
+    let asked = world.now;
+    let rollout = world.deploy(Behavior { refuses_its_host: true, ..Behavior::default() });
+    world.tick_until(rollout, RolloutState::Cleaning);
+    assert!(world.now.duration_since(asked).as_secs() < 40, "it took {}", world.now.duration_since(asked));
+    world.settle();
+    let problem = world.rollouts[&rollout].problem.clone().unwrap();
+    assert_eq!(problem.title, "web.1 of r2 is not let in: connection refused; r1 still serves");
+    assert!(problem.hint.starts_with("add \"a\" to ALLOWED_HOSTS; tandem logs "), "{}", problem.hint);
+}
+
+#[test]
+fn people_are_told_once_what_a_rollout_waits_for() {
+    let mut world = Simulation::deployed(&[("web", 1)], 1);
+    let rollout = world.deploy(Behavior { never_healthy: true, ..Behavior::default() });
+    world.settle();
+    assert_eq!(world.rollouts[&rollout].warnings, ["web.1 of r2 is not ready: connection refused"]);
+}
+
+#[test]
+fn a_server_that_listens_on_all_interfaces_is_warned_of_once_and_serves() {
+    let mut world = Simulation::deployed(&[("web", 2)], 1);
+    let rollout = world.deploy(Behavior { exposed: true, ..Behavior::default() });
+    world.settle();
+    assert_eq!(world.rollouts[&rollout].verdict, Verdict::Pass);
+    let warnings = &world.rollouts[&rollout].warnings;
+    assert!(warnings.len() == 1 && warnings[0].starts_with("web listens on 0.0.0.0:$PORT"), "{warnings:?}");
+}
+
+#[test]
 fn an_app_that_ends_at_once_fails_long_before_its_budget() {
     let mut world = Simulation::deployed(&[("web", 2)], 1);
     let asked = world.now;
