@@ -31,7 +31,7 @@ pub(crate) struct Folders {
     secrets: PathBuf,
     /// Interpreters that are not the machine's own; may not be there.
     pub(crate) pythons: PathBuf,
-    /// Versions of Node that the machine itself does not have; may not be there.
+    /// The same for Node.
     pub(crate) nodes: PathBuf,
     /// The apps' own folders.
     pub(crate) volumes: Volumes,
@@ -82,8 +82,8 @@ impl Folders {
             root,
             sockets: data.shim_sockets(),
             secrets: data.runtime().join("secrets"),
-            nodes: data.nodes(),
             pythons: data.pythons(),
+            nodes: data.nodes(),
             cgroup_parent: data.cgroup_name(),
         };
         for name in ["cache", "trees", "instances", "jobs", "logs"] {

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use tandem_kit::paths::PYTHONS;
-use tandem_kit::paths::NODES;
+use tandem_kit::paths::{NODES, PYTHONS};
 use tandem_kit::{files, tasks};
 use tandem_sandbox::shim::{ExitRecord, Secrets, ShimSpec, Status};
 use tandem_sandbox::{Limits, Mount, Network, Spec, User, logs};
@@ -82,11 +81,10 @@ fn with_mounts(context: &Context, process: Process<'_>) -> Result<ShimSpec, Erro
         mounts.push(Mount::writable(source, target));
     }
     // Plain processes have the real path of their interpreter.
-    if context.isolation == Isolation::Sandbox && folders.pythons.is_dir() {
-        mounts.push(Mount::read_only(&folders.pythons, PYTHONS));
-    }
-    if context.isolation == Isolation::Sandbox && folders.nodes.is_dir() {
-        mounts.push(Mount::read_only(&folders.nodes, NODES));
+    if context.isolation == Isolation::Sandbox {
+        let tools = [(&folders.pythons, PYTHONS), (&folders.nodes, NODES)];
+        let there = tools.into_iter().filter(|(folder, _)| folder.is_dir());
+        mounts.extend(there.map(|(folder, target)| Mount::read_only(folder, target)));
     }
     let is_open = |name: &String, _: &mut String| name == tandem_kit::env::PORT;
     let mut values = process.environment;
