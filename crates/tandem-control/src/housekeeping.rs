@@ -30,6 +30,7 @@ pub(crate) mod forgetting;
 pub(crate) mod lost;
 pub(crate) mod pins;
 pub(crate) mod room;
+mod sessions;
 pub(crate) mod snapshots;
 
 /// Time between two looks at the disk and what was put on it.
@@ -68,6 +69,7 @@ impl Housekeeping {
             tokio::time::sleep(EVERY).await;
             let is_round = look.is_multiple_of(ROUND);
             self.forget_rollouts(defaults::LISTED_ROLLOUTS).await;
+            self.forget_sessions().await;
             for _ in 0..MOST_STEPS {
                 if !self.forget_releases(defaults::LISTED_RELEASES).await {
                     break;

@@ -23,6 +23,7 @@ mod releases;
 mod rollout;
 mod rollouts;
 pub mod secrets;
+mod sessions;
 mod settings;
 mod shared;
 mod start;
@@ -36,6 +37,7 @@ pub use handle::Handle;
 pub use place::{Place, RolloutPlace};
 pub use ps::LogSource;
 pub use tandem_kit::steady::Steady;
+pub use sessions::over as session_over;
 
 use tandem_kit::steady;
 

@@ -16,6 +16,7 @@ use tandem_types::instance::HostObservation;
 use tandem_types::release::Release;
 use tandem_types::rollout::{Rollout, RolloutKind, RolloutState};
 use tandem_types::routing::{BalancerStatus, RoutingDocument};
+use tandem_types::session::Session;
 use tandem_types::{BalancerId, Epoch, Fence, HostName, Revision, Timestamp, keys};
 
 use crate::mirror::{Mirror, Mirrored};
@@ -88,6 +89,11 @@ pub(crate) fn gather(mirror: &Mirror, place: &Place, around: &Surroundings) -> O
         builds: builds.into_iter().map(|build| (build.number, build)).collect(),
         static_trees: BTreeMap::new(),
         hosts: around.hosts.clone(),
+        sessions: reader
+            .list::<Session>(&keys::sessions(app, environment))
+            .into_iter()
+            .filter(|session| !session.is_over())
+            .collect(),
         assignments: assignments(&mut reader, place),
         observations: hosts(mirror),
         routing: reader.read::<RoutingDocument>(keys::ROUTING_TABLE.to_owned()).unwrap_or_default(),

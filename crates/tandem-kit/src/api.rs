@@ -15,6 +15,7 @@ mod server;
 mod test_server;
 #[cfg(test)]
 mod tests;
+mod upgrade;
 mod watch;
 #[cfg(test)]
 mod watch_tests;
@@ -23,4 +24,5 @@ pub use client::Client;
 pub use error::Error;
 pub use lines::{LONGEST_LINE, lines_of};
 pub use server::Server;
+pub use upgrade::Link;
 pub use watch::Watch;

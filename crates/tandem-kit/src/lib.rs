@@ -18,6 +18,7 @@ pub mod paths;
 pub mod points;
 pub mod probe;
 pub mod size;
+pub mod splice;
 pub mod stamp;
 pub mod steady;
 pub mod tasks;

@@ -15,10 +15,14 @@ use tandem_types::{BalancerId, InstanceId, Span, Timestamp, defaults};
 
 use crate::draft::{Change, Draft};
 use crate::rollout::Plan;
+use crate::sessions;
 use crate::table;
 use crate::world::{World, later};
 
 mod progress;
+
+/// Longest time until a runner tells that a one-off command ended that was told to.
+const SESSION_STOP: Span = Span::seconds(30);
 
 pub use progress::progress;
 
@@ -194,9 +198,11 @@ impl Exit<'_, '_> {
         for id in &all {
             self.draft.set_desired(*id, Desired::Stop);
         }
-        let stopped = all.iter().all(|id| self.draft.is_stopped(*id));
+        let ended = sessions::end(self.draft);
+        let stopped = ended && all.iter().all(|id| self.draft.is_stopped(*id));
         // A host that is gone for good says nothing more. What no assignment names is stopped when it comes back.
-        (stopped || self.lasted(self.draft.longest_stop(all))).then_some(LeavingState::Stopped)
+        let limit = Span::millis(self.draft.longest_stop(all).as_millis().max(SESSION_STOP.as_millis()));
+        (stopped || self.lasted(limit)).then_some(LeavingState::Stopped)
     }
 
     fn lasted(&mut self, limit: Span) -> bool {

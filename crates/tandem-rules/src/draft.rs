@@ -14,6 +14,7 @@ use tandem_types::instance::InstanceState;
 use tandem_types::release::Release;
 use tandem_types::rollout::Rollout;
 use tandem_types::routing::{Member, Route, RoutingDocument};
+use tandem_types::session::Session;
 use tandem_types::{
     BalancerId, BuildNumber, Epoch, HostName, InstanceId, JobId, ProcessType, ReleaseNumber, Span, Timestamp,
     defaults, keys,
@@ -42,6 +43,8 @@ pub enum Change {
     Release(Box<Release>),
     /// A changed rollout.
     Rollout(Box<Rollout>),
+    /// A one-off command.
+    Session(Box<Session>),
     /// What should be on a host.
     Assignment(HostName, Box<Assignment>),
     /// The routing table.
@@ -58,6 +61,7 @@ impl Change {
             Self::Installation(_) => keys::INSTALLATION.to_owned(),
             Self::Build(build) => keys::build(&build.app, build.number),
             Self::Release(release) => keys::release(&release.app, &release.environment, release.number),
+            Self::Session(session) => keys::session(&session.app, &session.environment, session.id),
             Self::Rollout(rollout) => keys::rollout(&rollout.app, &rollout.environment, rollout.number),
             Self::Assignment(host, assignment) => {
                 keys::assignment(host, &assignment.app, &assignment.environment)
@@ -77,6 +81,8 @@ pub(crate) struct Draft<'w> {
     pub(crate) installation: Installation,
     pub(crate) assignments: BTreeMap<HostName, Assignment>,
     pub(crate) routing: RoutingDocument,
+    /// One-off commands that were looked at.
+    pub(crate) sessions: BTreeMap<JobId, Session>,
     pub(crate) new_build: Option<Build>,
     releases: BTreeMap<ReleaseNumber, Release>,
     pub(crate) look_again: Option<Timestamp>,
@@ -92,6 +98,7 @@ impl<'w> Draft<'w> {
             installation: world.installation.clone(),
             assignments: world.assignments.clone(),
             routing: (*world.routing).clone(),
+            sessions: BTreeMap::new(),
             new_build: None,
             releases: BTreeMap::new(),
             look_again: None,
@@ -116,6 +123,9 @@ impl<'w> Draft<'w> {
             world.releases.get(number).is_none_or(|old| **old != *release)
         };
         changes.extend(self.releases.into_iter().filter(changed).map(|(_, r)| Change::Release(Box::new(r))));
+        let before = |id: JobId| world.sessions.iter().find(|session| session.id == id);
+        let changed = self.sessions.into_values().filter(|one| before(one.id).is_none_or(|old| **old != *one));
+        changes.extend(changed.map(|session| Change::Session(Box::new(session))));
         for (host, assignment) in self.assignments {
             if world.assignments.get(&host) != Some(&assignment) {
                 let assignment = Assignment { fence: world.fence, ..assignment };
@@ -261,7 +271,7 @@ impl<'w> Draft<'w> {
         id
     }
 
-    fn assignment(&mut self, host: &HostName) -> &mut Assignment {
+    pub(crate) fn assignment(&mut self, host: &HostName) -> &mut Assignment {
         let empty = || Assignment {
             app: self.app.name.clone(),
             environment: self.environment.name.clone(),

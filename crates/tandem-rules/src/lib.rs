@@ -13,6 +13,7 @@ pub mod retention;
 pub mod rollout;
 pub mod room;
 pub mod routing;
+mod sessions;
 mod staffing;
 pub mod table;
 pub mod upkeep;

@@ -8,8 +8,9 @@
 
 use std::collections::BTreeMap;
 
-use tandem_types::assignment::{Assignment, Desired};
+use tandem_types::assignment::{Assignment, Desired, JobKind};
 use tandem_types::environment::{Config, Environment, WarmRelease};
+use tandem_types::instance::JobState;
 use tandem_types::problem::Problem;
 use tandem_types::rollout::{Rollout, RolloutState, Verdict};
 use tandem_types::routing::{RoutingDocument, Table};
@@ -67,6 +68,7 @@ pub struct Plan {
 pub fn plan(restored: &Documents, evidence: &Evidence, now: Timestamp) -> Plan {
     let mut work = Work { documents: restored.clone(), evidence, now, notes: Vec::new() };
     work.end_rollouts();
+    work.end_sessions();
     work.begin_departures_anew();
     let mut routing = work.documents.routing.clone().unwrap_or_default();
     let mut serving = evidence.table.clone().unwrap_or_else(|| routing.serving.clone());
@@ -89,6 +91,19 @@ struct Work<'e> {
 }
 
 impl Work<'_> {
+    /// A one-off command of the snapshot may have run to its end since, and must not run again.
+    fn end_sessions(&mut self) {
+        let now = self.now;
+        for session in self.documents.sessions.values_mut().filter(|session| !session.is_over()) {
+            let reason = "the store was restored to a moment before its end".to_owned();
+            session.state = JobState::Unknown { reason };
+            session.finished = Some(now);
+        }
+        for assignment in self.documents.assignments.values_mut() {
+            assignment.jobs.retain(|job| job.kind != JobKind::Run);
+        }
+    }
+
     /// A rollout that was under way has gone on since, nobody knows how far. To take it up again could run its release
     /// phase twice.
     fn end_rollouts(&mut self) {

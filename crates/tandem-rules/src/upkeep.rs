@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use tandem_types::assignment::{AssignedInstance, Desired};
+use tandem_types::assignment::{AssignedInstance, Desired, JobKind};
 use tandem_types::document::Cause;
 use tandem_types::instance::InstanceState;
 use tandem_types::rollout::{Rollout, RolloutKind, RolloutState};
@@ -15,6 +15,7 @@ use tandem_types::{InstanceId, ProcessType, Timestamp, defaults};
 use crate::draft::{Change, Draft};
 use crate::retention;
 use crate::rollout::{self, Plan};
+use crate::sessions;
 use crate::world::{World, later};
 
 /// Who the journal says asked for the rollouts that upkeep starts.
@@ -27,6 +28,7 @@ pub fn plan(world: &World, now: Timestamp) -> Plan {
     retention::expire_warm(&mut draft);
     let handled = handled(world);
     retire(&mut draft, &handled);
+    sessions::follow(&mut draft);
     forget(&mut draft, &handled);
     if is_idle(world) {
         if let Some(current) = draft.environment.current {
@@ -112,7 +114,7 @@ fn is_needed(draft: &Draft<'_>, instance: &AssignedInstance, pool: &BTreeSet<Ins
     draft.environment.current == Some(instance.release)
 }
 
-/// Drops instances that ended because they should, and jobs of rollouts that are over.
+/// Drops instances that ended because they should, and jobs of rollouts that are over. Those of one-off commands are [`sessions`]' own.
 fn forget(draft: &mut Draft<'_>, handled: &BTreeSet<InstanceId>) {
     let now = draft.now;
     let world = draft.world;
@@ -125,7 +127,7 @@ fn forget(draft: &mut Draft<'_>, handled: &BTreeSet<InstanceId>) {
         world.rollouts.iter().flat_map(|r| r.smoke_job.into_iter().chain(r.release_job)).collect();
     for assignment in draft.assignments.values_mut() {
         assignment.instances.retain(|instance| !ended(instance));
-        assignment.jobs.retain(|job| jobs.contains(&job.id));
+        assignment.jobs.retain(|job| job.kind == JobKind::Run || jobs.contains(&job.id));
     }
 }
 

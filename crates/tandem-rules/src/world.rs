@@ -15,6 +15,7 @@ use tandem_types::instance::{HostObservation, InstanceObservation, InstanceState
 use tandem_types::release::Release;
 use tandem_types::rollout::Rollout;
 use tandem_types::routing::{BalancerStatus, Member, RoutingDocument, Table};
+use tandem_types::session::Session;
 use tandem_types::{
     AppName, BalancerId, BuildNumber, Digest, EnvironmentName, Epoch, Fence, HostName, InstanceId, JobId,
     ReleaseNumber, RolloutNumber, Span, Timestamp, defaults,
@@ -44,6 +45,8 @@ pub struct World {
     pub static_trees: BTreeMap<BuildNumber, Arc<BTreeMap<String, Digest>>>,
     /// Hosts that may run instances, in the order in which they are filled.
     pub hosts: Vec<HostName>,
+    /// Its one-off commands that have not come to their end.
+    pub sessions: Vec<Arc<Session>>,
     /// What should be on each host for this environment.
     pub assignments: BTreeMap<HostName, Assignment>,
     /// What runners said last, with the time it was received.

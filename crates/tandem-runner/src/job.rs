@@ -6,6 +6,7 @@
 mod actor;
 mod launch;
 mod outcome;
+mod talking;
 
 pub(crate) use actor::{Actor, Phase};
 pub(crate) use outcome::read_intent;

@@ -39,6 +39,12 @@ pub const KEEP_RELEASES: usize = 5;
 pub const LISTED_RELEASES: usize = 200;
 /// Rollouts of an environment that are kept with their stories: some weeks of a busy team.
 pub const LISTED_ROLLOUTS: usize = 200;
+/// Time for which one-off commands that ended stay listed.
+pub const SESSIONS_KEPT: Span = Span::minutes(7 * 24 * 60);
+/// One-off commands of an environment that stay listed: the latest.
+pub const LISTED_SESSIONS: usize = 200;
+/// Most one-off commands of an environment that run at a time: each may use what a web process may.
+pub const MOST_SESSIONS: usize = 20;
 /// Length of a lease.
 pub const LEASE: Span = Span::seconds(30);
 /// Memory limit of an instance when none is declared.

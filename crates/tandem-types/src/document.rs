@@ -88,8 +88,8 @@ pub struct Cause {
 
 /// Actions that only tell how something came to its end, which an entry of its own tells: steps of rollouts, and what becomes
 /// of instances without one; and that old ones were forgotten. The journal keeps them for as long as people look for them, and not for years.
-pub const PASSING_ACTIONS: [&str; 4] =
-    ["environment.upkeep", "release.forget", "rollout.forget", "rollout.step"];
+pub const PASSING_ACTIONS: [&str; 5] =
+    ["environment.upkeep", "release.forget", "rollout.forget", "rollout.step", "run.forget"];
 
 /// One line of the journal, written in the transaction it tells of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,6 +9,7 @@ mod router;
 mod routes;
 mod serve;
 mod site;
+mod switchboard;
 #[cfg(test)]
 mod tests;
 

@@ -1,15 +1,16 @@
 //! Every path of the API and the handler that answers for it; the table in `tandem_types::api` has the bodies.
 
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{delete, get, post, put};
+use axum::{Extension, Router};
 
 use crate::routes::{
-    apps, balancers, blobs, config, down, hosts, journal, keys, logs, ps, releases, rollouts, status, tokens,
+    apps, balancers, blobs, config, down, hosts, journal, keys, logs, ps, releases, rollouts, sessions, status, tokens,
     watch,
 };
 use crate::site::Site;
+use crate::switchboard::Switchboard;
 use crate::{caller, problem};
 
 /// Longest JSON body in bytes: an observation of hundreds of instances with log tails stays well below.
@@ -26,6 +27,10 @@ pub fn router(site: Site) -> Router {
         .route("/releases/{release}", get(releases::show))
         .route("/ps", get(ps::list))
         .route("/logs", get(logs::read))
+        .route("/run", post(sessions::run))
+        .route("/sessions", get(sessions::list))
+        .route("/sessions/{session}", get(sessions::show).delete(sessions::end))
+        .route("/sessions/{session}/attach", get(sessions::attach))
         .route("/config", get(config::list).patch(config::change));
     let streams = Router::new().route("/v1/blobs", post(blobs::receive)).layer(DefaultBodyLimit::disable());
     Router::new()
@@ -41,6 +46,7 @@ pub fn router(site: Site) -> Router {
         .nest("/v1/apps/{app}/envs/{environment}", environment)
         .route("/v1/hosts/{host}/observed", put(hosts::observe))
         .route("/v1/hosts/{host}/config/{app}/{environment}/{release}", get(hosts::config))
+        .route("/v1/hosts/{host}/sessions/{session}", post(sessions::offer))
         .route("/v1/balancers/{balancer}", put(balancers::report).delete(balancers::forget))
         .route("/v1/git-hosts", get(keys::hosts))
         .route("/v1/git-hosts/{host}", delete(keys::forget_host))
@@ -49,6 +55,7 @@ pub fn router(site: Site) -> Router {
         .route("/v1/tokens/{name}", delete(tokens::revoke))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .merge(streams)
+        .layer(Extension(Switchboard::default()))
         .fallback(problem::unknown_path)
         .method_not_allowed_fallback(problem::wrong_method)
         .layer(from_fn_with_state(site.clone(), caller::identify))

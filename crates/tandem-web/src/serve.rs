@@ -71,13 +71,15 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let app = TowerToHyperService::new(router.clone());
+    let helpers = tasks.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(helpers.clone());
         app.call(request)
     });
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(HEAD_LIMIT);
-    let connection = server.serve_connection(TokioIo::new(stream), service);
+    let connection = server.serve_connection(TokioIo::new(stream), service).with_upgrades();
     let drain = tasks.drain().clone();
     tasks.spawn("web-connection", Kind::Work, async move {
         let mut connection = std::pin::pin!(connection);

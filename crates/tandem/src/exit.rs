@@ -14,6 +14,8 @@ pub(crate) enum Exit {
     Usage,
     /// A bug of ours.
     Bug,
+    /// What a one-off command ended with.
+    Command(u8),
 }
 
 impl From<Exit> for ExitCode {
@@ -23,6 +25,7 @@ impl From<Exit> for ExitCode {
             Exit::Failed => Self::from(1),
             Exit::Usage => Self::from(2),
             Exit::Bug => Self::from(70),
+            Exit::Command(code) => Self::from(code),
         }
     }
 }

@@ -19,6 +19,7 @@ mod roles;
 mod session;
 mod source;
 
+mod talk;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 

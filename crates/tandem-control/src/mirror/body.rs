@@ -14,6 +14,7 @@ use tandem_types::instance::HostObservation;
 use tandem_types::release::Release;
 use tandem_types::rollout::Rollout;
 use tandem_types::routing::{BalancerStatus, RoutingDocument};
+use tandem_types::session::Session;
 
 /// Declares the kinds that are kept as values.
 macro_rules! bodies {
@@ -73,6 +74,7 @@ bodies! {
     Release(Release),
     Rollout(Rollout),
     Routing(RoutingDocument),
+    Session(Session),
     Token(Token),
 }
 

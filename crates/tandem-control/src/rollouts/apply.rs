@@ -8,6 +8,7 @@ use tandem_types::InstanceId;
 use tandem_types::assignment::Desired;
 use tandem_types::destroy::LeavingState;
 use tandem_types::document::{Cause, Lease};
+use tandem_types::instance::JobState;
 use tandem_types::rollout::{Rollout, RolloutState};
 
 use crate::place::Place;
@@ -35,6 +36,7 @@ pub(super) fn transaction(
             Change::Build(value) => transaction.put(key, &**value, expect),
             Change::Release(value) => transaction.put(key, &**value, expect),
             Change::Rollout(value) => transaction.put(key, &**value, expect),
+            Change::Session(value) => transaction.put(key, &**value, expect),
             Change::Assignment(_, value) => transaction.put(key, &**value, expect),
             Change::Routing(value) => transaction.put(key, &**value, expect),
         };
@@ -71,6 +73,10 @@ fn reason(place: &Place, world: &World, changes: &[Change]) -> Cause {
         let text = format!("{state:?}").to_lowercase();
         return cause(ACTOR, "destroy.step", text, place);
     }
+    let ended = ended_sessions(changes);
+    if !ended.is_empty() {
+        return cause(ACTOR, "run.end", ended, place);
+    }
     let Some(after) = rollout(changes) else {
         return cause(ACTOR, "environment.upkeep", upkeep(world, changes), place);
     };
@@ -93,6 +99,25 @@ fn leaving(world: &World, changes: &[Change]) -> Option<LeavingState> {
     let destroying = changed.unwrap_or(&world.app).destroying.as_ref()?;
     let leaving = destroying.environments.get(&world.environment.name)?;
     Some(leaving.state)
+}
+
+/// How one-off commands ended, and whose they were: `j12 of unix:ann: exit code 3`.
+fn ended_sessions(changes: &[Change]) -> String {
+    let ended = changes.iter().filter_map(|change| match change {
+        Change::Session(session) if session.is_over() => Some(session),
+        _ => None,
+    });
+    let told = ended.map(|session| {
+        let end = match &session.state {
+            JobState::Ended { exit } => exit.to_string(),
+            JobState::TimedOut => "its time was up".to_owned(),
+            JobState::Unknown { reason } => format!("nobody knows how it ended: {reason}"),
+            JobState::NotStarted { reason } => format!("not started: {reason}"),
+            JobState::Waiting | JobState::Running => "runs".to_owned(),
+        };
+        format!("{} of {}: {end}", session.id, session.cause.actor)
+    });
+    told.collect::<Vec<_>>().join(", ")
 }
 
 /// What becomes of instances without a rollout.

@@ -33,9 +33,9 @@ const STALLED: Duration = Duration::from_secs(60);
 /// A client of one server, cheap to clone; clones share the kept connections.
 #[derive(Clone)]
 pub struct Client {
-    server: Arc<Server>,
+    pub(super) server: Arc<Server>,
     pool: Arc<Pool>,
-    limit: Duration,
+    pub(super) limit: Duration,
     /// Longest time in which nothing of a body flows.
     pub(super) stalled: Duration,
 }
@@ -232,7 +232,7 @@ impl Client {
         if answer.status().is_success() { Ok(answer) } else { Err(refusal(&label, answer).await) }
     }
 
-    fn fill_headers(
+    pub(super) fn fill_headers(
         &self,
         label: &str,
         content_type: Option<&'static str>,
@@ -290,7 +290,7 @@ fn head_of(request: &Request<Body>) -> Request<Body> {
     head
 }
 
-async fn within<T>(
+pub(super) async fn within<T>(
     limit: Duration,
     request: &str,
     call: impl Future<Output = Result<T, Error>>,
@@ -309,7 +309,7 @@ fn encode<B: Serialize + ?Sized>(path: &str, body: &B) -> Result<Vec<u8>, Error>
 }
 
 /// Turns an answer that is no success into the problem it carries.
-async fn refusal(request: &str, answer: Response<Body>) -> Error {
+pub(super) async fn refusal(request: &str, answer: Response<Body>) -> Error {
     let status = answer.status();
     match read(answer.into_body(), LONGEST_PROBLEM).await {
         Ok(body) => serde_json::from_slice::<Problem>(&body)
@@ -329,10 +329,10 @@ fn unread(request: &str, error: bodies::ReadError) -> Error {
     }
 }
 
-fn protocol(request: &str, source: impl std::error::Error + Send + Sync + 'static) -> Error {
+pub(super) fn protocol(request: &str, source: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::Protocol { request: request.to_owned(), source: source.into() }
 }
 
-fn closed(request: &str, source: BoxError) -> Error {
+pub(super) fn closed(request: &str, source: BoxError) -> Error {
     Error::Closed { request: request.to_owned(), source }
 }

@@ -56,7 +56,7 @@ where
     let (sender, connection) = http1::handshake(io).await.map_err(io::Error::other)?;
     let driver = tasks::owned("api-connection", async move {
         // Whoever waits for an answer is told of the error by hyper; an idle connection may end as it likes.
-        let _ = connection.await;
+        let _ = connection.with_upgrades().await;
     });
     Ok(Connection { sender, _driver: driver })
 }

@@ -12,7 +12,8 @@ use tandem_types::environment::Environment;
 use tandem_types::release::Release;
 use tandem_types::rollout::Rollout;
 use tandem_types::routing::RoutingDocument;
-use tandem_types::{AppName, BuildNumber, EnvironmentName, HostName, ReleaseNumber, RolloutNumber, keys};
+use tandem_types::session::Session;
+use tandem_types::{AppName, BuildNumber, EnvironmentName, HostName, JobId, ReleaseNumber, RolloutNumber, keys};
 
 use super::Place;
 use crate::draft::Change;
@@ -25,6 +26,7 @@ pub struct Documents {
     pub(crate) releases: BTreeMap<(AppName, EnvironmentName, ReleaseNumber), Release>,
     pub(crate) builds: BTreeMap<(AppName, BuildNumber), Build>,
     pub(crate) rollouts: BTreeMap<(AppName, EnvironmentName, RolloutNumber), Rollout>,
+    pub(crate) sessions: BTreeMap<(AppName, EnvironmentName, JobId), Session>,
     pub(crate) assignments: BTreeMap<(HostName, AppName, EnvironmentName), Assignment>,
     pub(crate) installation: Option<Installation>,
     pub(crate) routing: Option<RoutingDocument>,
@@ -46,6 +48,9 @@ impl Documents {
         } else if let Some(rollout) = value::<Rollout>(document) {
             let key = (rollout.app.clone(), rollout.environment.clone(), rollout.number);
             self.rollouts.insert(key, rollout);
+        } else if let Some(session) = value::<Session>(document) {
+            let key = (session.app.clone(), session.environment.clone(), session.id);
+            self.sessions.insert(key, session);
         } else if let Some(assignment) = value::<Assignment>(document) {
             let host = document.key.strip_prefix(keys::HOSTS).and_then(|rest| rest.split('/').next());
             if let Some(host) = host.and_then(|host| host.parse().ok()) {
@@ -68,6 +73,7 @@ impl Documents {
         changes.extend(news(self.builds, &before.builds).map(|(_, one)| Change::Build(Box::new(one))));
         changes.extend(news(self.releases, &before.releases).map(|(_, one)| Change::Release(Box::new(one))));
         changes.extend(news(self.rollouts, &before.rollouts).map(|(_, one)| Change::Rollout(Box::new(one))));
+        changes.extend(news(self.sessions, &before.sessions).map(|(_, one)| Change::Session(Box::new(one))));
         let assignments = news(self.assignments, &before.assignments);
         changes.extend(assignments.map(|((host, ..), one)| Change::Assignment(host, Box::new(one))));
         if self.installation != before.installation {

@@ -140,6 +140,7 @@ fn carried_out(restored: &Documents, evidence: &Evidence) -> (Documents, Vec<Str
             Change::Rollout(value) => (serde_json::to_value(value), "rollout/1"),
             Change::Assignment(_, value) => (serde_json::to_value(value), "assignment/1"),
             Change::Routing(value) => (serde_json::to_value(value), "routing/1"),
+            Change::Session(value) => (serde_json::to_value(value), "session/1"),
         };
         after.add(&document(&change.key(), body.1, body.0.unwrap()));
     }

@@ -20,7 +20,7 @@ mod staging;
 mod starting;
 mod step;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use building::{Built, build_failed, built};
 pub use plan::{Plan, plan};

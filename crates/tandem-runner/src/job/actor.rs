@@ -15,6 +15,7 @@ use tandem_types::instance::{JobObservation, JobState};
 use tandem_types::{JobId, Span};
 
 use super::outcome;
+use super::talking::Talking;
 use crate::context::Context;
 use crate::folders::Unit;
 use crate::intent::JobIntent;
@@ -148,6 +149,7 @@ impl Actor {
             }
         }
         self.report(JobState::Running);
+        let talking = Talking::begin(&self.context, &self.intent.job, &shim);
         let ended = match self.orders.unless_ended(shim.wait_exit()).await {
             Some(ended) => ended,
             None => match self.stop(&shim).await {
@@ -161,6 +163,13 @@ impl Actor {
                 points::reached(Effect::JobEnded).await;
                 if let Err(error) = shim.dismiss().await {
                     self.warn("could not dismiss the shim", &error);
+                }
+                if let Some(talking) = talking {
+                    // Told as over, it would be forgotten with what its clients have not read yet.
+                    tokio::select! {
+                        () = talking.end() => {}
+                        () = self.orders.until(|order| order.fate != Fate::Stay) => {}
+                    }
                 }
                 Phase::Done(state)
             }

@@ -60,15 +60,15 @@ pub(super) fn whole_since(connection: &Connection, kept: Kept) -> rusqlite::Resu
 
 fn forget_passing(unit: &Unit<'_>, kept: Kept) -> Result<(), Refusal> {
     let Some(up_to) = newest(unit.database, kept.passing)? else { return Ok(()) };
-    let [upkeep, releases, rollouts, steps] = PASSING_ACTIONS;
+    let [upkeep, releases, rollouts, steps, sessions] = PASSING_ACTIONS;
     // Before ends of rollouts had an action of their own they were written as steps: those stay as well.
     let text = "DELETE FROM journal WHERE revision IN (
-                  SELECT revision FROM journal WHERE revision <= ?1 AND action IN (?3, ?4, ?5, ?6)
+                  SELECT revision FROM journal WHERE revision <= ?1 AND action IN (?3, ?4, ?5, ?6, ?7)
                     AND NOT (action = 'rollout.step' AND (
                       reason LIKE '%→ completed' OR reason LIKE '%→ reverted'
                       OR reason LIKE '%→ failed' OR reason LIKE '%→ aborted'))
                   ORDER BY revision LIMIT ?2)";
-    let row = (sql(up_to), sql_limit(Some(kept.step)), upkeep, releases, rollouts, steps);
+    let row = (sql(up_to), sql_limit(Some(kept.step)), upkeep, releases, rollouts, steps, sessions);
     unit.database.prepare_cached(text)?.execute(row)?;
     Ok(())
 }

@@ -12,6 +12,7 @@ pub(crate) mod logs;
 pub(crate) mod ps;
 pub(crate) mod releases;
 pub(crate) mod rollouts;
+pub(crate) mod sessions;
 pub(crate) mod status;
 pub(crate) mod tokens;
 pub(crate) mod watch;

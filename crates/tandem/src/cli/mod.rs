@@ -1,6 +1,7 @@
 //! The command line: what can be typed, and which file answers for it.
 
 mod app;
+mod attach;
 mod balancer;
 mod completions;
 mod config;
@@ -18,7 +19,9 @@ mod releases;
 mod restart;
 mod rollback;
 mod rollout;
+mod run;
 mod scale;
+mod sessions;
 mod status;
 pub(crate) mod store;
 mod token;
@@ -83,6 +86,12 @@ pub(crate) enum Command {
     Ps(ps::Args),
     /// Show what an app wrote
     Logs(logs::Args),
+    /// Run a command once in the current release, with a terminal
+    Run(run::Args),
+    /// List one-off commands, or end one
+    Sessions(sessions::Args),
+    /// Come back to a one-off command
+    Attach(attach::Args),
     /// Set, remove and list config values (environment variables)
     #[command(subcommand)]
     Config(config::Verb),
@@ -179,6 +188,9 @@ async fn dispatch(command: Command, session: &Session) -> Result<Exit, Failure> 
         Command::Rollout(verb) => rollout::run(verb, session).await,
         Command::Ps(args) => ps::run(args, session).await,
         Command::Logs(args) => logs::run(args, session).await,
+        Command::Run(args) => run::run(args, session).await,
+        Command::Sessions(args) => sessions::run(args, session).await,
+        Command::Attach(args) => attach::run(args, session).await,
         Command::Config(verb) => config::run(verb, session).await,
         Command::Scale(args) => scale::run(args, session).await,
         Command::Restart(args) => restart::run(args, session).await,

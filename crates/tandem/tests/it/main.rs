@@ -34,6 +34,7 @@ mod postgres;
 mod queue;
 mod rollback;
 mod scale;
+mod run;
 mod screen;
 mod signals;
 mod sources;

@@ -10,6 +10,6 @@ mod people;
 mod properties;
 mod returns;
 mod scenarios;
-mod simulation;
+pub(crate) mod simulation;
 mod slot;
 mod workers;

@@ -117,6 +117,7 @@ impl Simulation {
 
     pub fn world(&self) -> World {
         World {
+            sessions: Vec::new(),
             app: self.app.clone(),
             environment: self.environment.clone(),
             installation: self.installation.clone(),
@@ -184,6 +185,7 @@ impl Simulation {
                 Change::Build(build) => drop(self.builds.insert(build.number, Arc::from(build))),
                 Change::Release(release) => drop(self.releases.insert(release.number, Arc::from(release))),
                 Change::Rollout(rollout) => drop(self.rollouts.insert(rollout.number, *rollout)),
+                Change::Session(_) => {}
                 Change::Assignment(host, assignment) => drop(self.assignments.insert(host, *assignment)),
                 Change::Routing(routing) => self.routing = *routing,
             }

@@ -215,6 +215,7 @@ fn put(transaction: Transaction, change: &Change) -> Transaction {
         Change::Build(value) => transaction.put(key, &**value, Expect::Any),
         Change::Release(value) => transaction.put(key, &**value, Expect::Any),
         Change::Rollout(value) => transaction.put(key, &**value, Expect::Any),
+        Change::Session(value) => transaction.put(key, &**value, Expect::Any),
         Change::Assignment(_, value) => transaction.put(key, &**value, Expect::Any),
         Change::Routing(value) => transaction.put(key, &**value, Expect::Any),
     }
