@@ -76,7 +76,8 @@ fn told(world: &World, state: JobState) -> World {
     let mut next = world.clone();
     for report in next.observations.values_mut() {
         let mut host = (*report.value).clone();
-        host.jobs = vec![JobObservation { id: JobId(9), state: state.clone(), started: None, log_tail: Vec::new() }];
+        host.jobs =
+            vec![JobObservation { id: JobId(9), state: state.clone(), started: None, log_tail: Vec::new() }];
         report.value = Arc::new(host);
     }
     next

@@ -47,7 +47,10 @@ impl SessionPath {
 /// Names one session on its host.
 #[derive(Debug, Deserialize)]
 pub(crate) struct OfferPath {
-    #[expect(dead_code, reason = "ids of sessions are the whole installation's; the host stands there for people")]
+    #[expect(
+        dead_code,
+        reason = "ids of sessions are the whole installation's; the host stands there for people"
+    )]
     host: HostName,
     session: JobId,
 }
@@ -154,6 +157,7 @@ fn upgrade(mut request: Request) -> Answer<OnUpgrade> {
 }
 
 fn agreed() -> Response {
-    let headers = [(CONNECTION, HeaderValue::from_static("upgrade")), (UPGRADE, HeaderValue::from_static(PROTOCOL))];
+    let headers =
+        [(CONNECTION, HeaderValue::from_static("upgrade")), (UPGRADE, HeaderValue::from_static(PROTOCOL))];
     (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
 }

@@ -64,7 +64,9 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<Exit, Failure> 
     if args.detach {
         session.output.show(&command, |command| format!("{}\n", command.id))?;
         let target = session.target(&place);
-        session.output.note(format!("`tandem attach {id}{target}` talks with it, `tandem sessions{target}` lists it"));
+        session
+            .output
+            .note(format!("`tandem attach {id}{target}` talks with it, `tandem sessions{target}` lists it"));
         return Ok(Exit::Done);
     }
     let exit = talk::talk(session, &place, id, manner).await?;
@@ -118,7 +120,8 @@ mod tests {
 
     #[test]
     fn words_stay_words_and_a_line_stays_a_line() {
-        let line = |words: &[&str]| shell_line(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
+        let line =
+            |words: &[&str]| shell_line(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
         assert_eq!(line(&["a && b | c"]), "a && b | c");
         assert_eq!(line(&["python", "-c", "print('a b')"]), r"exec python -c 'print('\''a b'\'')'");
         assert_eq!(line(&["ls", "", "-l=x", "$HOME"]), "exec ls '' -l=x '$HOME'");

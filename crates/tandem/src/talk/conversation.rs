@@ -86,7 +86,9 @@ impl Conversation {
         loop {
             let event = line.next(self).await;
             match event {
-                Event::Frame(None) | Event::Sent(Err(_)) => return line.rest().await.then_some(End::ReaderGone),
+                Event::Frame(None) | Event::Sent(Err(_)) => {
+                    return line.rest().await.then_some(End::ReaderGone);
+                }
                 Event::Frame(Some(frame)) => {
                     if let Some(ended) = self.heed(frame, &mut line) {
                         return Some(if line.rest().await { End::ReaderGone } else { End::Ended(ended) });

@@ -63,7 +63,9 @@ pub(crate) async fn talk(
     let target = session.target(place);
     match outcome? {
         End::Left => {
-            session.output.note(format!("\nleft {id}, which goes on; `tandem attach {id}{target}` comes back"));
+            session
+                .output
+                .note(format!("\nleft {id}, which goes on; `tandem attach {id}{target}` comes back"));
             Ok(Exit::Done)
         }
         End::ReaderGone => Err(Failure::ReaderGone),
@@ -71,9 +73,11 @@ pub(crate) async fn talk(
             let exit = told(session, &ended);
             match conversation.lost() {
                 0 => Ok(exit),
-                lost => Err(Failure::new(format!("{lost} bytes of output were lost, since nobody read them in time"))
-                    .detail(format!("the command itself ended with code {}", code(&ended.exit)))
-                    .hint(format!("what is kept of it is in `tandem logs --process run{target}`"))),
+                lost => Err(Failure::new(format!(
+                    "{lost} bytes of output were lost, since nobody read them in time"
+                ))
+                .detail(format!("the command itself ended with code {}", code(&ended.exit)))
+                .hint(format!("what is kept of it is in `tandem logs --process run{target}`"))),
             }
         }
     }
@@ -94,8 +98,12 @@ async fn converse(
                 tries = 0;
                 conversation.run(link).await
             }
-            Err(Error::Problem(problem)) if problem.code == "session_over" => return over(session, &path).await,
-            Err(Error::Problem(problem)) if problem.status != 503 => return Err(Error::Problem(problem).into()),
+            Err(Error::Problem(problem)) if problem.code == "session_over" => {
+                return over(session, &path).await;
+            }
+            Err(Error::Problem(problem)) if problem.status != 503 => {
+                return Err(Error::Problem(problem).into());
+            }
             Err(error) if !conversation.was_heard() && tries >= 3 => return Err(error.into()),
             Err(_) => None,
         };
@@ -159,7 +167,8 @@ mod tests {
 
     #[test]
     fn codes_are_those_of_a_shell() {
-        let exit = |code, signal| Ending { code, signal, out_of_memory: false, at: jiff::Timestamp::UNIX_EPOCH };
+        let exit =
+            |code, signal| Ending { code, signal, out_of_memory: false, at: jiff::Timestamp::UNIX_EPOCH };
         assert_eq!(code(&exit(Some(0), None)), 0);
         assert_eq!(code(&exit(Some(42), None)), 42);
         assert_eq!(code(&exit(None, Some(2))), 130);

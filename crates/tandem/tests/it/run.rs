@@ -119,7 +119,8 @@ raise SystemExit(5)";
 #[test]
 fn it_outlives_its_client_a_deploy_and_the_server_and_is_come_back_to() {
     let (mut installation, folder) = with_plain();
-    let steps = json!([["see", "$ "], ["type", "echo first-$((40 + 2))\r"], ["see", "first-42"], ["kill", 9]]);
+    let steps =
+        json!([["see", "$ "], ["type", "echo first-$((40 + 2))\r"], ["see", "first-42"], ["kill", 9]]);
     let shell = ["--app", "plain", "run", "--", "env", "PS1=$ ", "bash", "--norc", "--noediting"];
     let outcome = person(&installation, &steps, &shell).run().expect_success();
     assert!(outcome.stdout.contains("code -9"), "{outcome}");
@@ -129,10 +130,17 @@ fn it_outlives_its_client_a_deploy_and_the_server_and_is_come_back_to() {
     installation.deploy(folder.path());
     installation.end(Signal::SIGKILL);
     installation.start_again();
-    let steps = json!([["see", "first-42"], ["type", "echo second-$((40 + 3))\r"], ["see", "second-43"],
-        ["type", "\u{1d}\u{1d}\u{1d}"]]);
+    let steps = json!([
+        ["see", "first-42"],
+        ["type", "echo second-$((40 + 3))\r"],
+        ["see", "second-43"],
+        ["type", "\u{1d}\u{1d}\u{1d}"]
+    ]);
     let outcome = person(&installation, &steps, &["--app", "plain", "attach"]).run().expect_success();
-    assert!(outcome.stdout.contains("left j2, which goes on") && outcome.stdout.contains("code 0"), "{outcome}");
+    assert!(
+        outcome.stdout.contains("left j2, which goes on") && outcome.stdout.contains("code 0"),
+        "{outcome}"
+    );
     let steps = json!([["see", "second-43"], ["type", "exit 6\r"]]);
     let outcome = person(&installation, &steps, &["--app", "plain", "attach", "j2"]).run().expect_success();
     assert!(outcome.stdout.contains("code 6"), "{outcome}");
