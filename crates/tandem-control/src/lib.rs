@@ -29,6 +29,7 @@ mod shared;
 mod start;
 mod status;
 mod tokens;
+mod volumes;
 mod world;
 
 pub use builder::{BuildOrder, Builder, Events, SharedBuilder, SourceBuilder};
@@ -37,6 +38,7 @@ pub use handle::Handle;
 pub use place::{Place, RolloutPlace};
 pub use ps::LogSource;
 pub use tandem_kit::steady::Steady;
+pub use volumes::{VolumeHost, VolumePlace};
 pub use sessions::over as session_over;
 
 use tandem_kit::steady;

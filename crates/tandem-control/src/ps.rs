@@ -53,13 +53,18 @@ impl Handle {
     /// `app_not_found`, `environment_not_found`.
     pub fn log_sources(&self, place: &Place) -> Result<Vec<LogSource>, Problem> {
         self.environment(place)?;
+        Ok(self.runners())
+    }
+
+    /// All runners that have ever reported to this server, and where they answer.
+    pub(crate) fn runners(&self) -> Vec<LogSource> {
         let now = self.shared.now();
         let source = |(host, report): (HostName, Received<HostObservation>)| LogSource {
             host,
             api: report.value.api.clone(),
             live: report.is_fresh(defaults::HOST_LIVE, now),
         };
-        Ok(self.shared.look(world::hosts).into_iter().map(source).collect())
+        self.shared.look(world::hosts).into_iter().map(source).collect()
     }
 }
 

@@ -22,6 +22,10 @@
 //! | `GET …/sessions/J/attach` | 101, then [`crate::frame::Frame`]s |
 //! | `GET …/ps` | → list of [`ProcessLine`] |
 //! | `GET …/logs?process=P&instance=I&release=R&lines=K&follow=true` | → stream of [`crate::event::LogLine`], one a line |
+//! | `GET /v1/volumes` | → list of [`crate::volume::VolumeLine`] |
+//! | `POST …/volumes/V/export` | [`Reason`] → a tar; what is in it in the header `tandem-volume` |
+//! | `POST …/volumes/V/import` | a tar → [`crate::volume::VolumeStaged`] |
+//! | `POST …/volumes/V/swap` | [`crate::volume::SwapVolume`] → [`crate::volume::VolumeImported`] |
 //! | `GET …/config`, `GET …/config?reveal=true` | → [`ConfigListing`] |
 //! | `PATCH …/config` | [`ConfigChange`] → [`ConfigChanged`] |
 //! | `PUT /v1/hosts/H/observed` | [`crate::instance::HostObservation`] → 204 |

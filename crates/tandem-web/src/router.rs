@@ -7,7 +7,7 @@ use axum::{Extension, Router};
 
 use crate::routes::{
     apps, balancers, blobs, config, down, hosts, journal, keys, logs, ps, releases, rollouts, sessions, status, tokens,
-    watch,
+    volumes, watch,
 };
 use crate::site::Site;
 use crate::switchboard::Switchboard;
@@ -31,8 +31,13 @@ pub fn router(site: Site) -> Router {
         .route("/sessions", get(sessions::list))
         .route("/sessions/{session}", get(sessions::show).delete(sessions::end))
         .route("/sessions/{session}/attach", get(sessions::attach))
+        .route("/volumes/{volume}/export", post(volumes::export))
+        .route("/volumes/{volume}/swap", post(volumes::swap))
         .route("/config", get(config::list).patch(config::change));
-    let streams = Router::new().route("/v1/blobs", post(blobs::receive)).layer(DefaultBodyLimit::disable());
+    let streams = Router::new()
+        .route("/v1/blobs", post(blobs::receive))
+        .route("/v1/apps/{app}/envs/{environment}/volumes/{volume}/import", post(volumes::import))
+        .layer(DefaultBodyLimit::disable());
     Router::new()
         .route("/v1/status", get(status::show))
         .route("/v1/watch", get(watch::watch))
@@ -50,6 +55,7 @@ pub fn router(site: Site) -> Router {
         .route("/v1/balancers/{balancer}", put(balancers::report).delete(balancers::forget))
         .route("/v1/git-hosts", get(keys::hosts))
         .route("/v1/git-hosts/{host}", delete(keys::forget_host))
+        .route("/v1/volumes", get(volumes::list))
         .route("/v1/down", post(down::down))
         .route("/v1/tokens", get(tokens::list).post(tokens::create))
         .route("/v1/tokens/{name}", delete(tokens::revoke))

@@ -54,6 +54,7 @@ fn main() -> ExitCode {
 fn start(cli: Cli, output: Output) -> Result<Exit, Failure> {
     match cli.command {
         Command::Shim(args) => roles::shim::run(&args),
+        Command::VolumeWorker(args) => Ok(roles::volume_worker::run(&args)),
         Command::Balancer(cli::BalancerArgs { role: Some(args), .. }) => {
             roles::balancer::run(args, &Session::new(cli.global, output))
         }

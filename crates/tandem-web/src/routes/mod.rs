@@ -15,6 +15,7 @@ pub(crate) mod rollouts;
 pub(crate) mod sessions;
 pub(crate) mod status;
 pub(crate) mod tokens;
+pub(crate) mod volumes;
 pub(crate) mod watch;
 
 use serde::Deserialize;

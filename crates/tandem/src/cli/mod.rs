@@ -25,6 +25,7 @@ mod sessions;
 mod status;
 pub(crate) mod store;
 mod token;
+mod volume;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
@@ -115,6 +116,9 @@ pub(crate) enum Command {
     /// Make and show deploy keys for private git sources
     #[command(subcommand)]
     Key(key::Verb),
+    /// List what apps keep, take it out, put it back
+    #[command(subcommand)]
+    Volume(volume::Verb),
     /// Create, list and revoke tokens for access over TCP
     #[command(subcommand)]
     Token(token::Verb),
@@ -126,6 +130,9 @@ pub(crate) enum Command {
     /// Run one instance or job (started by the runner)
     #[command(hide = true)]
     Shim(roles::shim::Args),
+    /// Pack or unpack one volume (started by the runner)
+    #[command(hide = true)]
+    VolumeWorker(roles::volume_worker::Args),
 }
 
 impl Command {
@@ -198,6 +205,7 @@ async fn dispatch(command: Command, session: &Session) -> Result<Exit, Failure> 
         Command::Status(args) => status::run(args, session).await,
         Command::App(verb) => app::run(verb, session).await,
         Command::Key(verb) => key::run(verb, session).await,
+        Command::Volume(verb) => volume::run(verb, session).await,
         Command::Token(verb) => token::run(verb, session).await,
         Command::Store(verb) => store::run(verb, session).await,
         Command::Completions(args) => completions::run(&args, session),
@@ -206,6 +214,7 @@ async fn dispatch(command: Command, session: &Session) -> Result<Exit, Failure> 
         | Command::Server(_)
         | Command::Runner(_)
         | Command::Balancer(_)
+        | Command::VolumeWorker(_)
         | Command::Shim(_) => unreachable!("roles start in main"),
     }
 }

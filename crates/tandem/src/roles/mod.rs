@@ -11,6 +11,7 @@ mod squatters;
 pub(crate) mod stop;
 mod supervise;
 pub(crate) mod up;
+pub(crate) mod volume_worker;
 mod watchdog;
 
 pub(crate) use lock::{Holder, Role};

@@ -40,6 +40,7 @@ mod signals;
 mod sources;
 mod store;
 mod upgrade;
+mod volumes;
 
 /// The binary under test.
 const TANDEM: &str = env!("CARGO_BIN_EXE_tandem");

@@ -1,0 +1,173 @@
+//! Volumes: where they are, who uses them, and who carried them in or out. What is in them is the runners' affair.
+
+use std::collections::BTreeMap;
+
+use tandem_store::Transaction;
+use tandem_types::build::Build;
+use tandem_types::environment::Environment;
+use tandem_types::problem::Problem;
+use tandem_types::release::Release;
+use tandem_types::volume::{VolumeFound, VolumeImported, VolumeLine};
+use tandem_types::{AppName, EnvironmentName, HostName, ReleaseNumber, keys};
+
+use crate::handle::Handle;
+use crate::mirror::Mirror;
+use crate::place::Place;
+use crate::problem;
+use crate::ps::LogSource;
+use crate::shared::cause;
+
+/// A volume and the environment that it belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VolumePlace {
+    /// The environment.
+    pub place: Place,
+    /// The volume's name.
+    pub name: String,
+}
+
+/// Where a volume is, and as whom its files are written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VolumeHost {
+    /// The runner that has it.
+    pub runner: LogSource,
+    /// User and group of the environment.
+    pub uid: u32,
+}
+
+/// App, environment and name of a volume.
+type Key = (AppName, EnvironmentName, String);
+
+impl Handle {
+    /// The runner that has an environment's volumes.
+    ///
+    /// # Errors
+    /// `app_not_found`, `environment_not_found`; `no_runner` where none reports.
+    pub fn volume_host(&self, place: &Place) -> Result<VolumeHost, Problem> {
+        let environment = self.environment(place)?;
+        let runner = self.log_sources(place)?.into_iter().find(|source| source.live);
+        let runner = runner.ok_or_else(|| {
+            Problem::new(503, "no_runner", "no runner reports, and volumes lie with the runners")
+                .hint("tandem status")
+        })?;
+        Ok(VolumeHost { runner, uid: environment.uid })
+    }
+
+    /// Refuses to exchange a volume while a rollout of its environment goes on: it may be in the middle of a migration.
+    ///
+    /// # Errors
+    /// `rollout_in_progress`.
+    pub fn admit_import(&self, at: &VolumePlace) -> Result<(), Problem> {
+        let Place { app, environment } = &at.place;
+        let prefix = keys::rollouts(app, environment);
+        let under_way =
+            self.shared.look(|mirror| mirror.unfinished(&prefix).next().map(|found| found.value.number));
+        let Some(number) = under_way else { return Ok(()) };
+        let title = format!(
+            "{number} of {} goes on, and may be changing what is in the volume {}",
+            at.place, at.name
+        );
+        let hint = format!(
+            "`tandem rollout watch {number} {}` shows how far it is; then import",
+            at.place.arguments()
+        );
+        Err(Problem::new(409, "rollout_in_progress", title).hint(hint))
+    }
+
+    /// Notes that somebody takes a volume's content out, before they have it.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn note_export(&self, actor: &str, at: &VolumePlace, reason: &str) -> Result<(), Problem> {
+        self.note_volume(actor, "volume.export", &said(&at.name, reason), at).await
+    }
+
+    /// Notes that a volume is about to get another content.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn note_import(&self, actor: &str, at: &VolumePlace, reason: &str) -> Result<(), Problem> {
+        self.note_volume(actor, "volume.import", &said(&at.name, reason), at).await
+    }
+
+    /// Notes that it has it.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn note_imported(
+        &self,
+        actor: &str,
+        at: &VolumePlace,
+        done: &VolumeImported,
+    ) -> Result<(), Problem> {
+        let what = format!("{} files, {} bytes", done.files, done.bytes);
+        self.note_volume(actor, "volume.imported", &said(&at.name, &what), at).await
+    }
+
+    /// What a runner found, with the releases that use it.
+    #[must_use]
+    pub fn volume_lines(&self, host: &HostName, found: Vec<VolumeFound>) -> Vec<VolumeLine> {
+        let declared = self.shared.look(declared);
+        let line = |found: VolumeFound| {
+            let VolumeFound { app, environment, name, seen } = found;
+            let uses = declared.get(&(app.clone(), environment.clone(), name.clone()));
+            let path = uses.and_then(|uses| uses.first()).map(|(_, path)| path.clone());
+            let mut releases: Vec<_> = uses.into_iter().flatten().map(|(release, _)| *release).collect();
+            releases.sort_unstable();
+            VolumeLine { app, environment, name, path, releases, host: host.clone(), seen }
+        };
+        found.into_iter().map(line).collect()
+    }
+
+    /// The runners that have volumes, whosever those are.
+    #[must_use]
+    pub fn volume_runners(&self) -> Vec<LogSource> {
+        self.runners().into_iter().filter(|source| source.live).collect()
+    }
+
+    async fn note_volume(
+        &self,
+        actor: &str,
+        action: &str,
+        reason: &str,
+        at: &VolumePlace,
+    ) -> Result<(), Problem> {
+        let note = Transaction::new(cause(actor, action, reason, &at.place)).noted();
+        let noted = self.shared.commit(note).await;
+        noted.map(drop).map_err(|error| problem::store("note who carries volumes", &error))
+    }
+}
+
+fn said(name: &str, reason: &str) -> String {
+    if reason.is_empty() { name.to_owned() } else { format!("{name}: {reason}") }
+}
+
+/// Volume → releases that use it, the serving one first, and where they find it.
+fn declared(mirror: &Mirror) -> BTreeMap<Key, Vec<(ReleaseNumber, String)>> {
+    let mut all = BTreeMap::<Key, Vec<_>>::new();
+    for environment in mirror.environments() {
+        for release in in_use(&environment) {
+            let Some(build) = build_of(mirror, &environment, release) else { continue };
+            for (name, path) in &build.spec.volumes {
+                let key = (environment.app.clone(), environment.name.clone(), name.clone());
+                all.entry(key).or_default().push((release, path.clone()));
+            }
+        }
+    }
+    all
+}
+
+fn in_use(environment: &Environment) -> impl Iterator<Item = ReleaseNumber> {
+    let warm = environment.warm.iter().map(|warm| warm.release);
+    environment.current.into_iter().chain(warm)
+}
+
+fn build_of(
+    mirror: &Mirror,
+    environment: &Environment,
+    release: ReleaseNumber,
+) -> Option<std::sync::Arc<Build>> {
+    let Environment { app, name, .. } = environment;
+    let release = mirror.value::<Release>(&keys::release(app, name, release))?;
+    mirror.value::<Build>(&keys::build(app, release.build))
+}
