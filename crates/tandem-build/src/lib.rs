@@ -20,6 +20,7 @@ pub mod git;
 mod installation;
 mod kept;
 mod look;
+pub mod needs;
 mod network;
 mod node;
 mod platform;

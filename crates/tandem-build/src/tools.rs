@@ -40,8 +40,13 @@ const PIP_SETTINGS: [&str; 7] = [
 /// Where uv is, if it is there.
 #[must_use]
 pub fn find_uv(data: &DataDir) -> Option<PathBuf> {
+    find_uv_beside(&data.tools())
+}
+
+/// The same for a folder of tools that may not be there.
+pub(crate) fn find_uv_beside(tools: &Path) -> Option<PathBuf> {
     let path = std::env::var_os(env::PATH).unwrap_or_default();
-    let own = data.tools().join("uv");
+    let own = tools.join("uv");
     if is_program(&own) {
         return Some(own);
     }

@@ -44,5 +44,11 @@ mod volumes;
 
 pub use volumes::{pack::Databases, worker};
 
+/// What the kernel takes and the line that sets ports aside, where none are left for instances; none where all is well.
+#[must_use]
+pub fn lacking_ports() -> Option<(String, String)> {
+    port_range::PortRange::lacking()
+}
+
 pub use remembered::{Remembered, remembered};
 pub use runner::{Config, EndMode, Error, Runner};

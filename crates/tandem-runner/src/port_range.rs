@@ -61,12 +61,23 @@ impl PortRange {
             }
             None => tracing::warn!(
                 "instances get ports from {usual}, and may find one taken: the kernel takes {ephemeral} for outgoing \
-                 connections and leaves too few; type: sysctl -w net.ipv4.ip_local_reserved_ports={}-{}",
-                usual.first,
-                usual.last
+                 connections and leaves too few; type: {}",
+                usual.reserve()
             ),
         }
         chosen.unwrap_or(usual)
+    }
+
+    /// The line to type where the kernel leaves no ports that are safe, with what it takes; none where all is well.
+    pub(crate) fn lacking() -> Option<(String, String)> {
+        let read = |name| std::fs::read_to_string(Path::new(SETTINGS).join(name)).unwrap_or_default();
+        let ephemeral = parse_range(&read("ip_local_port_range"))?;
+        let chosen = choose(ephemeral, &parse_list(&read("ip_local_reserved_ports")));
+        chosen.is_none().then(|| (ephemeral.to_string(), Self::default().reserve()))
+    }
+
+    fn reserve(self) -> String {
+        format!("sysctl -w net.ipv4.ip_local_reserved_ports={}-{}", self.first, self.last)
     }
 
     /// Where the search for ports begins: spread by the name of the data folder, so that two of them on one machine

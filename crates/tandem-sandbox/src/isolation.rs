@@ -25,6 +25,13 @@ pub fn isolation() -> (Isolation, String) {
     }
 }
 
+/// What limits of memory, CPU and processes stand on here, for people, and whether all of them hold.
+#[must_use]
+pub fn limits() -> (bool, String) {
+    let hierarchies = Hierarchies::detect();
+    (hierarchies.is_whole(), hierarchies.describe())
+}
+
 fn try_sandbox() -> Result<(), String> {
     if !Uid::effective().is_root() {
         return Err("Tandem does not run as root; type: sudo tandem up".to_owned());

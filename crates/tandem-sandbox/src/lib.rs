@@ -26,7 +26,7 @@ mod supervisor;
 pub mod tool;
 
 pub use check::Error as SpecError;
-pub use isolation::isolation;
+pub use isolation::{isolation, limits};
 pub use spec::{Limits, Mount, Network, Spec, User, Weight};
 pub use supervisor::StartError;
 

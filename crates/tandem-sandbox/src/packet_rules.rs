@@ -100,6 +100,16 @@ impl Tables {
     }
 }
 
+/// Whether packet rules can be read here, and so most likely written. Nothing is changed.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn check() -> Result<(), Error> {
+    let nft = programs::find("nft").ok_or(Error::Missing)?;
+    let listed = Tool::new(nft).args(["list", "tables"]).run_ok(NFT_TIME).await;
+    listed.map(drop).map_err(Error::Refused)
+}
+
 async fn load(script: String) -> Result<(), Error> {
     let nft = programs::find("nft").ok_or(Error::Missing)?;
     let call = Tool::new(nft).args(["-f", "-"]).input(script);

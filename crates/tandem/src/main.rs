@@ -6,6 +6,7 @@
 
 mod cli;
 mod data_folder;
+mod doctor;
 mod elsewhere;
 mod exit;
 mod failure;

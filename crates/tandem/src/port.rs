@@ -26,7 +26,7 @@ pub(crate) fn in_use(who: &str, flag: &str, address: SocketAddr) -> Failure {
 }
 
 /// `process 12 (nginx)`. Where /proc does not tell, because the process is another user's, nothing.
-fn holders(port: u16) -> Vec<String> {
+pub(crate) fn holders(port: u16) -> Vec<String> {
     let processes = listener::processes_on_port(port).unwrap_or_default();
     processes.into_iter().map(named).collect()
 }

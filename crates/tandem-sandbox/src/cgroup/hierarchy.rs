@@ -84,6 +84,11 @@ impl Hierarchies {
         self.legacy.iter().find(|(has, _)| *has == controller).map(|(_, root)| root.as_path())
     }
 
+    /// Whether everything that can be limited is.
+    pub(crate) fn is_whole(&self) -> bool {
+        Controller::ALL.into_iter().all(|controller| self.root_of(controller).is_some())
+    }
+
     /// For people: what life cycle and limits stand on, such as `v2, limits by v1`.
     pub(crate) fn describe(&self) -> String {
         let missing: Vec<_> = Controller::ALL

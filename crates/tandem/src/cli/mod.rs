@@ -7,6 +7,7 @@ mod completions;
 mod config;
 mod confirm;
 mod deploy;
+mod doctor;
 mod down;
 mod global;
 mod journal;
@@ -104,6 +105,8 @@ pub(crate) enum Command {
     Journal(journal::Args),
     /// Show what runs and what needs attention
     Status(status::Args),
+    /// Say what this machine lacks for Tandem, and the line to type
+    Doctor(doctor::Args),
     /// Create, list, show and destroy apps
     #[command(subcommand)]
     App(app::Verb),
@@ -139,7 +142,7 @@ impl Command {
     /// Whether it is in vain from beginning to end while the server of this machine is stopped. `down` is only as long as it
     /// asks, which it sees to itself: what it waits for then goes on once the server does.
     fn asks_the_server(&self) -> bool {
-        !matches!(self, Self::Store(_) | Self::Completions(_) | Self::Down(_))
+        !matches!(self, Self::Store(_) | Self::Completions(_) | Self::Down(_) | Self::Doctor(_))
     }
 }
 
@@ -203,6 +206,7 @@ async fn dispatch(command: Command, session: &Session) -> Result<Exit, Failure> 
         Command::Restart(args) => restart::run(args, session).await,
         Command::Journal(args) => journal::run(args, session).await,
         Command::Status(args) => status::run(args, session).await,
+        Command::Doctor(args) => doctor::run(args, session).await,
         Command::App(verb) => app::run(verb, session).await,
         Command::Key(verb) => key::run(verb, session).await,
         Command::Volume(verb) => volume::run(verb, session).await,

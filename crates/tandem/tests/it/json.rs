@@ -86,6 +86,8 @@ const TABLE: &[(&str, i32, Form)] = &[
     ("volume list", 0, List),
     ("volume export data /nonexistent/data.tar", 1, PROBLEM),
     ("volume import data /nonexistent", 1, PROBLEM),
+    // What it finds is the machine's; its own tests look at that.
+    ("doctor --nosuch", 2, PROBLEM),
     ("deploy /nonexistent", 1, PROBLEM),
     ("completions bash", 0, Object(&["shell", "script"])),
     ("store check", 0, Object(&["problems", "documents", "journal_entries", "snapshots"])),

@@ -15,6 +15,7 @@ mod data_folder;
 mod demo;
 mod deploy;
 mod disk;
+mod doctor;
 mod failing;
 mod git;
 mod guestbook;
