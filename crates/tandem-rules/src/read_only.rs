@@ -67,6 +67,13 @@ pub fn hint<'a>(lines: impl Iterator<Item = &'a str>, spec: &AppSpec) -> Option<
     }
 }
 
+/// Whether a line may be about it, for whoever has many lines and does not know the app yet.
+#[must_use]
+pub fn is_sign(line: &str) -> bool {
+    let lower = line.to_ascii_lowercase();
+    REFUSED.iter().chain(&DATABASE_REFUSED).any(|words| lower.contains(words))
+}
+
 fn sign(line: &str, spec: &AppSpec) -> Option<Sign> {
     let lower = line.to_ascii_lowercase();
     if DATABASE_REFUSED.iter().any(|words| lower.contains(words)) {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use futures_util::TryStreamExt;
+use tandem_rules::read_only;
 use tandem_types::api::{AppSummary, ProcessLine, ReleaseDetail};
 use tandem_types::event::{LogLine, Stream};
 use tandem_types::{InstanceId, ProcessType, ReleaseNumber, Timestamp};
@@ -72,10 +73,14 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<Exit, Failure> 
         return follow(session, &place, &args).await;
     }
     let mut lines = session.client()?.lines::<LogLine>(&place.path(&args.query(args.lines)));
-    let mut any = false;
+    let (mut any, mut refused) = (false, None);
     while let Some(line) = lines.try_next().await? {
         any = true;
         show(session, &line)?;
+        refused = Some(line).filter(|line| read_only::is_sign(&line.text)).or(refused);
+    }
+    if let Some(line) = refused {
+        advise(session, &place, &line).await;
     }
     if !any && args.lines > 0 {
         // Only now: logs may be kept longer than what wrote them.
@@ -83,6 +88,16 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<Exit, Failure> 
         session.output.note(format!("no lines; `tandem ps{}` shows what runs", session.target(&place)));
     }
     Ok(Exit::Done)
+}
+
+/// Says below the lines of an app that goes on which volume it misses. Where that cannot be found out, nothing is said.
+async fn advise(session: &Session, place: &Place, line: &LogLine) {
+    let path = place.path(&format!("releases/{}", line.release));
+    let Ok(client) = session.client() else { return };
+    let Ok(known) = client.get::<ReleaseDetail>(&path).await else { return };
+    if let Some(hint) = read_only::hint(std::iter::once(line.text.as_str()), &known.build.spec) {
+        session.output.note(format!("hint: {}", visible(&hint)));
+    }
 }
 
 /// Refuses what there is not: nobody waits for the lines of something that is misspelled.
@@ -135,7 +150,7 @@ async fn ensure_release(session: &Session, place: &Place, args: &Args) -> Result
 async fn follow(session: &Session, place: &Place, args: &Args) -> Result<Exit, Failure> {
     let mut reconnect = Reconnect::new();
     let mut seen = Seen::new(session.clock.now());
-    let mut wanted = args.lines;
+    let (mut wanted, mut advised) = (args.lines, false);
     loop {
         let mut lines = session.client()?.lines::<LogLine>(&place.path(&args.query(wanted)));
         let end = loop {
@@ -144,6 +159,10 @@ async fn follow(session: &Session, place: &Place, args: &Args) -> Result<Exit, F
                     reconnect.heard();
                     if wanted == args.lines || seen.is_behind(&line) {
                         show(session, &line)?;
+                        if !advised && read_only::is_sign(&line.text) {
+                            advised = true;
+                            advise(session, place, &line).await;
+                        }
                         seen.add(line);
                     }
                 }
