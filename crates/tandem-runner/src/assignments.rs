@@ -42,7 +42,7 @@ pub(crate) enum Refusal {
     #[error("its fence {} is smaller than {}, which was obeyed before", given.0, highest.0)]
     Stale { given: Fence, highest: Fence },
     /// Another kind or a newer format.
-    #[error("its kind is {kind}, this runner knows {}", Assignment::KIND)]
+    #[error("its kind is {kind}, this runner knows {} and older ones", Assignment::KIND)]
     Kind { kind: String },
     /// Not what its kind promises.
     #[error("its body is not an assignment")]
@@ -146,7 +146,7 @@ impl Assignments {
 }
 
 fn read(document: Document, highest: Option<Fence>) -> Result<Assignment, Refusal> {
-    if document.kind != Assignment::KIND {
+    if !Assignment::reads(&document.kind) {
         return Err(Refusal::Kind { kind: document.kind });
     }
     let assignment: Assignment = serde_json::from_value(document.body).map_err(Refusal::Body)?;

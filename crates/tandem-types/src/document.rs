@@ -22,6 +22,17 @@ pub struct Document {
 pub trait Kind: Serialize + for<'de> Deserialize<'de> {
     /// Kind and format version, such as `rollout/1`. A greater version is never overwritten by a smaller one.
     const KIND: &'static str;
+
+    /// Whether this program understands documents of a kind: those of its own name that are not of a newer version.
+    #[must_use]
+    fn reads(kind: &str) -> bool {
+        let parts = |kind: &'_ str| {
+            let (name, version) = kind.split_once('/')?;
+            Some((name.to_owned(), version.parse::<u32>().ok()?))
+        };
+        let (given, own) = (parts(kind), parts(Self::KIND));
+        given.zip(own).is_some_and(|(given, own)| given.0 == own.0 && given.1 <= own.1)
+    }
 }
 
 /// A place in the history of one store. After a restore the incarnation differs and the place means nothing:
@@ -105,4 +116,20 @@ pub struct Lease {
     pub fence: Fence,
     /// End by the store's clock, for others; the holder counts by its own monotonic clock from before it asked.
     pub deadline: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::App;
+
+    #[test]
+    fn documents_of_older_versions_are_read_and_those_of_newer_ones_are_not() {
+        for kind in ["app/1", App::KIND] {
+            assert!(App::reads(kind), "{kind}");
+        }
+        for kind in ["app/4000000000", "app", "app/", "app/x", "build/1", "ap/1", ""] {
+            assert!(!App::reads(kind), "{kind}");
+        }
+    }
 }

@@ -66,12 +66,12 @@ fn update(document: Document) -> Option<Update> {
         return decode(&key, &kind, body).map(Update::Routing);
     }
     // Assignments live under the same prefix; they are the runner's.
-    (kind == HostObservation::KIND).then(|| decode(&key, &kind, body).map(Update::Observed)).flatten()
+    HostObservation::reads(&kind).then(|| decode(&key, &kind, body).map(Update::Observed)).flatten()
 }
 
 /// A document of a newer format is left alone: serving on what was understood last beats guessing.
 fn decode<T: Kind>(key: &str, kind: &str, body: Value) -> Option<T> {
-    if kind != T::KIND {
+    if !T::reads(kind) {
         tracing::error!(key, "cannot read {key}: its format is {kind}, this version understands {}", T::KIND);
         return None;
     }
@@ -140,10 +140,32 @@ mod tests {
         assert_eq!(feed.take(live()), [Update::Complete]);
     }
 
+    /// Whoever wrote it may run an older version: a balancer is upgraded before or after its servers.
+    #[test]
+    fn documents_of_an_older_format_are_acted_on() {
+        struct Second;
+        impl serde::Serialize for Second {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_unit()
+            }
+        }
+        impl<'de> serde::Deserialize<'de> for Second {
+            fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+                Ok(Self)
+            }
+        }
+        impl Kind for Second {
+            const KIND: &'static str = "second/2";
+        }
+        for (kind, is_read) in [("second/1", true), ("second/2", true), ("second/3", false)] {
+            assert_eq!(decode::<Second>("key", kind, Value::Null).is_some(), is_read, "{kind}");
+        }
+    }
+
     #[test]
     fn documents_that_are_not_understood_are_left_alone() {
         let mut feed = Feed::default();
-        assert!(feed.take(put("routing/table", "routing/2", serde_json::json!({}))).is_empty());
+        assert!(feed.take(put("routing/table", "routing/9", serde_json::json!({}))).is_empty());
         assert!(feed.take(put("routing/table", "routing/1", serde_json::json!({"serving": 1}))).is_empty());
         assert!(feed.take(put("hosts/box/assignments/a.b", "assignment/1", Value::Null)).is_empty());
         let gone = Change::Delete { key: "routing/table".to_owned(), revision: Revision(2) };

@@ -39,7 +39,7 @@ async fn owned(store: &SharedStore, app: &AppName) -> Result<Vec<Document>, Erro
     let documents = documents.into_iter().filter(|found| found.key == own || found.key.starts_with(&below));
     let assigned = |found: &Document| {
         let assignment = serde_json::from_value::<Assignment>(found.body.clone());
-        found.kind == Assignment::KIND && assignment.is_ok_and(|assignment| assignment.app == *app)
+        Assignment::reads(&found.kind) && assignment.is_ok_and(|assignment| assignment.app == *app)
     };
     let assignments = store.list(keys::HOSTS).await?.documents.into_iter().filter(assigned);
     Ok(assignments.chain(documents).collect())

@@ -109,7 +109,7 @@ fn a_restored_store_counts_its_fences_anew() {
 fn a_document_of_a_newer_format_changes_nothing() {
     let mut assignments = listed(&[with_fence(1)]);
     let mut newer = document(&with_fence(2));
-    newer.kind = "assignment/2".to_owned();
+    newer.kind = "assignment/99".to_owned();
     assert!(!assignments.apply(Change::Put { document: newer.clone() }));
     assert_eq!(hosts(&assignments), ["fence-1.localhost"]);
 

@@ -81,18 +81,16 @@ macro_rules! of_kinds {
     };
 }
 
-/// Name and version of a kind such as `app/2`; what is none has the version of none.
-fn parts(kind: &str) -> (&str, Option<u32>) {
-    let (name, version) = kind.split_once('/').unwrap_or((kind, ""));
-    (name, version.parse().ok())
+/// `app` of `app/2`.
+fn name(kind: &str) -> &str {
+    kind.split_once('/').map_or(kind, |(name, _)| name)
 }
 
 /// Reads a document as what its kind says. Of a kind that is not known nothing can be said.
 pub(super) fn understand(document: &Document) -> Result<(), String> {
-    let (name, _) = parts(&document.kind);
     macro_rules! read {
         ($($kind:ty),*) => {
-            $(if name == parts(<$kind as Kind>::KIND).0 {
+            $(if name(&document.kind) == name(<$kind as Kind>::KIND) {
                 return serde_json::from_value::<$kind>(document.body.clone()).map(drop).map_err(|e| e.to_string());
             })*
         };
@@ -104,10 +102,9 @@ pub(super) fn understand(document: &Document) -> Result<(), String> {
 /// Whether this version can write a kind back, as in `app/2`: it knows the kind, and none older than that.
 pub(super) fn is_known(kind: &str) -> bool {
     macro_rules! list {
-        ($($kind:ty),*) => { [$(parts(<$kind as Kind>::KIND)),*] };
+        ($($kind:ty),*) => { [$(<$kind as Kind>::reads(kind)),*] };
     }
-    let (name, version) = parts(kind);
-    of_kinds!(list).into_iter().any(|(known, newest)| known == name && version.is_some() && version <= newest)
+    of_kinds!(list).contains(&true)
 }
 
 #[cfg(test)]
