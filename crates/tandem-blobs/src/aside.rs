@@ -3,13 +3,16 @@
 //! The name is given by a hard link, which never replaces: the first of two writers wins and the second finds its
 //! work done. So the time at which a blob was first seen stays.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
+use nix::errno::Errno;
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
 use tandem_types::Timestamp;
 
 /// A file being written; removed when it is dropped, its content having got another name by then.
@@ -72,10 +75,40 @@ pub(crate) fn unique_name() -> String {
 
 /// Whether [`unique_name`] makes names like this.
 pub(crate) fn is_unique_name(name: &str) -> bool {
+    maker(name).is_some()
+}
+
+/// The process that made a name.
+fn maker(name: &str) -> Option<Pid> {
     let parts: Vec<&str> = name.split('-').collect();
     let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     let is_random = |part: &str| part.len() == 16 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
-    matches!(parts[..], [process, number, random] if is_number(process) && is_number(number) && is_random(random))
+    let [process, number, random] = parts[..] else { return None };
+    let is_ours = is_number(process) && is_number(number) && is_random(random);
+    process.parse().ok().filter(|_| is_ours).map(Pid::from_raw)
+}
+
+/// Makes a folder where it is missing, closes it to others, and clears away what killed processes left aside in it.
+pub(crate) fn make_ready(folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    fs::set_permissions(folder, Permissions::from_mode(0o700))?;
+    remove_orphans(folder)
+}
+
+/// Removes what processes that are no more wrote aside in a folder: they were killed in the middle of it. What a living one
+/// writes stays, and what nobody here made. Where an id was given to another process meanwhile, a sweep removes it later.
+fn remove_orphans(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let maker = entry.file_name().to_str().and_then(maker);
+        if maker.is_some_and(|maker| kill(maker, None) == Err(Errno::ESRCH)) {
+            match fs::remove_file(entry.path()) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -88,5 +121,21 @@ mod tests {
         for other in ["", "notes.txt", "1-2-3", "1-2-00000000000000zz", "-1-0000000000000000", "a-b-c"] {
             assert!(!is_unique_name(other), "{other}");
         }
+    }
+
+    #[test]
+    fn what_a_killed_process_wrote_aside_goes_and_what_a_living_one_writes_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let make = |name: &str| {
+            let path = folder.path().join(name);
+            File::create(&path).unwrap();
+            path
+        };
+        // No process has this id: the kernel gives none beyond 4,194,304.
+        let dead = make("4999999-6-7d23c9566e092e7f");
+        let living = [make(&unique_name()), make("1-0-7d23c9566e092e7f"), make("4999999-notes")];
+        remove_orphans(folder.path()).unwrap();
+        assert!(!dead.exists());
+        assert!(living.iter().all(|path| path.exists()));
     }
 }

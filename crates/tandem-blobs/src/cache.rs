@@ -15,7 +15,7 @@ use std::sync::Arc;
 use tandem_types::tree::{Entry, Tree};
 use tandem_types::{Digest, Timestamp};
 
-use crate::aside::Aside;
+use crate::aside::{self, Aside};
 use crate::durable::Unsynced;
 use crate::store::{self, BlobStore};
 use crate::tree;
@@ -66,16 +66,14 @@ pub struct LinkCache {
 
 impl LinkCache {
     /// Opens the cache in a folder, which is made (0700) where it is missing. Checkouts must be on the same file
-    /// system; elsewhere every file is copied.
+    /// system; elsewhere every file is copied. What a killed process left aside in it is removed.
     ///
     /// # Errors
-    /// The folder cannot be made.
+    /// The disk refuses.
     pub fn open(directory: impl AsRef<Path>) -> Result<Self, Error> {
         let directory = directory.as_ref();
         for folder in [directory, &directory.join("aside")] {
-            fs::create_dir_all(folder)
-                .and_then(|()| fs::set_permissions(folder, Permissions::from_mode(0o700)))
-                .map_err(io_error("make the folder", folder))?;
+            aside::make_ready(folder).map_err(io_error("make ready the folder", folder))?;
         }
         Ok(Self { directory: directory.into(), unsynced: Arc::default() })
     }

@@ -39,7 +39,7 @@ pub use uses::InUse;
 pub(crate) use walk::children;
 pub use walk::{BlobKind, TreeSummary};
 
-use crate::aside::Aside;
+use crate::aside::{self, Aside};
 use crate::durable::Unsynced;
 use crate::{packed, tree};
 
@@ -134,20 +134,14 @@ impl std::fmt::Debug for BlobStore {
 }
 
 impl BlobStore {
-    /// Opens the store in a folder, which is made (0700) where it is missing.
+    /// Opens the store in a folder, which is made (0700) where it is missing. What a killed process left aside in it is removed.
     ///
     /// # Errors
-    /// The folder cannot be made.
+    /// The disk refuses.
     pub fn open(directory: impl Into<PathBuf>) -> Result<Self, Error> {
         let directory = directory.into();
         for folder in [&directory, &directory.join("aside"), &directory.join("damaged")] {
-            fs::DirBuilder::new()
-                .recursive(true)
-                .create(folder)
-                .and_then(|()| {
-                    fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(0o700))
-                })
-                .map_err(io_error("make the folder", folder))?;
+            aside::make_ready(folder).map_err(io_error("make ready the folder", folder))?;
         }
         let inner = Inner {
             directory,

@@ -1,7 +1,5 @@
 //! Which instances are missing, and where they go. Shared by rollouts and by upkeep.
 
-use std::collections::BTreeSet;
-
 use tandem_types::assignment::{AssignedInstance, Desired};
 use tandem_types::{InstanceId, ProcessType, ReleaseNumber};
 
@@ -10,12 +8,12 @@ use crate::placement::{Position, place};
 
 impl Draft<'_> {
     /// Places for instances of a process type until there are `want` of them: the lowest numbers that none of
-    /// `kept` has.
+    /// `kept` has. Two of those may have one number, and count as two.
     pub(crate) fn vacancies(
         &self,
         release: ReleaseNumber,
         (process, want): (&ProcessType, u32),
-        kept: &BTreeSet<u32>,
+        kept: &[u32],
     ) -> Vec<Position> {
         let has_volumes = self.spec(release).is_some_and(|spec| !spec.volumes.is_empty());
         let missing = (want as usize).saturating_sub(kept.len());
@@ -39,7 +37,7 @@ impl Draft<'_> {
     }
 
     /// Numbers of the release's instances of a type that should run.
-    pub(crate) fn staff(&self, release: ReleaseNumber, process: &ProcessType) -> BTreeSet<u32> {
+    pub(crate) fn staff(&self, release: ReleaseNumber, process: &ProcessType) -> Vec<u32> {
         let counts = |instance: &&AssignedInstance| {
             instance.release == release && instance.process == *process && instance.desired == Desired::Run
         };

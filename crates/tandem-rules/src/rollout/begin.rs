@@ -157,7 +157,8 @@ impl Step<'_> {
         instances.filter(move |instance| instance.desired == Desired::Run && own(instance.id))
     }
 
-    /// Takes healthy instances of the target that are out of the pool, at most `wanted`. Says how many.
+    /// Takes healthy instances of the target that are out of the pool, at most `wanted`, each number once before any comes
+    /// twice: a release that was restarted shortly before it became warm has some twice. Says how many.
     fn reuse_warm(&mut self, wanted: usize) -> usize {
         let (to, pool) = (self.to(), self.draft.pool());
         let fits = |instance: &&AssignedInstance| {
@@ -168,10 +169,19 @@ impl Step<'_> {
                 && self.draft.is_ready(instance.id)
         };
         let found = self.draft.instances().map(|(_, instance)| instance).filter(fits);
-        let mut found: Vec<_> = found.map(|instance| (instance.index, instance.id)).collect();
+        let found: BTreeSet<_> = found.map(|instance| (instance.index, instance.id)).collect();
+        let mut met = BTreeMap::<u32, usize>::new();
+        let mut found: Vec<_> = found
+            .into_iter()
+            .map(|(index, id)| {
+                let before = met.entry(index).or_default();
+                *before += 1;
+                (*before, index, id)
+            })
+            .collect();
         found.sort_unstable();
         found.truncate(wanted);
-        for (_, id) in &found {
+        for (.., id) in &found {
             self.draft.set_desired(*id, Desired::Run);
             self.rollout.incoming.push(*id);
             self.rollout.outgoing.retain(|other| other != id);
@@ -208,14 +218,14 @@ impl Step<'_> {
         let chosen = &self.rollout.processes;
         wanted.retain(|process, _| chosen.is_empty() || chosen.contains(process));
         let place = |(process, want): (&tandem_types::ProcessType, &u32)| {
-            let kept = if scale { self.kept(process) } else { BTreeSet::new() };
+            let kept = if scale { self.kept(process) } else { Vec::new() };
             self.draft.vacancies(to, (process, *want), &kept)
         };
         wanted.iter().flat_map(place).collect()
     }
 
     /// Numbers of the instances that a change of scale leaves alone.
-    fn kept(&self, process: &tandem_types::ProcessType) -> BTreeSet<u32> {
+    fn kept(&self, process: &tandem_types::ProcessType) -> Vec<u32> {
         let stays = |i: &&AssignedInstance| {
             i.process == *process && i.release == self.to() && !self.rollout.outgoing.contains(&i.id)
         };

@@ -53,6 +53,38 @@ fn a_rollback_to_a_release_that_was_warm_with_fewer_instances_flips_at_once_and_
     assert_eq!((last.kind, last.cause.reason.as_str()), (RolloutKind::Scale, "2 of 3 web instances serve"));
 }
 
+/// A server that has just begun keeps what a restart took out of the pool, since nobody told it yet what balancers may route
+/// to; a rollback makes that release warm meanwhile, with two instances of each number.
+#[test]
+fn a_release_that_is_warm_with_numbers_twice_comes_back_with_each_once_and_scales_from_there() {
+    let mut world = Simulation::deployed(&[("web", 2)], 2);
+    let restart = world.ask(RolloutKind::Restart, |_| {});
+    world.tick_until(restart, RolloutState::Preparing);
+    world.restart_server();
+    world.tick_until(restart, RolloutState::Completed);
+    world.rollback(1);
+    world.settle();
+    assert_eq!(world.instances("web", Desired::Warm), [(R2, 1), (R2, 1), (R2, 2), (R2, 2)]);
+    world.rollback(2);
+    world.settle();
+    assert_eq!(world.instances("web", Desired::Run), [(R2, 1), (R2, 2)]);
+    world.scale("web", 3);
+    world.settle();
+    assert_eq!(world.instances("web", Desired::Run), [(R2, 1), (R2, 2), (R2, 3)]);
+}
+
+/// As it can stand in a store that an earlier version wrote.
+#[test]
+fn two_instances_with_one_number_count_as_two() {
+    let mut world = Simulation::deployed(&[("web", 2)], 1);
+    for assignment in world.assignments.values_mut() {
+        assignment.instances.iter_mut().for_each(|instance| instance.index = 1);
+    }
+    world.scale("web", 3);
+    world.settle();
+    assert_eq!(world.instances("web", Desired::Run), [(R1, 1), (R1, 1), (R1, 2)]);
+}
+
 #[test]
 fn a_cold_rollback_is_staged_and_gated_without_smoke_check_and_release_phase() {
     let mut world = Simulation::deployed(&[("web", 2)], 3);

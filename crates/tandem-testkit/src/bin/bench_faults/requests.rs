@@ -13,7 +13,7 @@ use tandem_types::RolloutNumber;
 
 use crate::Plan;
 use crate::ground::{GUESTBOOK, PLAIN, Site};
-use crate::moments::{LOST, Lost, load_in_words};
+use crate::moments::{IN_HAND, LOST, Lost, load_in_words};
 use crate::operation::Operation;
 use crate::victim::Victim;
 
@@ -125,7 +125,7 @@ fn tell(all: &[(&'static str, Brought)]) -> Part {
          the guestbook: {}. A visitor asks the small app each 10 ms; his questions count as GET, too. Shims die in turn in both \
          apps and of both serving instances of each. Where the victim needs one, a deploy of the guestbook is under way. {LOST} \
          *Gap*: the longest time from one good answer of the small app to the next, around each kill (of shims: of those of the \
-         small app); the first row shows what it is without a fault.",
+         small app); the first row shows what it is without a fault. {IN_HAND}",
         load_in_words(),
     );
     let row = |(name, brought): &(&'static str, Brought)| {
@@ -144,7 +144,9 @@ fn tell(all: &[(&'static str, Brought)]) -> Part {
     let mut aims: Vec<_> = killed()
         .filter(|(_, brought)| !brought.victim.breaks_traffic())
         .map(|(name, brought)| {
-            Aim::at_most(&format!("lost requests: {name}"), Some(brought.lost.all() as f64), (0.0, ""))
+            let lost = brought.lost.avoidable(brought.victim) as f64;
+            let what = if brought.victim == Victim::Shim { ", GET" } else { "" };
+            Aim::at_most(&format!("lost requests: {name}{what}"), Some(lost), (0.0, ""))
         })
         .collect();
     let gap = |part| of(Victim::Balancer).and_then(|(_, brought)| quantile(&brought.gaps, part));
