@@ -259,7 +259,8 @@ mod tests {
         let wants = "  key = os.environ[\"API_KEY\"]\nKeyError: 'API_KEY'";
         let advice = for_command("python x.py", "exit code 1", &lines(wants));
         assert!(advice.hint.contains("wants the variable API_KEY"), "{}", advice.hint);
-        let advice = for_node(&lines("npm error code EUSAGE\nnpm error `npm ci` can only install packages when"));
+        let advice =
+            for_node(&lines("npm error code EUSAGE\nnpm error `npm ci` can only install packages when"));
         assert!(advice.hint.contains("does not fit package.json"), "{}", advice.hint);
     }
 

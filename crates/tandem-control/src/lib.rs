@@ -37,9 +37,9 @@ pub use config::{Control, ControlConfig, Error};
 pub use handle::Handle;
 pub use place::{Place, RolloutPlace};
 pub use ps::LogSource;
+pub use sessions::over as session_over;
 pub use tandem_kit::steady::Steady;
 pub use volumes::{VolumeHost, VolumePlace};
-pub use sessions::over as session_over;
 
 use tandem_kit::steady;
 

@@ -124,7 +124,8 @@ impl<'w> Draft<'w> {
         };
         changes.extend(self.releases.into_iter().filter(changed).map(|(_, r)| Change::Release(Box::new(r))));
         let before = |id: JobId| world.sessions.iter().find(|session| session.id == id);
-        let changed = self.sessions.into_values().filter(|one| before(one.id).is_none_or(|old| **old != *one));
+        let changed =
+            self.sessions.into_values().filter(|one| before(one.id).is_none_or(|old| **old != *one));
         changes.extend(changed.map(|session| Change::Session(Box::new(session))));
         for (host, assignment) in self.assignments {
             if world.assignments.get(&host) != Some(&assignment) {

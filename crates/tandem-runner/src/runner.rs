@@ -18,13 +18,13 @@ use tandem_types::{HostName, Span, defaults, keys};
 use tokio::net::UnixListener;
 use tokio::sync::watch;
 
+use crate::api::Desk;
 use crate::board::Board;
 use crate::context::Context;
 use crate::folders::Folders;
 use crate::holds::Holds;
 use crate::host::{self, Host};
 use crate::ledger::Ledger;
-use crate::api::Desk;
 use crate::logs::trim;
 use crate::packet_rules::PacketRules;
 use crate::port_range::PortRange;

@@ -1,6 +1,8 @@
 //! Keys of the documents in the store, all made here.
 
-use crate::{AppName, BalancerId, BuildNumber, EnvironmentName, HostName, JobId, ReleaseNumber, RolloutNumber};
+use crate::{
+    AppName, BalancerId, BuildNumber, EnvironmentName, HostName, JobId, ReleaseNumber, RolloutNumber,
+};
 
 /// All apps, environments, builds, releases and rollouts.
 pub const APPS: &str = "apps/";

@@ -6,8 +6,8 @@ use axum::routing::{delete, get, post, put};
 use axum::{Extension, Router};
 
 use crate::routes::{
-    apps, balancers, blobs, config, down, hosts, journal, keys, logs, ps, releases, rollouts, sessions, status, tokens,
-    volumes, watch,
+    apps, balancers, blobs, config, down, hosts, journal, keys, logs, ps, releases, rollouts, sessions,
+    status, tokens, volumes, watch,
 };
 use crate::site::Site;
 use crate::switchboard::Switchboard;

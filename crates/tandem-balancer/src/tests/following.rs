@@ -19,7 +19,11 @@ async fn a_table_is_ready_once_its_new_instances_answer_and_served_once_it_is_co
     assert!(status.problem.as_ref().unwrap().contains("i2: its address is not known yet"), "{status:?}");
     let absent = nobody();
     world.place(&[(1, old.address), (2, absent)]);
-    world.until(|status| status.problem.as_ref().is_some_and(|why| why.contains("i2: connecting to it failed"))).await;
+    world
+        .until(|status| {
+            status.problem.as_ref().is_some_and(|why| why.contains("i2: connecting to it failed"))
+        })
+        .await;
     world.place(&[(1, old.address), (2, new.address)]);
     let status = world.until(|status| status.prepared == Some(Epoch(2))).await;
     assert_eq!((status.problem, status.serving), (None, Epoch(1)));

@@ -60,7 +60,8 @@ fn everything_that_the_design_shows_is_read() {
         (worker.stop_timeout, worker.stop_signal),
         (Some(Span::seconds(120)), Some(StopSignal::Interrupt))
     );
-    let BuildEntry { python, requirements, node, extras, groups, commands, after_collectstatic, settings } = file.build;
+    let BuildEntry { python, requirements, node, extras, groups, commands, after_collectstatic, settings } =
+        file.build;
     assert_eq!(requirements.as_deref(), Some("requirements/prod.txt"));
     assert_eq!(settings.as_deref(), Some("shop.settings.production"));
     assert_eq!((python.as_deref(), node.as_deref()), (Some("3.12"), Some(">=20.9")));
@@ -95,7 +96,8 @@ fn the_documentation_shows_every_key_and_its_default() {
     // Taken apart field by field: a new key does not compile until somebody has thought of the page.
     let AppFile { app, root, domains, processes, release, build, static_folders, volumes, source } =
         parse(example).unwrap();
-    let BuildEntry { python, requirements, node, extras, groups, commands, after_collectstatic, settings } = build;
+    let BuildEntry { python, requirements, node, extras, groups, commands, after_collectstatic, settings } =
+        build;
     assert!(requirements.is_some());
     assert!(root.is_some() && python.is_some() && node.is_some() && !extras.is_empty() && !groups.is_empty());
     assert!(!commands.is_empty() && !after_collectstatic.is_empty() && settings.is_some());

@@ -13,7 +13,9 @@ use tandem_types::release::Release;
 use tandem_types::rollout::Rollout;
 use tandem_types::routing::RoutingDocument;
 use tandem_types::session::Session;
-use tandem_types::{AppName, BuildNumber, EnvironmentName, HostName, JobId, ReleaseNumber, RolloutNumber, keys};
+use tandem_types::{
+    AppName, BuildNumber, EnvironmentName, HostName, JobId, ReleaseNumber, RolloutNumber, keys,
+};
 
 use super::Place;
 use crate::draft::Change;

@@ -23,7 +23,10 @@ async fn an_app_starts_tells_of_itself_and_ends_with_its_code_and_its_last_line(
     output.sort();
     assert_eq!(output, ["err", "last", "out"]);
     let status = handle.status().await.unwrap();
-    assert_eq!((status.version, status.shim_pid, status.child_pid), (tandem_types::shim::VERSION, handle.pid(), None));
+    assert_eq!(
+        (status.version, status.shim_pid, status.child_pid),
+        (tandem_types::shim::VERSION, handle.pid(), None)
+    );
     assert_eq!(status.exit, Some(record.exit.clone()));
     assert!(matches!(adopt(&bench.dir()).await.unwrap(), Adopted::Live(_)));
     handle.dismiss().await.unwrap();
