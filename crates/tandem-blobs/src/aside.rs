@@ -15,6 +15,9 @@ use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use tandem_types::Timestamp;
 
+/// Where a store writes aside, below its folder.
+const FOLDER: &str = "aside";
+
 /// A file being written; removed when it is dropped, its content having got another name by then.
 pub(crate) struct Aside {
     pub(crate) path: PathBuf,
@@ -88,11 +91,16 @@ fn maker(name: &str) -> Option<Pid> {
     process.parse().ok().filter(|_| is_ours).map(Pid::from_raw)
 }
 
-/// Makes a folder where it is missing, closes it to others, and clears away what killed processes left aside in it.
-pub(crate) fn make_ready(folder: &Path) -> io::Result<()> {
-    fs::create_dir_all(folder)?;
-    fs::set_permissions(folder, Permissions::from_mode(0o700))?;
-    remove_orphans(folder)
+/// Makes the folder of a store, with those that it needs, where they are missing, closes them to others, and clears away what
+/// killed processes left aside.
+pub(crate) fn make_ready(directory: &Path, below: &[&str]) -> io::Result<()> {
+    let aside = directory.join(FOLDER);
+    let others = below.iter().map(|name| directory.join(name));
+    for folder in [directory.to_owned(), aside.clone()].into_iter().chain(others) {
+        fs::create_dir_all(&folder)?;
+        fs::set_permissions(&folder, Permissions::from_mode(0o700))?;
+    }
+    remove_orphans(&aside)
 }
 
 /// Removes what processes that are no more wrote aside in a folder: they were killed in the middle of it. What a living one

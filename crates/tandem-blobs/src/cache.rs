@@ -72,9 +72,7 @@ impl LinkCache {
     /// The disk refuses.
     pub fn open(directory: impl AsRef<Path>) -> Result<Self, Error> {
         let directory = directory.as_ref();
-        for folder in [directory, &directory.join("aside")] {
-            aside::make_ready(folder).map_err(io_error("make ready the folder", folder))?;
-        }
+        aside::make_ready(directory, &[]).map_err(io_error("make ready the folder", directory))?;
         Ok(Self { directory: directory.into(), unsynced: Arc::default() })
     }
 

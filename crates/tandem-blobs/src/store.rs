@@ -140,9 +140,7 @@ impl BlobStore {
     /// The disk refuses.
     pub fn open(directory: impl Into<PathBuf>) -> Result<Self, Error> {
         let directory = directory.into();
-        for folder in [&directory, &directory.join("aside"), &directory.join("damaged")] {
-            aside::make_ready(folder).map_err(io_error("make ready the folder", folder))?;
-        }
+        aside::make_ready(&directory, &["damaged"]).map_err(io_error("make ready the folder", &directory))?;
         let inner = Inner {
             directory,
             unsynced: Unsynced::default(),

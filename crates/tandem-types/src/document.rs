@@ -26,13 +26,16 @@ pub trait Kind: Serialize + for<'de> Deserialize<'de> {
     /// Whether this program understands documents of a kind: those of its own name that are not of a newer version.
     #[must_use]
     fn reads(kind: &str) -> bool {
-        let parts = |kind: &'_ str| {
-            let (name, version) = kind.split_once('/')?;
-            Some((name.to_owned(), version.parse::<u32>().ok()?))
-        };
-        let (given, own) = (parts(kind), parts(Self::KIND));
-        given.zip(own).is_some_and(|(given, own)| given.0 == own.0 && given.1 <= own.1)
+        let version = |kind: &str| kind.split_once('/')?.1.parse::<u32>().ok();
+        let versions = version(kind).zip(version(Self::KIND));
+        kind_name(kind) == kind_name(Self::KIND) && versions.is_some_and(|(given, own)| given <= own)
     }
+}
+
+/// The name in a kind, whatever its version: `rollout` of `rollout/1`.
+#[must_use]
+pub fn kind_name(kind: &str) -> &str {
+    kind.split_once('/').map_or(kind, |(name, _)| name)
 }
 
 /// A place in the history of one store. After a restore the incarnation differs and the place means nothing:

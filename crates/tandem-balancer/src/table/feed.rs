@@ -143,22 +143,11 @@ mod tests {
     /// Whoever wrote it may run an older version: a balancer is upgraded before or after its servers.
     #[test]
     fn documents_of_an_older_format_are_acted_on() {
-        struct Second;
-        impl serde::Serialize for Second {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_unit()
-            }
-        }
-        impl<'de> serde::Deserialize<'de> for Second {
-            fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
-                Ok(Self)
-            }
-        }
-        impl Kind for Second {
-            const KIND: &'static str = "second/2";
-        }
-        for (kind, is_read) in [("second/1", true), ("second/2", true), ("second/3", false)] {
-            assert_eq!(decode::<Second>("key", kind, Value::Null).is_some(), is_read, "{kind}");
+        use tandem_types::app::App;
+        let body =
+            serde_json::json!({"name": "guestbook", "created": "2026-11-21T12:00:00Z", "next_build": "b8"});
+        for (kind, is_read) in [("app/1", true), (App::KIND, true), ("app/9", false)] {
+            assert_eq!(decode::<App>("key", kind, body.clone()).is_some(), is_read, "{kind}");
         }
     }
 

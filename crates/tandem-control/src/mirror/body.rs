@@ -7,7 +7,7 @@ use tandem_types::api::{Installation, Token};
 use tandem_types::app::App;
 use tandem_types::assignment::Assignment;
 use tandem_types::build::Build;
-use tandem_types::document::Kind;
+use tandem_types::document::{Kind, kind_name};
 use tandem_types::environment::Environment;
 use tandem_types::git::{DeployKey, GitHosts};
 use tandem_types::instance::HostObservation;
@@ -83,8 +83,4 @@ impl Body {
     pub(crate) fn is_volatile(&self) -> bool {
         matches!(self, Self::Host(_) | Self::Balancer(_))
     }
-}
-
-fn kind_name(kind: &str) -> &str {
-    kind.split_once('/').map_or(kind, |(name, _)| name)
 }

@@ -7,7 +7,7 @@ use tandem_types::api::Installation;
 use tandem_types::app::App;
 use tandem_types::assignment::Assignment;
 use tandem_types::build::Build;
-use tandem_types::document::{Document, Kind};
+use tandem_types::document::{Document, Kind, kind_name};
 use tandem_types::environment::Environment;
 use tandem_types::release::Release;
 use tandem_types::rollout::Rollout;
@@ -90,8 +90,7 @@ impl Documents {
 
 /// The body, where the document is of this kind, in whatever version.
 fn value<T: Kind + DeserializeOwned>(document: &Document) -> Option<T> {
-    let name = |kind: &str| kind.split('/').next().map(str::to_owned);
-    if name(&document.kind) != name(T::KIND) {
+    if kind_name(&document.kind) != kind_name(T::KIND) {
         return None;
     }
     serde_json::from_value(document.body.clone()).ok()

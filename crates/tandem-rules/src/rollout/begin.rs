@@ -174,9 +174,9 @@ impl Step<'_> {
         let mut found: Vec<_> = found
             .into_iter()
             .map(|(index, id)| {
-                let before = met.entry(index).or_default();
-                *before += 1;
-                (*before, index, id)
+                let count = met.entry(index).or_default();
+                *count += 1;
+                (*count, index, id)
             })
             .collect();
         found.sort_unstable();

@@ -224,10 +224,6 @@ fn tell(all: &[Brought]) -> Part {
     Part { text, aims, failed: broken.len() }
 }
 
-/// What no balancer can save, for the report.
-pub(crate) const IN_HAND: &str = "With a shim dies its instance. A POST that it has in hand is not asked again, since nobody knows \
-    whether it was carried out and a proxy must not guess (RFC 9110, section 9.2.2); it is counted as lost, and is in the aim of no row.";
-
 /// What counts as lost, for the report.
 pub(crate) const LOST: &str = "*Lost*: requests that ended with a status from 400 on, with a broken connection, or without an \
     answer within 10 s, of the kept connections, too. *Asked again*: requests whose kept connection turned out to be closed \

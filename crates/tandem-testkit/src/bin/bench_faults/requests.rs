@@ -13,7 +13,7 @@ use tandem_types::RolloutNumber;
 
 use crate::Plan;
 use crate::ground::{GUESTBOOK, PLAIN, Site};
-use crate::moments::{IN_HAND, LOST, Lost, load_in_words};
+use crate::moments::{LOST, Lost, load_in_words};
 use crate::operation::Operation;
 use crate::victim::Victim;
 
@@ -23,6 +23,10 @@ const QUIET: Duration = Duration::from_secs(2);
 const WHOLE: Duration = Duration::from_secs(90);
 /// For each kill that is wanted, it is tried at most this often until the victim is there.
 const TRIES: usize = 3;
+
+/// What no balancer can save, for the report.
+const IN_HAND: &str = "With a shim dies its instance. A POST that it has in hand is not asked again, since nobody knows \
+    whether it was carried out and a proxy must not guess (RFC 9110, section 9.2.2); it is counted as lost, and is in the aim of no row.";
 
 /// What a victim's faults brought together.
 struct Brought {

@@ -8,7 +8,7 @@ use tandem_types::api::{Installation, Token};
 use tandem_types::app::App;
 use tandem_types::assignment::Assignment;
 use tandem_types::build::Build;
-use tandem_types::document::{Document, Kind};
+use tandem_types::document::{Document, Kind, kind_name};
 use tandem_types::environment::Environment;
 use tandem_types::release::Release;
 use tandem_types::rollout::Rollout;
@@ -81,16 +81,11 @@ macro_rules! of_kinds {
     };
 }
 
-/// `app` of `app/2`.
-fn name(kind: &str) -> &str {
-    kind.split_once('/').map_or(kind, |(name, _)| name)
-}
-
 /// Reads a document as what its kind says. Of a kind that is not known nothing can be said.
 pub(super) fn understand(document: &Document) -> Result<(), String> {
     macro_rules! read {
         ($($kind:ty),*) => {
-            $(if name(&document.kind) == name(<$kind as Kind>::KIND) {
+            $(if kind_name(&document.kind) == kind_name(<$kind as Kind>::KIND) {
                 return serde_json::from_value::<$kind>(document.body.clone()).map(drop).map_err(|e| e.to_string());
             })*
         };
