@@ -27,9 +27,8 @@ impl Shared {
     /// Fetches a source into the blob store.
     pub(crate) async fn fetch_source(
         &self,
-        app: &AppName,
+        (app, uid): (&AppName, u32),
         source: GitSource,
-        uid: u32,
         events: &Events,
     ) -> Result<Source, Problem> {
         let (app, timeout) = (app.clone(), git::TIMEOUT);

@@ -79,7 +79,7 @@ impl Handle {
     /// # Errors
     /// The store fails.
     pub async fn note_export(&self, actor: &str, at: &VolumePlace, reason: &str) -> Result<(), Problem> {
-        self.note_volume(actor, "volume.export", &said(&at.name, reason), at).await
+        self.note_volume(actor, ("volume.export", &said(&at.name, reason)), at).await
     }
 
     /// Notes that a volume is about to get another content.
@@ -87,7 +87,7 @@ impl Handle {
     /// # Errors
     /// The store fails.
     pub async fn note_import(&self, actor: &str, at: &VolumePlace, reason: &str) -> Result<(), Problem> {
-        self.note_volume(actor, "volume.import", &said(&at.name, reason), at).await
+        self.note_volume(actor, ("volume.import", &said(&at.name, reason)), at).await
     }
 
     /// Notes that it has it.
@@ -101,7 +101,7 @@ impl Handle {
         done: &VolumeImported,
     ) -> Result<(), Problem> {
         let what = format!("{} files, {} bytes", done.files, done.bytes);
-        self.note_volume(actor, "volume.imported", &said(&at.name, &what), at).await
+        self.note_volume(actor, ("volume.imported", &said(&at.name, &what)), at).await
     }
 
     /// What a runner found, with the releases that use it.
@@ -128,8 +128,7 @@ impl Handle {
     async fn note_volume(
         &self,
         actor: &str,
-        action: &str,
-        reason: &str,
+        (action, reason): (&str, &str),
         at: &VolumePlace,
     ) -> Result<(), Problem> {
         let note = Transaction::new(cause(actor, action, reason, &at.place)).noted();

@@ -99,8 +99,8 @@ fn quoted(line: &str) -> Option<&str> {
 
 /// A word that is an absolute path: `sh: 1: cannot create /app/x: Read-only file system`, `open /app/x: …`.
 fn bare(line: &str) -> Option<&str> {
-    let words = line.split_whitespace().map(|word| word.trim_end_matches([':', ',', ')', '.']));
-    words.filter(|word| word.len() > 1 && word.starts_with('/')).last()
+    let mut words = line.split_whitespace().map(|word| word.trim_end_matches([':', ',', ')', '.']));
+    words.rfind(|word| word.len() > 1 && word.starts_with('/'))
 }
 
 /// Commands start in the working folder, which is what a relative path is below.

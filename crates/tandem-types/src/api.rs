@@ -33,9 +33,11 @@
 //! | `PUT /v1/balancers/B` | [`crate::routing::BalancerStatus`] → 204 |
 //! | `POST /v1/down` | [`Reason`] → 202 |
 //! | `GET /v1/tokens`, `POST /v1/tokens`, `DELETE /v1/tokens/NAME` | [`CreateToken`] → [`TokenCreated`] |
-//!
 //! | `POST /v1/hosts/H/sessions/J` | 101, then what a client of the session and its shim say |
+//!
 //! Every failure is a [`crate::problem::Problem`]. Lists come whole: an installation has at most some hundred of each.
+
+mod config;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -43,6 +45,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::config::{ConfigChange, ConfigChanged, ConfigListing, ConfigValue, InstanceConfig};
 use crate::build::{Build, SourceInfo};
 use crate::disk::{Budget, Space};
 use crate::document::{Cursor, Kind};
@@ -240,82 +243,6 @@ pub struct ProcessLine {
     /// Why it is not ready.
     #[serde(default)]
     pub detail: Option<String>,
-}
-
-/// Config names, with values only where they were asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ConfigListing {
-    /// The release that the values go into at the next rollout, or are in.
-    pub values: Vec<ConfigValue>,
-    /// Names that differ from the serving release (`--no-deploy`).
-    #[serde(default)]
-    pub pending: Vec<String>,
-}
-
-/// One config value.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ConfigValue {
-    /// Its name.
-    pub name: String,
-    /// Keyed digest.
-    pub digest: String,
-    /// The value, where it was asked for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub value: Option<String>,
-}
-
-/// Changes config.
-#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct ConfigChange {
-    /// Name → value.
-    #[serde(default)]
-    pub set: BTreeMap<String, String>,
-    /// Names to remove.
-    #[serde(default)]
-    pub unset: Vec<String>,
-    /// Do not make a release now.
-    #[serde(default)]
-    pub no_deploy: bool,
-    /// Refuse instead of waiting for a rollout under way.
-    #[serde(default)]
-    pub no_wait: bool,
-    /// For the journal.
-    #[serde(default)]
-    pub message: String,
-}
-
-impl std::fmt::Debug for ConfigChange {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let names: Vec<_> = self.set.keys().collect();
-        f.debug_struct("ConfigChange")
-            .field("set", &names)
-            .field("unset", &self.unset)
-            .finish_non_exhaustive()
-    }
-}
-
-/// What became of a config change.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ConfigChanged {
-    /// Names whose values differ now.
-    pub changed: Vec<String>,
-    /// The rollout that brings them to the instances; none with `no_deploy`, without a running release, or
-    /// where nothing changed.
-    #[serde(default)]
-    pub rollout: Option<RolloutNumber>,
-}
-
-/// The environment variables of a release, for the host that runs it.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct InstanceConfig {
-    /// Name → value: what the build sets, then config, then what Tandem sets (`TANDEM_APP`, `TANDEM_RELEASE`, …).
-    pub environment: BTreeMap<String, String>,
-}
-
-impl std::fmt::Debug for InstanceConfig {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.environment.keys()).finish()
-    }
 }
 
 /// The answer to `tandem status`.

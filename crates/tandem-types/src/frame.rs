@@ -277,7 +277,7 @@ mod tests {
             (&[SIGNAL, 0, 0, 0, 1, 0], FrameError::Content { kind: SIGNAL }),
             (&[SIGNAL, 0, 0, 0, 1, 65], FrameError::Content { kind: SIGNAL }),
             (&[LOST, 0, 0, 0, 1, 0], FrameError::Content { kind: LOST }),
-            (&[HELLO, 0, 0, 0, 2, b'[', b']'], FrameError::Content { kind: HELLO }),
+            (&[HELLO, 0, 0, 0, 1, b'7'], FrameError::Content { kind: HELLO }),
         ] {
             let mut decoder = Decoder::default();
             decoder.push(bytes);

@@ -200,14 +200,14 @@ impl Site {
 type Blobs = HashMap<Box<str>, Arc<Blob>>;
 
 fn with_forms(blobs: &Blobs) -> HashMap<Box<str>, File> {
-    let file = |(name, plain): (&Box<str>, &Arc<Blob>)| {
+    let file = |plain: &Arc<Blob>, name: &str| {
         let form = |(coding, ending)| Some((coding, blobs.get(&*format!("{name}{ending}"))?));
         let forms: Vec<_> = Coding::endings().filter_map(form).collect();
         let sizes = forms.iter().map(|(coding, blob)| (*coding, blob.size)).collect();
         let forms = forms.iter().map(|(_, blob)| Arc::clone(blob)).collect();
-        (name.clone(), File { plain: Arc::clone(plain), sizes, forms })
+        File { plain: Arc::clone(plain), sizes, forms }
     };
-    blobs.iter().map(file).collect()
+    blobs.iter().map(|(name, plain)| (name.clone(), file(plain, name))).collect()
 }
 
 impl Drop for Site {

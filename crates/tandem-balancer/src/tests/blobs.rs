@@ -14,7 +14,7 @@ impl Blobs {
     pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = BlobStore::open(folder.path()).unwrap();
-        Self { folder: folder, store }
+        Self { folder, store }
     }
 
     /// Loses a blob, as a disk does.

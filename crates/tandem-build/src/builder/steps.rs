@@ -82,7 +82,7 @@ impl<'a> Steps<'a> {
         let (python, installed) = self.python_and_dependencies(tree, &source, &recipe).await?;
         let modules = self.modules(tree, &source, (&recipe, node.as_ref())).await?;
         let parts = Parts { python, node, installed, modules };
-        let source = self.commands(source, (&recipe, &recipe.commands), &parts, None).await?.0;
+        let source = self.commands(source, (&recipe, &recipe.commands), (&parts, None)).await?.0;
         let mut app = source.clone();
         recipe.mount_points().iter().for_each(|point| app.insert_folder(point));
         if let Some(python) = &parts.python {
@@ -90,20 +90,20 @@ impl<'a> Steps<'a> {
         }
         let mut collected = match (&parts.python, &parts.installed) {
             (Some(python), Some(installed)) if recipe.django.is_some() => {
-                Some(self.static_files(&recipe, (&source, &app), (python, installed), &parts).await?)
+                Some(self.static_files((&recipe, &parts), (&source, &app), (python, installed)).await?)
             }
             _ => None,
         };
         if !recipe.after_collectstatic.is_empty() {
             let left =
-                self.commands(source, (&recipe, &recipe.after_collectstatic), &parts, collected).await?;
+                self.commands(source, (&recipe, &recipe.after_collectstatic), (&parts, collected)).await?;
             (app, collected) = left;
             recipe.mount_points().iter().for_each(|point| app.insert_folder(point));
             if let Some(python) = &parts.python {
                 app = self.bytecode(python, app).await?;
             }
         }
-        self.put_together(app, recipe, parts, collected).await
+        self.put_together(app, recipe, (parts, collected)).await
     }
 
     async fn databases_sent(&self, source: &Source, recipe: &Recipe) -> Option<String> {
@@ -167,10 +167,9 @@ impl<'a> Steps<'a> {
 
     async fn static_files(
         &mut self,
-        recipe: &Recipe,
+        (recipe, parts): (&Recipe, &Parts),
         (source, app): (&Source, &Source),
         (python, installed): (&Python, &Installed),
-        parts: &Parts,
     ) -> Result<Collected, Error> {
         let shop = Arc::clone(&self.shop);
         let part = Part::begin("static files", &shop, self.events);

@@ -65,10 +65,7 @@ fn in_short(text: &str) -> String {
     let mut lines =
         text.lines().map(|line| line.trim().trim_start_matches("error: ").trim_start_matches("cause: "));
     let Some(first) = lines.next() else { return "uv says nothing about it".to_owned() };
-    lines
-        .filter(|line| !line.is_empty())
-        .next_back()
-        .map_or(first.to_owned(), |last| format!("{first}: {last}"))
+    lines.rfind(|line| !line.is_empty()).map_or(first.to_owned(), |last| format!("{first}: {last}"))
 }
 
 /// Instances have other users than Tandem, whose umask may keep others from what it makes.

@@ -6,7 +6,10 @@ use tandem_types::app::{AppSpec, ProcessSpec, ReleaseCommand};
 use tandem_types::defaults;
 use tandem_types::{Health, ProcessType};
 
-use super::*;
+use super::{
+    APP, AppFile, Django, Error, Folders, Package, Packages, Requirements, Server, Source, VENV, WebApp,
+    app_file, below, folders, requirements,
+};
 use crate::app_file::{HealthEntry, ProcessEntry, Procfile};
 use crate::django;
 

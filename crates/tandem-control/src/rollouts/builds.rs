@@ -133,7 +133,7 @@ async fn make(shared: &Shared, order: Order, events: Events) -> Result<Build, Pr
     let Order { app, number, origin, uid } = order;
     let source = match origin {
         Origin::Sent(source) => source,
-        Origin::Git(git) => shared.fetch_source(&app, git, uid, &events).await?,
+        Origin::Git(git) => shared.fetch_source((&app, uid), git, &events).await?,
     };
     shared.builder.build(BuildOrder { app, number, source, uid }, events).await
 }

@@ -101,8 +101,7 @@ pub(crate) async fn offer(
 /// A client wants to talk with a session.
 pub(crate) async fn attach(
     State(site): State<Site>,
-    Extension(switchboard): Extension<Switchboard>,
-    Extension(tasks): Extension<Tasks>,
+    (Extension(switchboard), Extension(tasks)): (Extension<Switchboard>, Extension<Tasks>),
     Path(path): Path<SessionPath>,
     request: Request,
 ) -> Answer<Response> {

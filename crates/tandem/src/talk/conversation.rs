@@ -124,7 +124,7 @@ impl Conversation {
             return;
         }
         while line.out.len() < UNDER_WAY {
-            let Some(bytes) = self.keyboard.to_send() else { break };
+            let Some(bytes) = self.keyboard.take() else { break };
             line.say(&Frame::Input(bytes));
         }
         if line.out.len() < UNDER_WAY && self.keyboard.ends() {
@@ -213,7 +213,7 @@ impl Line {
 }
 
 async fn frame(reader: &mut ReadHalf<Link>, decoder: &mut Decoder) -> Option<Frame> {
-    let mut bytes = [0; 16 * 1024];
+    let mut bytes = vec![0; 16 * 1024];
     loop {
         match decoder.next_frame() {
             Ok(Some(frame)) => return Some(frame),

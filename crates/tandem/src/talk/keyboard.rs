@@ -76,7 +76,7 @@ impl Keyboard {
     }
 
     /// The next bytes to send over this connection.
-    pub(super) fn to_send(&mut self) -> Option<Vec<u8>> {
+    pub(super) fn take(&mut self) -> Option<Vec<u8>> {
         let rest = self.kept.len().saturating_sub(self.sent).min(PIECE);
         if rest == 0 {
             return None;
@@ -128,14 +128,14 @@ mod tests {
     #[test]
     fn what_was_not_taken_is_sent_again_and_what_was_is_not() {
         let mut keyboard = typed(b"abcdef");
-        assert_eq!(keyboard.to_send().as_deref(), Some(&b"abcdef"[..]));
+        assert_eq!(keyboard.take().as_deref(), Some(&b"abcdef"[..]));
         keyboard.took(102);
-        assert_eq!(keyboard.to_send(), None);
+        assert_eq!(keyboard.take(), None);
         keyboard.connected(104);
-        assert_eq!(keyboard.to_send().as_deref(), Some(&b"ef"[..]));
+        assert_eq!(keyboard.take().as_deref(), Some(&b"ef"[..]));
         assert!(keyboard.ends() && !keyboard.ends());
         keyboard.connected(106);
-        assert_eq!(keyboard.to_send(), None);
+        assert_eq!(keyboard.take(), None);
         assert!(keyboard.ends(), "told again over each connection");
     }
 

@@ -83,7 +83,7 @@ fn a_server_that_dies_behind_the_fetch_fetches_again_and_goes_on() {
 #[test]
 fn a_private_repository_is_deployed_with_the_key_that_was_printed() {
     if !SshServer::is_there() {
-        eprintln!("left out: there is no root or no /usr/sbin/sshd (apt-get install openssh-server)");
+        println!("left out: there is no root or no /usr/sbin/sshd (apt-get install openssh-server)");
         return;
     }
     let (server, mut ssh) = (GitServer::start(), SshServer::start());

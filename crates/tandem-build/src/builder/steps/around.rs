@@ -59,8 +59,7 @@ impl Steps<'_> {
         &mut self,
         mut source: Source,
         (recipe, declared): (&Recipe, &[String]),
-        parts: &Parts,
-        collected: Option<Collected>,
+        (parts, collected): (&Parts, Option<Collected>),
     ) -> Result<(Source, Option<Collected>), Error> {
         if declared.is_empty() {
             return Ok((source, collected));

@@ -20,8 +20,7 @@ impl Steps<'_> {
         mut self,
         mut app: Source,
         recipe: Recipe,
-        made: Parts,
-        collected: Option<Collected>,
+        (made, collected): (Parts, Option<Collected>),
     ) -> Result<Finished, Error> {
         let mut spec = recipe.spec;
         let Parts { python, node, installed, modules } = made;

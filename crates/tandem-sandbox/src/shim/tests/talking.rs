@@ -153,10 +153,10 @@ async fn a_terminal_has_a_size_and_a_name_and_knows_signals_and_colors() {
 import os, signal, sys, time
 print(os.isatty(0), os.isatty(1), os.get_terminal_size(), os.ttyname(0), os.tcgetpgrp(0) == os.getpgrp())
 open(\"/dev/tty\", \"w\").write(\"named\\n\")
-signal.signal(signal.SIGWINCH, lambda *_: print(\"now\", os.get_terminal_size(), flush=True))
-print(\"up\", flush=True)
+signal.signal(signal.SIGWINCH, lambda *_: os.write(1, f\"now {os.get_terminal_size()}\\n\".encode()))
 try:
-    while True: time.sleep(60)
+    print(\"up\", flush=True)
+    while True: time.sleep(0.02)
 except KeyboardInterrupt:
     print(\"interrupted\", flush=True)
 line = input(\"name? \")
