@@ -13,6 +13,7 @@ mod commands;
 mod compress;
 mod data;
 mod dependencies;
+mod detected;
 mod digest;
 mod django;
 mod error;
@@ -36,6 +37,7 @@ mod uv_cache;
 mod workshop;
 
 pub use builder::{BuildRequest, Builder, BuilderConfig, Stock, Stocked};
+pub use detected::{Detected, detect};
 pub use error::Error;
 pub use look::{interpreter_path, static_parts, static_trees};
 pub use network::NetworkSettings;

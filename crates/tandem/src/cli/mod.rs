@@ -10,6 +10,7 @@ mod deploy;
 mod doctor;
 mod down;
 mod global;
+mod init;
 mod journal;
 mod key;
 mod logs;
@@ -72,6 +73,8 @@ pub(crate) enum Command {
     Up(roles::up::Args),
     /// Stop everything that `tandem up` runs, the apps too
     Down(down::Args),
+    /// Write a tandem.toml for the app in a folder
+    Init(init::Args),
     /// Build the app in a folder, or of a git URL, and move the traffic to it
     Deploy(deploy::Args),
     /// Move the traffic back to an earlier release
@@ -142,7 +145,7 @@ impl Command {
     /// Whether it is in vain from beginning to end while the server of this machine is stopped. `down` is only as long as it
     /// asks, which it sees to itself: what it waits for then goes on once the server does.
     fn asks_the_server(&self) -> bool {
-        !matches!(self, Self::Store(_) | Self::Completions(_) | Self::Down(_) | Self::Doctor(_))
+        !matches!(self, Self::Store(_) | Self::Completions(_) | Self::Down(_) | Self::Doctor(_) | Self::Init(_))
     }
 }
 
@@ -191,6 +194,7 @@ pub(crate) fn run(command: Command, global: Global, output: Output) -> Result<Ex
 async fn dispatch(command: Command, session: &Session) -> Result<Exit, Failure> {
     match command {
         Command::Down(args) => down::run(args, session).await,
+        Command::Init(args) => init::run(&args, session).await,
         Command::Deploy(args) => deploy::run(args, session).await,
         Command::Rollback(args) => rollback::run(args, session).await,
         Command::Releases(args) => releases::run(args, session).await,

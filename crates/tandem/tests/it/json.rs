@@ -87,6 +87,7 @@ const TABLE: &[(&str, i32, Form)] = &[
     ("volume export data /nonexistent/data.tar", 1, PROBLEM),
     ("volume import data /nonexistent", 1, PROBLEM),
     // What it finds is the machine's; its own tests look at that.
+    ("init nosuch", 1, PROBLEM),
     ("doctor --nosuch", 2, PROBLEM),
     ("deploy /nonexistent", 1, PROBLEM),
     ("completions bash", 0, Object(&["shell", "script"])),

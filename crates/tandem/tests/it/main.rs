@@ -24,6 +24,7 @@ mod hanging;
 mod harness;
 mod hints;
 mod hostile;
+mod init;
 mod json;
 mod kill_matrix;
 mod layouts;

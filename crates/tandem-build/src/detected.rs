@@ -1,0 +1,75 @@
+//! What a folder would be built as, without building it: for `tandem init`.
+//!
+//! The very reader of builds is asked, so that what is written down is what a build would find. `tandem.toml` itself plays
+//! no part: it is what is about to be written.
+
+use std::path::Path;
+
+use tandem_blobs::BlobStore;
+use tandem_blobs::scan::{self, Origin, Scan};
+use tandem_kit::clock::Clock;
+use tandem_types::app::AppSpec;
+
+use crate::Error;
+use crate::app_file::{APP_FILE, PROCFILE};
+use crate::recipe::Recipe;
+use crate::source::{Source, below};
+
+/// Files longer than this are none that say how an app is built.
+const LONGEST: u64 = 8 << 20;
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Detected {
+    /// What would run.
+    pub spec: AppSpec,
+    /// Whether a Procfile says it.
+    pub has_procfile: bool,
+    /// Whether it is a Django project.
+    pub is_django: bool,
+    /// Folder below the top in which commands start; empty: the top.
+    pub work: String,
+    /// What was taken for granted, each with the key that says otherwise.
+    pub notes: Vec<String>,
+    /// What people should know.
+    pub warnings: Vec<String>,
+}
+
+/// Reads a folder as a build would, but for its `tandem.toml`. `scratch` is an empty folder to work in.
+///
+/// # Errors
+/// As a build would: a Procfile that cannot be read, or nothing that says how to run it.
+pub fn detect(folder: &Path, scratch: &Path, clock: &Clock) -> Result<Detected, Error> {
+    let store = BlobStore::open(scratch)?;
+    let malformed = |error: scan::Error| Error::Malformed {
+        path: folder.display().to_string(),
+        reason: error.to_string(),
+    };
+    let found =
+        scan::scan_source(folder, &scan::Options { include: &[], cache: None, clock }).map_err(malformed)?;
+    keep(&store, &found)?;
+    let mut source = Source::load(&store, &found.root)?;
+    source.files.retain(|path, _| path.rsplit('/').next() != Some(APP_FILE));
+    let recipe = Recipe::read(&source, None)?;
+    let has_procfile = source.has(&below(&recipe.work, PROCFILE)) || source.has(PROCFILE);
+    Ok(Detected {
+        has_procfile,
+        is_django: recipe.django.is_some(),
+        spec: recipe.spec,
+        work: recipe.work,
+        notes: recipe.notes,
+        warnings: recipe.warnings,
+    })
+}
+
+/// What is too long to be read is kept as an empty place of its name.
+fn keep(store: &BlobStore, found: &Scan) -> Result<(), Error> {
+    for origin in found.origins.values() {
+        match origin {
+            Origin::Tree { bytes } => drop(store.put(bytes)?),
+            Origin::File { path, size } if *size <= LONGEST => drop(store.put_file(path)?),
+            Origin::File { .. } => {}
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,98 @@
+//! The text of a new `tandem.toml`.
+//!
+//! What was found is written as comments: a build finds it again, also when it changes, and nobody has two places to keep
+//! alike. Whoever wants it otherwise takes the sign away.
+
+use std::fmt::Write as _;
+
+use tandem_build::Detected;
+use tandem_types::AppName;
+
+const HEAD: &str = "\
+# What Tandem should know of this app. Lines behind a # say what holds without them: take the #
+# away to have it otherwise. All keys are in docs/app.md.
+";
+const DOMAINS: &str = "
+# Host names under which it is served; without any it has an address of its own for trying it.
+# domains = [\"www.example.org\"]
+";
+const VOLUMES: &str = "
+# Folders that outlive releases: uploads, a SQLite database. Everything else is read-only.
+# [volumes]
+# media = \"/app/media\"
+";
+const SOURCE: &str = "
+# Files that .gitignore names and the app needs all the same.
+# [source]
+# include = [\"dist/\"]
+";
+/// What is written into a file is read by people with narrow windows.
+const INFALLIBLE: &str = "writing to a string cannot fail";
+
+/// The whole file.
+pub(super) fn of(app: &AppName, detected: &Detected) -> String {
+    let mut text = format!("{HEAD}\napp = \"{app}\"\n{DOMAINS}");
+    if !detected.work.is_empty() {
+        let work = string(&detected.work);
+        write!(text, "\n# Folder in which commands start, as found.\n# root = {work}\n").expect(INFALLIBLE);
+    }
+    build(&mut text, detected);
+    processes(&mut text, detected);
+    release(&mut text, detected);
+    text + VOLUMES + SOURCE
+}
+
+fn build(text: &mut String, detected: &Detected) {
+    let mut keys = Vec::new();
+    if let Some(settings) = detected.spec.environment.get("DJANGO_SETTINGS_MODULE") {
+        keys.push(("The settings module, as found.", format!("settings = {}", string(settings))));
+    }
+    keys.push((
+        "Commands that no file tells of, run before static files are collected.",
+        "commands = [\"npm run build\"]".to_owned(),
+    ));
+    text.push_str("\n# [build]\n");
+    for (about, line) in keys {
+        writeln!(text, "# # {about}\n# {line}").expect(INFALLIBLE);
+    }
+}
+
+fn processes(text: &mut String, detected: &Detected) {
+    let from = if detected.has_procfile { "The Procfile says" } else { "Found" };
+    for (name, process) in &detected.spec.processes {
+        writeln!(text, "\n# [processes.{name}]\n# # {from}:\n# command = {}", string(&process.command))
+            .expect(INFALLIBLE);
+        writeln!(text, "# instances = {}", process.instances).expect(INFALLIBLE);
+        writeln!(text, "# memory = \"{}MiB\"", process.memory_bytes >> 20).expect(INFALLIBLE);
+        if name.is_web() {
+            writeln!(
+                text,
+                "# # Asked before it takes traffic, and from then on.\n# health = {}",
+                string(&process.health.path)
+            )
+            .expect(INFALLIBLE);
+        }
+        writeln!(text, "# stop_timeout = \"{}\"", process.stop_timeout).expect(INFALLIBLE);
+    }
+}
+
+fn release(text: &mut String, detected: &Detected) {
+    let Some(release) = &detected.spec.release else {
+        let example = "# # Runs once before each release takes traffic.\n# command = \"./migrate\"";
+        writeln!(text, "\n# [release]\n{example}").expect(INFALLIBLE);
+        return;
+    };
+    let about = "# # Runs once before each release takes traffic; \"\" for none.";
+    let (command, timeout) = (string(&release.command), release.timeout);
+    writeln!(text, "\n# [release]\n{about}\n# command = {command}\n# timeout = \"{timeout}\"")
+        .expect(INFALLIBLE);
+}
+
+/// A TOML string (https://toml.io/en/v1.0.0#string): literal where it can be, so that commands stay readable.
+fn string(value: &str) -> String {
+    let is_plain = !value.contains(['\'', '\n', '\r']) && !value.chars().any(char::is_control);
+    match (is_plain, value.contains(['"', '\\'])) {
+        (true, true) => format!("'{value}'"),
+        _ => serde_json::to_string(value).expect("a text has a JSON form, which TOML reads as well"),
+    }
+}
