@@ -39,7 +39,7 @@ pub enum Frame {
     Output(Stream, Vec<u8>),
     /// Shim: so many bytes of output are not there any more, since the client did not read.
     Lost(u64),
-    /// Shim: so many bytes of input were taken so far, from all clients.
+    /// Shim: so many bytes of its input were taken so far, over all of its connections.
     Taken(u64),
     /// Shim's last: how it ended.
     Ended(Ended),
@@ -57,6 +57,10 @@ pub struct Hello {
     /// Whether it wants a screenful and not all that is kept, where it names no offset.
     #[serde(default)]
     pub screenful: bool,
+    /// A number that it has made up for all of its connections. What it said over an earlier one, and was not taken
+    /// yet, counts for nothing then: it says that again. None: it does not come back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<u64>,
 }
 
 /// Where a shim begins.
@@ -66,7 +70,7 @@ pub struct Welcome {
     pub terminal: bool,
     /// Offset of the next byte of output.
     pub offset: u64,
-    /// Bytes of input that were taken so far.
+    /// Bytes of its input that were taken so far, over all of its connections.
     pub taken: u64,
 }
 
@@ -232,7 +236,7 @@ mod tests {
             Exit { code: Some(3), signal: None, out_of_memory: false, at: crate::Timestamp::UNIX_EPOCH };
         let size = Size { rows: 24, columns: 80 };
         vec![
-            Frame::Hello(Hello { size: Some(size), after: Some(7), screenful: true }),
+            Frame::Hello(Hello { size: Some(size), after: Some(7), screenful: true, client: Some(u64::MAX) }),
             Frame::Hello(Hello::default()),
             Frame::Input(b"ls\n".to_vec()),
             Frame::EndOfInput,

@@ -34,6 +34,8 @@ type Writing = Pin<Box<dyn Future<Output = io::Result<()>>>>;
 /// What is known over all connections.
 pub(super) struct Conversation {
     manner: Manner,
+    /// By which the shim knows that all connections are this client's.
+    key: u64,
     keyboard: Keyboard,
     /// Offset of the next byte of output; none before the first connection.
     at: Option<u64>,
@@ -58,11 +60,12 @@ enum Event {
 }
 
 impl Conversation {
-    pub(super) fn new(manner: Manner) -> Self {
+    pub(super) fn new(manner: Manner) -> io::Result<Self> {
+        let key = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
         let keyboard = Keyboard::new(manner.terminal, manner.aside);
         // Where these cannot be had they do what they always do.
         let signals = Signals::new().ok();
-        Self { manner, keyboard, at: None, lost: 0, signals }
+        Ok(Self { manner, key, keyboard, at: None, lost: 0, signals })
     }
 
     /// Whether there was a connection.
@@ -82,7 +85,7 @@ impl Conversation {
         let mut line = Line { reader, writer, decoder: Decoder::default(), out: Vec::new(), writing: None };
         let size = self.manner.terminal.then(window);
         let screenful = self.manner.screenful && self.at.is_none();
-        line.say(&Frame::Hello(Hello { size, after: self.at, screenful }));
+        line.say(&Frame::Hello(Hello { size, after: self.at, screenful, client: Some(self.key) }));
         loop {
             let event = line.next(self).await;
             match event {

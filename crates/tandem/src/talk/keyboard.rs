@@ -23,8 +23,6 @@ pub(super) struct Keyboard {
     kept: VecDeque<u8>,
     /// How much of that is on its way over the present connection.
     sent: usize,
-    /// Input that the shim had taken from others before.
-    base: Option<u64>,
     /// Taken of ours.
     taken: u64,
     told_end: bool,
@@ -35,8 +33,8 @@ pub(super) struct Keyboard {
 impl Keyboard {
     pub(super) fn new(is_terminal: bool, is_silent: bool) -> Self {
         let reading = (!is_silent).then(read);
-        let (kept, sent, base, taken) = (VecDeque::new(), 0, None, 0);
-        Self { reading, kept, sent, base, taken, told_end: false, is_terminal, leaves: 0 }
+        let kept = VecDeque::new();
+        Self { reading, kept, sent: 0, taken: 0, told_end: false, is_terminal, leaves: 0 }
     }
 
     /// Waits for something to be typed; for ever where nothing can come, or nothing can go.
@@ -58,21 +56,19 @@ impl Keyboard {
         }
     }
 
-    /// A connection begins at which so much was taken from everybody.
+    /// A connection begins at which so much of this was taken.
     pub(super) fn connected(&mut self, taken: u64) {
-        self.base.get_or_insert(taken);
         self.took(taken);
         self.sent = 0;
         self.told_end = false;
     }
 
-    /// So much was taken from everybody by now. What others typed meanwhile is counted for ours: there is one keyboard.
+    /// So much of this was taken by now, over all connections.
     pub(super) fn took(&mut self, taken: u64) {
-        let ours = taken.saturating_sub(self.base.unwrap_or(taken));
-        let more = usize::try_from(ours.saturating_sub(self.taken)).unwrap_or(0).min(self.kept.len());
+        let more = usize::try_from(taken.saturating_sub(self.taken)).unwrap_or(0).min(self.kept.len());
         self.kept.drain(..more);
         self.sent = self.sent.saturating_sub(more);
-        self.taken = self.taken.max(ours);
+        self.taken = self.taken.max(taken);
     }
 
     /// The next bytes to send over this connection.
@@ -120,7 +116,6 @@ mod tests {
 
     fn typed(bytes: &[u8]) -> Keyboard {
         let mut keyboard = Keyboard::new(true, true);
-        keyboard.connected(100);
         keyboard.kept.extend(bytes);
         keyboard
     }
@@ -129,12 +124,12 @@ mod tests {
     fn what_was_not_taken_is_sent_again_and_what_was_is_not() {
         let mut keyboard = typed(b"abcdef");
         assert_eq!(keyboard.take().as_deref(), Some(&b"abcdef"[..]));
-        keyboard.took(102);
+        keyboard.took(2);
         assert_eq!(keyboard.take(), None);
-        keyboard.connected(104);
+        keyboard.connected(4);
         assert_eq!(keyboard.take().as_deref(), Some(&b"ef"[..]));
         assert!(keyboard.ends() && !keyboard.ends());
-        keyboard.connected(106);
+        keyboard.connected(6);
         assert_eq!(keyboard.take(), None);
         assert!(keyboard.ends(), "told again over each connection");
     }

@@ -56,7 +56,8 @@ pub(crate) async fn talk(
     id: JobId,
     manner: Manner,
 ) -> Result<Exit, Failure> {
-    let mut conversation = Conversation::new(manner);
+    let mut conversation =
+        Conversation::new(manner).map_err(|e| Failure::chain("draw a random number", &e))?;
     let raw = manner.terminal.then(RawMode::enter).transpose()?;
     let outcome = converse(session, (place, id), &mut conversation).await;
     drop(raw);

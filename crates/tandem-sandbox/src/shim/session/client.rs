@@ -17,13 +17,19 @@ pub(super) const FRAMES_IN_A_ROW: usize = 16;
 pub(super) struct Client {
     stream: UnixStream,
     decoder: Decoder,
+    /// Input that there was no room for.
+    held: Option<Frame>,
     /// Bytes on their way to it, and how many of them are gone.
     out: (Vec<u8>, usize),
     /// Offset of the output that it gets next; none before its first frame.
     pub(super) at: Option<u64>,
     welcome: Option<Welcome>,
-    /// Input of which it has to be told that it was taken.
-    pub(super) told_taken: u64,
+    /// What it calls itself over all of its connections.
+    pub(super) key: Option<u64>,
+    /// Bytes of its input that were taken, whether or not the command has read them.
+    pub(super) taken: u64,
+    /// Of how many of them it was told.
+    told_taken: u64,
     /// Since when it has taken nothing although there was something.
     pub(super) stuck: Option<Moment>,
     /// Whether it has been waited for in vain, so that nobody waits for it until it has everything.
@@ -43,9 +49,12 @@ impl Client {
         Self {
             stream,
             decoder,
+            held: None,
             out: (Vec::new(), 0),
             at: None,
             welcome: None,
+            key: None,
+            taken: 0,
             told_taken: 0,
             stuck: None,
             is_slow: false,
@@ -59,11 +68,26 @@ impl Client {
         self.stream.as_fd()
     }
 
-    /// The next frame that has come. Reads no more than one frame ahead, so that what cannot be taken stays with the client.
-    pub(super) fn next_frame(&mut self) -> Option<Frame> {
+    /// Whether it waits with input for which there is no room.
+    pub(super) fn is_held(&self) -> bool {
+        self.held.is_some()
+    }
+
+    /// The next frame that has come. Where there is no room for input, what comes before any is still heard: whoever comes
+    /// back to a command that reads nothing is to see it, and may end it. Reads no more than one frame ahead, so that what
+    /// cannot be taken stays with the client.
+    pub(super) fn next_frame(&mut self, has_room: bool) -> Option<Frame> {
         let mut buffer = [0; 16 * 1024];
         loop {
-            match self.decoder.next_frame() {
+            let next = match self.held.take() {
+                Some(frame) => Ok(Some(frame)),
+                None => self.decoder.next_frame(),
+            };
+            match next {
+                Ok(Some(frame @ Frame::Input(_))) if !has_room => {
+                    self.held = Some(frame);
+                    return None;
+                }
                 Ok(Some(frame)) => return Some(frame),
                 Ok(None) => {}
                 Err(error) => {
@@ -89,18 +113,18 @@ impl Client {
 
     /// It has said what it wants, and begins at this offset.
     pub(super) fn begin(&mut self, welcome: Welcome) {
-        self.told_taken = welcome.taken;
+        (self.taken, self.told_taken) = (welcome.taken, welcome.taken);
         self.at = Some(welcome.offset);
         self.welcome = Some(welcome);
     }
 
     /// Whether something waits to be sent.
-    pub(super) fn has_more(&self, backlog: &Backlog, taken: u64, end: Option<&Ended>) -> bool {
+    pub(super) fn has_more(&self, backlog: &Backlog, end: Option<&Ended>) -> bool {
         self.out.1 < self.out.0.len()
             || self.at.is_some_and(|at| {
                 self.welcome.is_some()
                     || at < backlog.end()
-                    || self.told_taken < taken
+                    || self.told_taken < self.taken
                     || (end.is_some() && !self.told_end)
             })
     }
@@ -111,12 +135,12 @@ impl Client {
     }
 
     /// Sends what it takes now. Says whether it took anything.
-    pub(super) fn send(&mut self, backlog: &Backlog, taken: u64, end: Option<&Ended>) -> bool {
+    pub(super) fn send(&mut self, backlog: &Backlog, end: Option<&Ended>) -> bool {
         let mut sent = false;
         for _ in 0..FRAMES_IN_A_ROW {
             if self.out.1 >= self.out.0.len() {
                 self.out = (Vec::new(), 0);
-                match self.next_to_send(backlog, taken, end) {
+                match self.next_to_send(backlog, end) {
                     Some(frame) => frame.write(&mut self.out.0),
                     None => break,
                 }
@@ -136,7 +160,7 @@ impl Client {
         sent
     }
 
-    fn next_to_send(&mut self, backlog: &Backlog, taken: u64, end: Option<&Ended>) -> Option<Frame> {
+    fn next_to_send(&mut self, backlog: &Backlog, end: Option<&Ended>) -> Option<Frame> {
         let at = self.at?;
         if let Some(welcome) = self.welcome.take() {
             return Some(Frame::Welcome(welcome));
@@ -145,9 +169,9 @@ impl Client {
             self.at = Some(backlog.start());
             return Some(Frame::Lost(backlog.start() - at));
         }
-        if self.told_taken < taken {
-            self.told_taken = taken;
-            return Some(Frame::Taken(taken));
+        if self.told_taken < self.taken {
+            self.told_taken = self.taken;
+            return Some(Frame::Taken(self.taken));
         }
         if let Some((stream, bytes)) = backlog.at(at) {
             self.at = Some(at + bytes.len() as u64);

@@ -16,18 +16,12 @@ pub(super) struct Input {
     queue: VecDeque<u8>,
     /// Whether it ends once the queue is empty.
     ends: bool,
-    taken: u64,
 }
 
 impl Input {
     /// `to` must not block.
     pub(super) fn new(to: File) -> Self {
-        Self { to: Some(to), queue: VecDeque::new(), ends: false, taken: 0 }
-    }
-
-    /// Bytes that were taken so far, whether or not the command has read them.
-    pub(super) fn taken(&self) -> u64 {
-        self.taken
+        Self { to: Some(to), queue: VecDeque::new(), ends: false }
     }
 
     /// Whether more may be taken now.
@@ -37,7 +31,6 @@ impl Input {
 
     /// Takes bytes. Those for a command that reads no more are gone, as they are in any pipe.
     pub(super) fn take(&mut self, bytes: &[u8]) {
-        self.taken += bytes.len() as u64;
         if self.to.is_some() && !self.ends {
             self.queue.extend(bytes);
         }

@@ -1,5 +1,6 @@
 //! Everybody who talks with one command.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -27,6 +28,9 @@ const TAKES_THE_REST: Duration = Duration::from_secs(30);
 /// Clients at a time.
 const MOST_CLIENTS: usize = 16;
 
+/// Clients that were there and may come back, of which it is known how much of their input was taken.
+const MOST_AWAY: usize = 64;
+
 /// A client that is expected: nothing behind its offset is given up.
 #[derive(Debug, Clone, Copy)]
 struct Absent {
@@ -43,6 +47,8 @@ pub(crate) struct Talk {
     has_terminal: bool,
     backlog: Backlog,
     clients: Vec<Client>,
+    /// Who was there, and how much of their input was taken; the latest last.
+    away: VecDeque<(u64, u64)>,
     absent: Option<Absent>,
     end: Option<(Ended, Moment)>,
     /// Whether the last turn left something undone that nothing will tell of.
@@ -59,6 +65,7 @@ impl Talk {
             terminal,
             backlog: Backlog::default(),
             clients: Vec::new(),
+            away: VecDeque::new(),
             absent,
             end: None,
             is_busy: false,
@@ -95,11 +102,11 @@ impl Talk {
 
     /// What to wait for, with what is asked of it.
     pub(crate) fn descriptors(&self) -> Vec<(BorrowedFd<'_>, PollFlags)> {
-        let (taken, end) = (self.input.taken(), self.end.as_ref().map(|(ended, _)| ended));
+        let end = self.end.as_ref().map(|(ended, _)| ended);
         let clients = self.clients.iter().filter_map(|client| {
             let mut flags = PollFlags::empty();
-            flags.set(PollFlags::POLLIN, self.input.has_room());
-            flags.set(PollFlags::POLLOUT, client.has_more(&self.backlog, taken, end));
+            flags.set(PollFlags::POLLIN, self.input.has_room() || !client.is_held());
+            flags.set(PollFlags::POLLOUT, client.has_more(&self.backlog, end));
             // One of which nothing is wanted would be told of its end again and again.
             (!flags.is_empty()).then(|| (client.descriptor(), flags))
         });
@@ -125,18 +132,20 @@ impl Talk {
         self.is_busy = false;
         for index in 0..self.clients.len() {
             let mut left = FRAMES_IN_A_ROW;
-            while left > 0 && self.input.has_room() {
-                let Some(frame) = self.clients[index].next_frame() else { break };
+            while left > 0 && !self.clients[index].has_left {
+                let has_room = self.input.has_room();
+                let Some(frame) = self.clients[index].next_frame(has_room) else { break };
                 self.heed(index, frame, signal);
                 left -= 1;
             }
             self.is_busy |= left == 0;
         }
         self.input.write();
-        let (taken, end) = (self.input.taken(), self.end.as_ref().map(|(ended, _)| ended));
+        self.is_busy |= self.input.has_room() && self.clients.iter().any(Client::is_held);
+        let end = self.end.as_ref().map(|(ended, _)| ended);
         for client in &mut self.clients {
-            let sent = client.send(&self.backlog, taken, end);
-            let has_more = client.has_more(&self.backlog, taken, end);
+            let sent = client.send(&self.backlog, end);
+            let has_more = client.has_more(&self.backlog, end);
             client.stuck = match (has_more, sent) {
                 (false, _) => None,
                 (true, true) => Some(now),
@@ -166,7 +175,10 @@ impl Talk {
     fn heed(&mut self, index: usize, frame: Frame, signal: &mut dyn FnMut(i32)) {
         match frame {
             Frame::Hello(hello) => self.welcome(index, &hello),
-            Frame::Input(bytes) => self.input.take(&bytes),
+            Frame::Input(bytes) => {
+                self.clients[index].taken += bytes.len() as u64;
+                self.input.take(&bytes);
+            }
             // A terminal's input never ends but by its keyboard.
             Frame::EndOfInput if !self.has_terminal => self.input.end(),
             Frame::Size(size) => self.resize(size),
@@ -190,9 +202,26 @@ impl Talk {
         }
         if is_new {
             self.absent = None;
-            let (terminal, taken) = (self.has_terminal, self.input.taken());
-            self.clients[index].begin(Welcome { terminal, offset, taken });
+            let taken = hello.client.map_or(0, |key| self.take_over(index, key));
+            self.clients[index].begin(Welcome { terminal: self.has_terminal, offset, taken });
         }
+    }
+
+    /// Ends what is left of a client's earlier connections, whose bytes nobody reads any more. Bytes of its input that were
+    /// taken over those.
+    fn take_over(&mut self, index: usize, key: u64) -> u64 {
+        let mut taken = 0;
+        for (other, client) in self.clients.iter_mut().enumerate() {
+            if other != index && client.key == Some(key) {
+                client.has_left = true;
+                taken = taken.max(client.taken);
+            }
+        }
+        let away = self.away.iter().filter(|(away, _)| *away == key).map(|(_, taken)| *taken);
+        taken = away.fold(taken, u64::max);
+        self.away.retain(|(away, _)| *away != key);
+        self.clients[index].key = Some(key);
+        taken
     }
 
     fn resize(&self, size: tandem_types::session::Size) {
@@ -207,6 +236,10 @@ impl Talk {
         let gone = |client: &Client| client.is_gone || client.has_left || client.has_all();
         let lost = self.clients.iter().filter(|client| gone(client) && !client.has_left && !client.has_all());
         let lost = lost.filter(|client| !client.is_slow).filter_map(|client| client.at).min();
+        let away = self.clients.iter().filter(|client| gone(client) && !client.has_left);
+        self.away.extend(away.filter_map(|client| Some((client.key?, client.taken))));
+        let too_many = self.away.len().saturating_sub(MOST_AWAY);
+        self.away.drain(..too_many);
         self.clients.retain(|client| !gone(client));
         if let Some(at) = lost {
             self.absent = Some(Absent { at, until: now + COMES_BACK });

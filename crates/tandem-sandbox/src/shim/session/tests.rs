@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tandem_kit::clock::{Clock, Moment};
 use tandem_types::event::Stream;
-use tandem_types::frame::{Decoder, Frame, Hello};
+use tandem_types::frame::{Decoder, Frame, Hello, Welcome};
 
 use super::talk::{Talk, pipe};
 
@@ -16,13 +16,13 @@ struct Scene {
     talk: Talk,
     now: Moment,
     /// The command's end of its input.
-    _input: std::fs::File,
+    input: std::fs::File,
 }
 
 fn scene(expected: bool) -> Scene {
     let now = Clock::system().monotonic();
     let (input, ours) = pipe().unwrap();
-    Scene { talk: Talk::new(ours, None, expected.then_some(now)), now, _input: input }
+    Scene { talk: Talk::new(ours, None, expected.then_some(now)), now, input }
 }
 
 impl Scene {
@@ -56,6 +56,18 @@ impl Scene {
     fn pass(&mut self, time: Duration) {
         self.now = self.now + time;
         self.turn();
+    }
+}
+
+/// What a shim says to a client that has said hello.
+fn welcome(from: &mut UnixStream) -> Welcome {
+    let (mut decoder, mut buffer) = (Decoder::default(), [0; 1024]);
+    loop {
+        let count = from.read(&mut buffer).expect("it is welcome");
+        decoder.push(&buffer[..count]);
+        if let Some(Frame::Welcome(welcome)) = decoder.next_frame().unwrap() {
+            return welcome;
+        }
     }
 }
 
@@ -129,4 +141,50 @@ fn the_first_client_is_waited_for_and_not_for_ever() {
     assert_eq!(scene.talk.patience(scene.now), Some(Duration::from_secs(30)));
     scene.pass(Duration::from_secs(30));
     assert!(scene.write(3 * MEGABYTE) >= 3 * MEGABYTE);
+}
+
+/// More than the shim keeps for a command that does not read, so that the rest waits in its connection.
+#[test]
+fn input_that_waits_in_a_connection_is_forgotten_where_its_client_says_it_again_over_another() {
+    let mut scene = scene(false);
+    let mine = Hello { client: Some(7), ..Hello::default() };
+    let bytes: Vec<u8> =
+        (0..300_000_u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let say = |scene: &mut Scene, to: &UnixStream, mut rest: &[u8]| {
+        while !rest.is_empty() {
+            let mut frame = Vec::new();
+            Frame::Input(rest[..rest.len().min(10_000)].to_vec()).write(&mut frame);
+            let Ok(count) = { to }.write(&frame) else { break };
+            assert_eq!(count, frame.len(), "whole frames, for a simple test");
+            rest = &rest[rest.len().min(10_000)..];
+            scene.turn();
+        }
+    };
+    let mut first = scene.attach(mine.clone());
+    assert_eq!(welcome(&mut first).taken, 0);
+    let mut stranger = scene.attach(Hello { client: Some(8), ..Hello::default() });
+    say(&mut scene, &first, &bytes[..250_000]);
+    // Nobody has noticed that the first connection is cut, and what it brought waits in it.
+    let mut second = scene.attach(mine.clone());
+    let taken = welcome(&mut second).taken as usize;
+    assert!(taken < 250_000, "{taken}");
+    let (mut came, mut piece) = (Vec::new(), vec![0; MEGABYTE]);
+    nix::fcntl::fcntl(&scene.input, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK)).unwrap();
+    let mut rest = &bytes[taken..];
+    while came.len() < bytes.len() {
+        say(&mut scene, &second, &rest[..rest.len().min(10_000)]);
+        rest = &rest[rest.len().min(10_000)..];
+        for _ in 0..4 {
+            scene.turn();
+            let count = scene.input.read(&mut piece).unwrap_or(0);
+            came.extend_from_slice(&piece[..count]);
+        }
+    }
+    drop((first, second));
+    scene.turn();
+    assert!(scene.input.read(&mut piece).is_err(), "nothing more comes");
+    assert!(came == bytes, "each byte once, and in order");
+    let mut third = scene.attach(mine);
+    assert_eq!(welcome(&mut third).taken, 300_000, "also of one that was away");
+    assert_eq!(welcome(&mut stranger).taken, 0, "what others say is not counted for it");
 }
