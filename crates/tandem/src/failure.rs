@@ -13,7 +13,7 @@ pub(crate) use tandem_kit::error::chain as chain_of;
 use tandem_types::problem::Problem;
 
 use crate::exit::Exit;
-use crate::output::{Style, visible, visible_lines};
+use crate::output::{Style, plain_lines, visible};
 
 /// Code of the failure to find a server on this machine.
 pub(crate) const NOT_RUNNING: &str = "server_not_running";
@@ -182,10 +182,10 @@ impl Told {
         let mut text = format!("{} {}", style.red("error:"), visible(&self.title));
         if !self.detail.is_empty() {
             text.push_str("\n\n");
-            text.push_str(&visible_lines(self.detail.trim_end()));
+            text.push_str(&plain_lines(self.detail.trim_end()));
         }
         if !self.hint.is_empty() {
-            text.push_str(&format!("\n\n{} {}", style.cyan("hint:"), visible_lines(&self.hint)));
+            text.push_str(&format!("\n\n{} {}", style.cyan("hint:"), plain_lines(&self.hint)));
         }
         text
     }

@@ -3,7 +3,7 @@
 use tandem_types::event::{Event, RolloutEvent};
 use tandem_types::rollout::RolloutState;
 
-use crate::output::{Style, milliseconds, visible};
+use crate::output::{Style, milliseconds, plain, visible};
 
 /// Waiting in the queue and the soak are told from this length on: without either they are no step to people.
 const WORTH_TELLING_MS: u64 = 1_000;
@@ -54,7 +54,7 @@ impl Lines {
             self.headed = true;
             lines.push(format!("  {}", name_of(step)));
         }
-        lines.push(format!("    {}", paint(self.style, &visible(text.trim_end()))));
+        lines.push(format!("    {}", paint(self.style, &plain(text.trim_end()))));
         lines
     }
 

@@ -24,7 +24,7 @@ pub(crate) use amount::{bytes, count, memory, milliseconds};
 pub(crate) use progress::{Bar, Spinner};
 pub(crate) use style::Style;
 pub(crate) use table::{Cell, Table};
-pub(crate) use visible::{colored, visible, visible_lines};
+pub(crate) use visible::{colored, plain, plain_lines, visible};
 pub(crate) use when::{ago, local_time};
 
 /// Where words go and how they look.

@@ -6,6 +6,8 @@ use std::fmt::Write;
 
 /// Ends whatever colours a line of an app has begun.
 const RESET: &str = "\u{1b}[0m";
+/// What a control sequence begins with.
+const CSI: &str = "\u{1b}[";
 /// Longest colour sequence that is let through, in characters: true colours for text and ground fit.
 const LONGEST_SEQUENCE: usize = 40;
 
@@ -20,9 +22,33 @@ pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Several lines: as [`visible`], but their breaks stay.
-pub(crate) fn visible_lines(text: &str) -> String {
-    text.lines().map(visible).collect::<Vec<_>>().join("\n")
+/// Several lines: as [`plain`], but their breaks stay.
+pub(crate) fn plain_lines(text: &str) -> String {
+    text.lines().map(|line| plain(line).into_owned()).collect::<Vec<_>>().join("\n")
+}
+
+/// What a terminal would show of a line that a program wrote for one: as [`visible`], without colours and the like, and
+/// without what was written over (behind a carriage return).
+pub(crate) fn plain(text: &str) -> Cow<'_, str> {
+    let last = text.trim_end_matches('\r').rsplit('\r').next().unwrap_or_default();
+    if !last.contains(CSI) {
+        return visible(last);
+    }
+    let mut parts = last.split(CSI);
+    let mut shown = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        // Parameters, then one letter or sign that ends it (ECMA-48, 5.4).
+        match part.find(|c: char| !matches!(c, '\u{20}'..='\u{3f}')) {
+            Some(end) if matches!(part[end..].chars().next(), Some('@'..='~')) => {
+                shown.push_str(&part[end + 1..])
+            }
+            _ => {
+                shown.push_str(CSI);
+                shown.push_str(part);
+            }
+        }
+    }
+    Cow::Owned(visible(&shown).into_owned())
 }
 
 /// As [`visible`], but colours (`ESC [ numbers m`) pass; they end with the line.
@@ -87,7 +113,22 @@ mod tests {
         ] {
             assert_eq!(visible(text), shown);
         }
-        assert_eq!(visible_lines("a\u{8}\nb\n"), "a\\x08\nb");
+        assert_eq!(plain_lines("a\u{8}\nb\n"), "a\\x08\nb");
+    }
+
+    #[test]
+    fn of_what_was_written_for_a_terminal_the_words_are_left() {
+        for (text, shown) in [
+            ("\u{1b}[1;32mcreated \u{1b}[1mbundle.js\u{1b}[22m in 3 s\u{1b}[39m", "created bundle.js in 3 s"),
+            ("\u{1b}[2K\rtransforming...done", "transforming...done"),
+            ("10 %\r50 %\r100 %\r", "100 %"),
+            ("cut \u{1b}[1;3", "cut \\x1b[1;3"),
+            ("\u{1b}]0;title\u{7}", "\\x1b]0;title\\x07"),
+            ("a\u{1b}[31mü", "aü"),
+            ("plain", "plain"),
+        ] {
+            assert_eq!(plain(text), shown);
+        }
     }
 
     #[test]
