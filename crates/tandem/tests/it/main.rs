@@ -17,6 +17,7 @@ mod deploy;
 mod disk;
 mod doctor;
 mod failing;
+mod gate;
 mod git;
 mod guestbook;
 mod handover;
