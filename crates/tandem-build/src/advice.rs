@@ -67,6 +67,10 @@ pub(crate) fn for_dependencies(
     {
         "the package index cannot be reached from the server; if there is a proxy, set HTTPS_PROXY for Tandem"
             .to_owned()
+    } else if says(lines, &["Failed to inspect Python interpreter"]) {
+        "that Python does not run where it lies: one that is put below tools/python must bring its libraries along and find \
+         them beside itself; mend or remove it"
+            .to_owned()
     } else if says(lines, OTHER_PYTHON) {
         "a dependency needs another Python than the one that is asked for; the lines above say which: name that in \
          .python-version, or as [build] python in tandem.toml"
@@ -100,6 +104,15 @@ pub(crate) fn for_node(lines: &[String]) -> Advice {
         "package-lock.json does not fit package.json: type `npm install`, commit package-lock.json, deploy again"
     } else if says(lines, &["EBADDEVENGINES", "EBADENGINE"]) {
         "package.json asks for another Node or npm than the server has; the lines above say which"
+    } else if let Some(host) = unreachable_host(lines) {
+        return Advice {
+            code: "dependency_failed",
+            title: "the packages of Node could not be installed".to_owned(),
+            hint: format!(
+                "one of them is fetched from {host}, which cannot be reached from the server; if there is a proxy, set \
+                 HTTPS_PROXY for Tandem"
+            ),
+        };
     } else if says(lines, &["gyp ERR!"]) {
         "a package is compiled: install what that needs on the server: apt-get install build-essential python3"
     } else if says(lines, &["ENOTFOUND", "ECONNREFUSED", "ETIMEDOUT", "EAI_AGAIN", "ERR_SOCKET_TIMEOUT"]) {
@@ -109,6 +122,15 @@ pub(crate) fn for_node(lines: &[String]) -> Advice {
     };
     let title = "the packages of Node could not be installed".to_owned();
     Advice { code: "dependency_failed", title, hint: hint.to_owned() }
+}
+
+/// `github.com` of `getaddrinfo ENOTFOUND github.com`.
+fn unreachable_host(lines: &[String]) -> Option<&str> {
+    let named = lines
+        .iter()
+        .find_map(|line| line.split_once("getaddrinfo ENOTFOUND ").or(line.split_once("EAI_AGAIN ")))?;
+    let host = named.1.split_whitespace().next()?.trim_end_matches([',', ':', ')']);
+    (!host.is_empty()).then_some(host)
 }
 
 /// About a declared command that failed.
@@ -259,6 +281,9 @@ mod tests {
         let wants = "  key = os.environ[\"API_KEY\"]\nKeyError: 'API_KEY'";
         let advice = for_command("python x.py", "exit code 1", &lines(wants));
         assert!(advice.hint.contains("wants the variable API_KEY"), "{}", advice.hint);
+        let prebuilt =
+            "npm error gyp ERR! install request failed, reason: getaddrinfo ENOTFOUND github.com\n";
+        assert!(for_node(&lines(prebuilt)).hint.contains("fetched from github.com, which"), "{prebuilt}");
         let advice =
             for_node(&lines("npm error code EUSAGE\nnpm error `npm ci` can only install packages when"));
         assert!(advice.hint.contains("does not fit package.json"), "{}", advice.hint);

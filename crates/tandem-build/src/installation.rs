@@ -82,7 +82,11 @@ async fn run(
     };
     let asked = format!("{}{}", names("extra", &requirements.extras), names("group", &requirements.groups));
     let install = match requirements.declared {
-        Declared::Lock => format!("sync --locked --no-dev --no-install-project{asked}"),
+        Declared::Lock => {
+            // `--no-dev` would win over `--group dev`.
+            let dev = if requirements.groups.iter().any(|group| group == "dev") { "" } else { " --no-dev" };
+            format!("sync --locked{dev} --no-install-project{asked}")
+        }
         Declared::Requirements | Declared::Project => {
             format!("pip install --python \"$VENV/bin/python\" -r \"$FILE\"{asked}")
         }

@@ -3,6 +3,7 @@
 //!
 //! Wanted is a range of npm's (`>=20.9`, `^18 || 20.x`), said by `tandem.toml`, a version file or `package.json`.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -56,6 +57,21 @@ impl Node {
     /// Its folder, for `PATH`.
     pub(crate) fn folder(&self) -> String {
         self.path.parent().map(|folder| folder.display().to_string()).unwrap_or_default()
+    }
+
+    /// What npm is told in builds. Node's headers beside it are used where a package is compiled: else they are fetched.
+    pub(crate) fn environment(&self) -> BTreeMap<String, String> {
+        let quiet = [("NPM_CONFIG_UPDATE_NOTIFIER", "false"), ("NPM_CONFIG_PROGRESS", "false")];
+        let quiet = quiet.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let mut environment = BTreeMap::from(quiet);
+        let prefix = |path: &Path| path.parent().and_then(Path::parent).map(Path::to_owned);
+        let has_headers =
+            prefix(&self.host).is_some_and(|prefix| prefix.join("include/node/common.gypi").exists());
+        if let Some(prefix) = prefix(&self.path).filter(|_| has_headers) {
+            // node-gyp reads it in this form only.
+            environment.insert("npm_config_nodedir".to_owned(), prefix.display().to_string());
+        }
+        environment
     }
 
     /// Whether npm is beside it.

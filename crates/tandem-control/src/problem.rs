@@ -27,7 +27,9 @@ pub(crate) fn store(doing: &str, error: &tandem_store::Error) -> Problem {
 pub(crate) fn app_not_found<'a>(name: &AppName, known: impl Iterator<Item = &'a str>) -> Problem {
     let hint = match nearest(name.as_str(), known) {
         Some(near) => format!("did you mean {near}? `tandem app list` shows all"),
-        None => format!("`tandem app list` shows all; `tandem deploy --app {name}` creates it"),
+        None => format!(
+            "`tandem deploy --app {name}` creates it, and so does `tandem app create {name}`; `tandem app list` shows all"
+        ),
     };
     Problem::new(404, "app_not_found", format!("there is no app {name}")).hint(hint)
 }

@@ -4,6 +4,7 @@ pub mod balancers;
 pub mod config;
 pub mod destroy;
 mod draft;
+mod missing_module;
 pub mod placement;
 pub mod probe;
 pub mod read_only;

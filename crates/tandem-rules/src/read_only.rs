@@ -105,14 +105,20 @@ fn bare(line: &str) -> Option<&str> {
 
 /// Commands start in the working folder, which is what a relative path is below.
 fn absolute(path: &str, spec: &AppSpec) -> String {
-    if path.starts_with('/') {
-        return path.to_owned();
-    }
-    let path = path.strip_prefix("./").unwrap_or(path);
-    match &spec.root {
+    let whole = match &spec.root {
+        _ if path.starts_with('/') => path.to_owned(),
         Some(root) => format!("{APP}/{root}/{path}"),
         None => format!("{APP}/{path}"),
+    };
+    let mut parts = Vec::new();
+    for part in whole.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
     }
+    format!("/{}", parts.join("/"))
 }
 
 fn for_path(path: &str, spec: &AppSpec) -> Option<String> {
@@ -206,6 +212,7 @@ mod tests {
             ("sh: 1: cannot create /app/var/x: Read-only file system", "var = \"/app/var\""),
             ("mkdir: cannot create directory ‘logs’: Read-only file system", "logs = \"/app/logs\""),
             ("open /srv/files/a: read-only file system", "files = \"/srv/files\""),
+            ("OSError: [Errno 30] Read-only file system: '/app/CTFd/../.data'", "data = \"/app/.data\""),
         ] {
             let hint = told(line, &spec);
             assert!(hint.contains("declare a volume in tandem.toml: [volumes] "), "{line}: {hint}");

@@ -54,8 +54,9 @@ pub(super) fn all(source: &Source, folder: &str) -> Vec<String> {
     let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
     let names = source.files.keys().filter_map(|path| {
         let path = path.strip_prefix(&prefix)?.strip_suffix(".py")?;
+        // `production.example.py` is none until somebody copies it.
         let is_settings = path.ends_with("/settings") || path.rsplit_once('/')?.0.ends_with("/settings");
-        (is_settings && !path.ends_with("__init__")).then(|| path.replace('/', "."))
+        (is_settings && !path.contains('.') && !path.ends_with("__init__")).then(|| path.replace('/', "."))
     });
     names.filter(|name| super::is_module(name)).take(MOST_NAMED).collect()
 }

@@ -3,7 +3,6 @@
 //! Its key is the lock file, `package.json`, npm's settings, Node and platform. Same key, same part: nothing runs. The folder
 //! is kept, too, so that later commands of a build have it without writing ten thousand files again.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -90,12 +89,9 @@ pub(crate) fn roots(build_folder: &Path) -> Vec<Digest> {
 /// # Errors
 /// npm fails, or meets a limit.
 pub(crate) async fn install(shop: &Workshop, inputs: &Inputs<'_>, events: Events<'_>) -> Result<(), Error> {
-    let mut environment = BTreeMap::from([
-        ("PATH".to_owned(), format!("{}:/usr/local/bin:/usr/bin:/bin", inputs.node.folder())),
-        ("NPM_CONFIG_UPDATE_NOTIFIER".to_owned(), "false".to_owned()),
-        ("NPM_CONFIG_PROGRESS".to_owned(), "false".to_owned()),
-        ("NO_COLOR".to_owned(), "1".to_owned()),
-    ]);
+    let mut environment = inputs.node.environment();
+    environment.insert("PATH".to_owned(), format!("{}:/usr/local/bin:/usr/bin:/bin", inputs.node.folder()));
+    environment.insert("NO_COLOR".to_owned(), "1".to_owned());
     let (variables, certificates) = way_out(shop)?;
     environment.extend(variables);
     let call = Call {

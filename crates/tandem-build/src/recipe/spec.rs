@@ -180,14 +180,16 @@ impl<'a> Parts<'a> {
         environment
     }
 
-    /// Folders below the top that must be on `PYTHONPATH`; the working folder is found without it.
+    /// Folders that must be on `PYTHONPATH`. What lies in the working folder is found without it, but for a project that
+    /// its makers install, whose scripts lie anywhere.
     fn search_paths(&self) -> BTreeSet<String> {
-        let mut paths: BTreeSet<String> = src_layout(self.source, &self.folders.work).into_iter().collect();
+        let mut paths = BTreeSet::new();
         if let Some(django) = &self.django {
             paths.extend(django.paths.iter().cloned());
             paths.insert(django.folder.clone());
         }
         paths.remove(&self.folders.work);
+        paths.extend(layout(self.source, &self.folders.work));
         paths
     }
 
@@ -232,11 +234,20 @@ fn apply_health(entry: &HealthEntry, health: &mut Health) {
     health.statuses = statuses.unwrap_or_else(|| health.statuses.clone());
 }
 
-/// The project itself is not installed, so a package below `src` beside the nearest `pyproject.toml` is found by its path.
-fn src_layout(source: &Source, work: &str) -> Option<String> {
+/// The project itself is not installed, so its packages are found by the path of their folder: `src` beside the nearest
+/// `pyproject.toml`, or, in a project that can be installed, the folder of that file.
+fn layout(source: &Source, work: &str) -> Option<String> {
     let project = source.nearest(work, "pyproject.toml")?;
-    let src = below(project.rsplit_once('/').map_or("", |(folder, _)| folder), "src");
-    let packages = source.list(&src).into_iter().filter(|(_, kind)| kind == "d");
-    let mut files = packages.map(|(name, _)| format!("{src}/{name}/__init__.py"));
-    files.any(|file| source.has(&file)).then_some(src)
+    let top = project.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let has_packages = |folder: &str| {
+        let folders = source.list(folder).into_iter().filter(|(_, kind)| kind == "d");
+        folders.into_iter().any(|(name, _)| source.has(&below(&below(folder, &name), "__init__.py")))
+    };
+    let src = below(top, "src");
+    if has_packages(&src) {
+        return Some(src);
+    }
+    let text = source.text(&project).ok().flatten()?;
+    let is_built = text.lines().any(|line| line.trim() == "[build-system]");
+    (is_built && has_packages(top)).then(|| top.to_owned())
 }

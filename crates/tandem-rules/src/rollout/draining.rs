@@ -98,7 +98,7 @@ impl Step<'_> {
     /// Takes the traffic back where that makes things better, else says what is wrong and goes on: a rollback never
     /// triggers another, and a first release has nothing behind it.
     pub(super) fn go_back(&mut self, problem: Problem) -> Flow {
-        let problem = self.say_what_is_read_only(problem);
+        let problem = self.say_what_is_missing(problem);
         self.rollout.verdict = Verdict::Fail;
         let automatic = self.rollout.kind != RolloutKind::Rollback && self.can_go_back();
         if automatic {
@@ -186,7 +186,7 @@ impl Step<'_> {
         if self.rollout.kind != RolloutKind::Rollback && self.can_go_back() {
             return Swap::Broken(problem);
         }
-        let problem = self.say_what_is_read_only(problem);
+        let problem = self.say_what_is_missing(problem);
         self.warn(format!("{}; {}", problem.title, problem.hint));
         for id in self.outgoing_workers() {
             self.draft.set_desired(id, Desired::Stop);

@@ -12,9 +12,9 @@ use tandem_types::{InstanceId, ReleaseNumber, RolloutNumber, Span, Timestamp};
 use super::plan::Plan;
 use super::problems;
 use crate::draft::{Change, Draft};
-use crate::read_only;
 use crate::table;
 use crate::world::{World, later};
+use crate::{missing_module, read_only};
 
 /// More states than one look can pass through; only a defect would need them.
 const MOST_STATES: usize = 24;
@@ -178,7 +178,7 @@ impl<'w> Step<'w> {
 
     /// Ends it before the traffic moved.
     pub(super) fn give_up(&mut self, problem: Problem) {
-        let problem = self.say_what_is_read_only(problem);
+        let problem = self.say_what_is_missing(problem);
         self.rollout.problem = Some(self.say_what_stays_set(self.say_who_serves(problem)));
         self.rollout.verdict = Verdict::Fail;
         self.enter(RolloutState::Cleaning);
@@ -192,10 +192,12 @@ impl<'w> Step<'w> {
         problem
     }
 
-    /// Of an app that wrote where nothing can be written: which volume is missing.
-    pub(super) fn say_what_is_read_only(&self, problem: Problem) -> Problem {
+    /// Of an app that wrote where nothing can be written: which volume is missing. Of one that lacks a module: where those
+    /// come from.
+    pub(super) fn say_what_is_missing(&self, problem: Problem) -> Problem {
         let release = self.rollout.to;
-        read_only::explain(problem, release.and_then(|release| self.draft.spec(release)))
+        let spec = release.and_then(|release| self.draft.spec(release));
+        missing_module::explain(read_only::explain(problem, spec))
     }
 
     /// A change of config that fails takes its release back, and not the values: the next release would bring them

@@ -145,7 +145,10 @@ impl Command {
     /// Whether it is in vain from beginning to end while the server of this machine is stopped. `down` is only as long as it
     /// asks, which it sees to itself: what it waits for then goes on once the server does.
     fn asks_the_server(&self) -> bool {
-        !matches!(self, Self::Store(_) | Self::Completions(_) | Self::Down(_) | Self::Doctor(_) | Self::Init(_))
+        !matches!(
+            self,
+            Self::Store(_) | Self::Completions(_) | Self::Down(_) | Self::Doctor(_) | Self::Init(_)
+        )
     }
 }
 

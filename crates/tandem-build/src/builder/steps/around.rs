@@ -117,7 +117,9 @@ impl Steps<'_> {
         let mut path: Vec<String> = venv.iter().map(|_| format!("{VENV}/bin")).collect();
         path.extend(point.map(|point| format!("{}/{point}/.bin", crate::recipe::APP)));
         path.extend(parts.node.as_ref().map(Node::folder));
-        let environment = recipe.spec.environment.clone();
+        let mut environment = recipe.spec.environment.clone();
+        environment.insert("NO_COLOR".to_owned(), "1".to_owned());
+        environment.extend(parts.node.iter().flat_map(Node::environment));
         Ok(Surroundings { work: recipe.work.clone(), environment, path, venv, modules })
     }
 
