@@ -6,7 +6,7 @@
 
 mod sweep;
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File, Metadata, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use tandem_types::{Digest, Timestamp};
 use crate::aside::{self, Aside};
 use crate::durable::Unsynced;
 use crate::store::{self, BlobStore};
-use crate::tree;
+use crate::{modes, tree};
 
 pub use sweep::{Spare, Swept};
 
@@ -178,7 +178,8 @@ impl LinkCache {
     /// It is here in neither form with that size, or the disk refuses.
     pub fn ensure(&self, digest: &Digest, executable: bool, size: u64) -> Result<PathBuf, Error> {
         let path = self.path(digest, executable);
-        if has_size(&path, size) {
+        if let Some(metadata) = of_size(&path, size) {
+            modes::renew(&path, &metadata, executable);
             return Ok(path);
         }
         let other = self.path(digest, !executable);
@@ -226,12 +227,11 @@ impl LinkCache {
         path: &Path,
         (executable, first_seen): (bool, Timestamp),
     ) -> Result<(), Error> {
-        let mode = if executable { 0o555 } else { 0o444 };
         let size = aside
             .file
             .flush()
             .and_then(|()| aside.set_first_seen(first_seen))
-            .and_then(|()| aside.file.set_permissions(Permissions::from_mode(mode)))
+            .and_then(|()| aside.file.set_permissions(Permissions::from_mode(modes::file(executable))))
             .and_then(|()| aside.file.metadata())
             .map_err(io_error("write", path))?
             .len();
@@ -242,7 +242,11 @@ impl LinkCache {
 
 /// A file of another size is what a power cut left of it.
 fn has_size(path: &Path, size: u64) -> bool {
-    fs::symlink_metadata(path).is_ok_and(|metadata| metadata.len() == size)
+    of_size(path, size).is_some()
+}
+
+fn of_size(path: &Path, size: u64) -> Option<Metadata> {
+    fs::symlink_metadata(path).ok().filter(|metadata| metadata.len() == size)
 }
 
 fn io_error<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Error + 'a {

@@ -15,7 +15,7 @@ use tandem_types::{Digest, Timestamp};
 
 use crate::aside::unique_name;
 use crate::cache::{self, LinkCache};
-use crate::{links, tree};
+use crate::{links, modes, tree};
 
 #[cfg(test)]
 mod tests;
@@ -150,7 +150,7 @@ impl Checkout<'_> {
                 }
             }
         }
-        fs::set_permissions(to, Permissions::from_mode(0o555)).map_err(io_error("close", to))
+        fs::set_permissions(to, Permissions::from_mode(modes::folder())).map_err(io_error("close", to))
     }
 
     fn cache_error(&self, source: cache::Error) -> Error {
@@ -177,7 +177,7 @@ fn copy(source: &Path, to: &Path) -> Result<(), Error> {
 }
 
 fn empty_file(to: &Path, executable: bool) -> Result<(), Error> {
-    let mode = if executable { 0o555 } else { 0o444 };
+    let mode = modes::file(executable);
     let time = Timestamp::from_second(EMPTY_FILE_TIME).expect("a constant within range");
     fs::OpenOptions::new()
         .write(true)

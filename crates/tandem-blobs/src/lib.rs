@@ -14,6 +14,7 @@ pub mod export;
 pub mod frames;
 pub mod ingest;
 pub mod links;
+mod modes;
 mod packed;
 pub mod receive;
 pub mod scan;

@@ -78,10 +78,10 @@ fn a_checkout_has_the_content_modes_links_and_times_of_its_tree() {
     assert_eq!(fs::read(out.join("a.txt")).unwrap(), b"a");
     assert_eq!(fs::read(out.join("pkg/link")).unwrap(), b"a");
     assert_eq!(fs::read_link(out.join("python")).unwrap(), Path::new(PYTHON));
-    assert_eq!(mode(&out.join("a.txt")), 0o444);
-    assert_eq!(mode(&out.join("pkg/tool")), 0o555);
-    assert_eq!(mode(&out.join("pkg/__init__.py")), 0o444);
-    assert_eq!(mode(&out.join("pkg/empty_folder")), 0o555);
+    assert_eq!(mode(&out.join("a.txt")), modes::file(false));
+    assert_eq!(mode(&out.join("pkg/tool")), modes::file(true));
+    assert_eq!(mode(&out.join("pkg/__init__.py")), modes::file(false));
+    assert_eq!(mode(&out.join("pkg/empty_folder")), modes::folder());
     let seen = bench.store.first_seen(&crate::tree::digest_of(b"a")).unwrap();
     for file in ["a.txt", "pkg/tool"] {
         let modified = fs::metadata(out.join(file)).unwrap().modified().unwrap();
@@ -93,6 +93,18 @@ fn a_checkout_has_the_content_modes_links_and_times_of_its_tree() {
         "one inode cannot be executable here and not there"
     );
     assert_eq!(bench.left_aside(), 0);
+}
+
+#[test]
+fn files_that_an_earlier_version_has_put_into_the_cache_get_the_permissions_of_today() {
+    let bench = bench();
+    let root = bench.sample();
+    bench.check_out(&root).unwrap();
+    let kept = bench.cache.path(&crate::tree::digest_of(b"a"), false);
+    fs::set_permissions(&kept, Permissions::from_mode(0o400)).unwrap();
+    let other = bench.folder.path().join("trees/other");
+    checkout(&bench.cache, &root, &other, Some(PYTHON)).unwrap();
+    assert_eq!(mode(&other.join("a.txt")), modes::file(false));
 }
 
 #[test]
