@@ -26,7 +26,7 @@ use crate::{Error, Events, kept, platform, survey};
 
 /// Keys and what they name, in an app's build folder.
 const KNOWN: &str = "dependencies.json";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Keys remembered: a few branches that are deployed in turn.
 const MOST_KEYS: usize = 8;
 /// Packages in a build's record; the largest apps have some hundreds.

@@ -65,11 +65,18 @@ impl Node {
         let quiet = quiet.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let mut environment = BTreeMap::from(quiet);
         let prefix = |path: &Path| path.parent().and_then(Path::parent).map(Path::to_owned);
-        let has_headers =
-            prefix(&self.host).is_some_and(|prefix| prefix.join("include/node/common.gypi").exists());
-        if let Some(prefix) = prefix(&self.path).filter(|_| has_headers) {
-            // node-gyp reads it in this form only.
-            environment.insert("npm_config_nodedir".to_owned(), prefix.display().to_string());
+        if let Some((host, inside)) = prefix(&self.host).zip(prefix(&self.path))
+            && host.join("include/node/common.gypi").exists()
+        {
+            // npm hands the one to node-gyp up to version 10, and complains about it from then on.
+            let package = fs::read(host.join("lib/node_modules/npm/package.json")).unwrap_or_default();
+            let package: serde_json::Value = serde_json::from_slice(&package).unwrap_or_default();
+            let npm = package["version"].as_str().and_then(|version| Version::parse(version).ok());
+            let name = match npm {
+                Some(version) if version.major() >= 11 => "npm_package_config_node_gyp_nodedir",
+                _ => "npm_config_nodedir",
+            };
+            environment.insert(name.to_owned(), inside.display().to_string());
         }
         environment
     }

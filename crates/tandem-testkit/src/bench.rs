@@ -7,5 +7,6 @@ pub mod machine;
 pub mod poller;
 pub mod progress;
 pub mod record;
+pub mod relay;
 pub mod supervisor;
 pub mod tables;

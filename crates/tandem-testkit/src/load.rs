@@ -22,6 +22,8 @@ pub use report::{Kind, Report, Sample};
 /// What is asked, and how often.
 #[derive(Debug, Clone)]
 pub struct Mix {
+    /// The page that is asked for, with its query.
+    pub page: String,
     /// Pages a second, each on a connection of its own.
     pub pages: f64,
     /// Entries written a second, each on a connection of its own.
@@ -44,6 +46,7 @@ impl Default for Mix {
     /// About a fifth of what two instances of the guestbook can answer on one core.
     fn default() -> Self {
         Self {
+            page: "/".to_owned(),
             pages: 10.0,
             writes: 2.0,
             slow: 0.5,

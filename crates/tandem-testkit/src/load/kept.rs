@@ -22,7 +22,7 @@ pub(super) async fn client(shared: Shared, number: u32) {
     let mut connection = None;
     let (kind, question) = match shared.mix.kept_posts && number % 2 == 1 {
         true => (Kind::KeptPost, Question::post("/", "a line under load")),
-        false => (Kind::Kept, Question::get("/")),
+        false => (Kind::Kept, Question::get(&shared.mix.page)),
     };
     while shared.wait_until(due).await {
         let asked = tokio::time::timeout(GIVES_UP, ask(&shared, &mut connection, &question)).await;

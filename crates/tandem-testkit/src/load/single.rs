@@ -111,7 +111,7 @@ async fn one(shared: Shared, kind: Kind, due: Duration, token: Option<FormToken>
         (Kind::Write, Some(token)) => (sign(token, "Load", "A+line+under+load"), Duration::ZERO),
         (Kind::Slow, _) => (Question::get(&format!("/slow?s={}", slow.as_secs_f64())), slow),
         (Kind::Post, _) => (Question::post("/", "a line under load"), Duration::ZERO),
-        _ => (Question::get("/"), Duration::ZERO),
+        _ => (Question::get(&shared.mix.page), Duration::ZERO),
     };
     let Target { address, host } = &*shared.target;
     let answer = ask_once(*address, host, question, GIVES_UP + takes).await;

@@ -19,7 +19,6 @@ mod rollbacks;
 mod script_side;
 mod tandem_side;
 mod under_load;
-mod wire;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -10,8 +10,9 @@ use crate::ground::Ground;
 use crate::measure::{own_children_seconds, used};
 use crate::script_side::ScriptSide;
 use crate::tandem_side::{Cost, TandemSide};
-use crate::wire::Relay;
+
 use tandem_testkit::bench::progress::say;
+use tandem_testkit::bench::relay::Relay;
 
 /// After a deploy, what it still costs counts to it.
 const SETTLE: Duration = Duration::from_secs(4);

@@ -15,9 +15,9 @@ use crate::Plan;
 use crate::disk::Survey;
 use crate::ground::Ground;
 use crate::measure::{children_seconds, own_children_seconds, seconds_by_process, used};
-use crate::wire::Relay;
 use tandem_testkit::bench::poller::Poller;
 use tandem_testkit::bench::progress::say;
+use tandem_testkit::bench::relay::Relay;
 
 /// Host name of the guestbook.
 pub(crate) const HOST: &str = "guestbook.localhost";

@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// Relays connections until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Relay {
+pub struct Relay {
     address: SocketAddr,
     bytes: Arc<AtomicU64>,
     _runtime: tokio::runtime::Runtime,
@@ -21,7 +21,11 @@ pub(crate) struct Relay {
 
 impl Relay {
     /// Listens on a free port and relays to `target`.
-    pub(crate) fn start(target: SocketAddr) -> anyhow::Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// No port is free.
+    pub fn start(target: SocketAddr) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let bytes = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&bytes);
@@ -34,12 +38,14 @@ impl Relay {
     }
 
     /// Where it listens.
-    pub(crate) fn address(&self) -> SocketAddr {
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Bytes that have come from either side so far. What a client has got was counted before it got it.
-    pub(crate) fn bytes(&self) -> u64 {
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::SeqCst)
     }
 }
@@ -81,8 +87,8 @@ mod tests {
     use std::io::{Read as _, Write as _};
     use std::net;
 
+    use crate::wait::eventually;
     use nix::sys::socket::{setsockopt, sockopt::Linger};
-    use tandem_testkit::wait::eventually;
 
     use super::*;
 
