@@ -70,7 +70,7 @@ impl Postgres {
     ///
     /// Where there is one of that name.
     pub fn create(&self, name: &str) {
-        let _ = self.psql("postgres", &format!("create database {name}")).run().expect_success();
+        let _ = self.psql("postgres", &format!("create database \"{name}\"")).run().expect_success();
     }
 
     /// Its port on 127.0.0.1.
