@@ -26,6 +26,8 @@ use page::Page;
 
 /// Most of an answer that is read, so that the app can finish it in peace and a page can be told from its beginning.
 const MOST_READ: usize = 256 * 1024;
+/// Redirects that are followed to a page. More of them are a loop, or a login that wants cookies.
+const MOST_REDIRECTS: usize = 3;
 
 /// What is asked, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +43,8 @@ pub struct Question {
 /// What an answer is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// May it take requests? A redirect to https must lead somewhere.
+    /// May it take requests? A redirect to https must lead somewhere, and no redirect of its own to an error: an app of which
+    /// every page fails may still send everybody to its login.
     Gate,
     /// Is it still well? Who redirects lives, and is not asked twice each second.
     Watch,
@@ -54,7 +57,8 @@ impl Question {
 }
 
 /// Asks once. A redirect to https at the same host is followed once, with the header by which proxies say that they were
-/// asked by https (RFC 7239 has another that few apps read); `limit` is for all of it.
+/// asked by https (RFC 7239 has another that few apps read). At the gate other redirects at the same host are followed as well,
+/// and only an error of the server there is a failure. `limit` is for all of it.
 ///
 /// # Errors
 /// See [`Failure`].
@@ -67,14 +71,27 @@ where
     let Health { path, https, .. } = &question.health;
     let first = once(question, (path, *https), &connect, (limit, end)).await?;
     let follow = question.purpose == Purpose::Gate || !first.is_good(question);
-    let Some(to) = first.https_path(question).filter(|_| follow && !https) else {
-        return first.judged(question, path);
+    let (answer, path, https) = match first.https_path(question).filter(|_| follow && !https) {
+        None => (first, path.clone(), *https),
+        Some(to) => {
+            let second = once(question, (&to, true), &connect, (limit, end)).await?;
+            if second.https_path(question).as_ref() == Some(&to) {
+                return Err(Failure::HttpsForEver { path: to, host: question.host().to_owned() });
+            }
+            (second, to, true)
+        }
     };
-    let second = once(question, (&to, true), &connect, (limit, end)).await?;
-    if second.https_path(question).as_ref() == Some(&to) {
-        return Err(Failure::HttpsForEver { path: to, host: question.host().to_owned() });
+    let mut next = answer.redirect(question, https);
+    answer.judged(question, &path)?;
+    for _ in 0..MOST_REDIRECTS {
+        let Some((path, https)) = next.filter(|_| question.purpose == Purpose::Gate) else { break };
+        let answer = once(question, (&path, https), &connect, (limit, end)).await?;
+        next = answer.redirect(question, https);
+        if answer.status.is_server_error() {
+            return Err(answer.refused(question, &path));
+        }
     }
-    second.judged(question, &to)
+    Ok(())
 }
 
 /// What came back.
@@ -90,11 +107,25 @@ impl Answer {
     }
 
     fn judged(self, question: &Question, path: &str) -> Result<(), Failure> {
-        if self.is_good(question) {
-            return Ok(());
-        }
+        if self.is_good(question) { Ok(()) } else { Err(self.refused(question, path)) }
+    }
+
+    fn refused(self, question: &Question, path: &str) -> Failure {
         let (path, host) = (path.to_owned(), question.host().to_owned());
-        Err(Failure::Status { path, host, status: self.status, page: self.page })
+        Failure::Status { path, host, status: self.status, page: self.page }
+    }
+
+    /// Where a redirect to the very host that was asked for leads, and whether by https; `https`: how it was asked.
+    fn redirect(&self, question: &Question, https: bool) -> Option<(String, bool)> {
+        let uri: Uri = self.location.as_ref().filter(|_| self.status.is_redirection())?.parse().ok()?;
+        let path = uri.path_and_query()?.as_str().to_owned();
+        match uri.host() {
+            None => path.starts_with('/').then_some((path, https)),
+            Some(host) => {
+                let is_same = host.eq_ignore_ascii_case(failure::without_port(question.host()));
+                is_same.then(|| (path, uri.scheme_str() == Some("https")))
+            }
+        }
     }
 
     /// The path of a redirect to https at the very host that was asked for, whatever its port.

@@ -106,7 +106,7 @@ async fn a_redirect_to_https_is_followed_once_and_what_is_there_counts() {
     // From there on to a login page is no circle.
     let login =
         "HTTP/1.1 302 Found\r\nlocation: https://guestbook.localhost/login\r\ncontent-length: 0\r\n\r\n";
-    App::answering([TO_HTTPS, login]).await.probe(&question(Health::default())).await.unwrap();
+    App::answering([TO_HTTPS, login, ok]).await.probe(&question(Health::default())).await.unwrap();
 }
 
 #[tokio::test]
@@ -125,6 +125,32 @@ async fn who_redirects_lives_and_is_asked_once_where_it_is_only_watched() {
     let only_200 = Health { statuses: "200".parse().unwrap(), ..Health::default() };
     let app = App::answering([TO_HTTPS, "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"]).await;
     app.probe(&watching(only_200)).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_app_that_sends_everybody_to_a_page_that_fails_is_not_let_in() {
+    let to_login = "HTTP/1.1 302 Found\r\nlocation: /login/?next=/\r\ncontent-length: 0\r\n\r\n";
+    let broken = "HTTP/1.1 500 Internal Server Error\r\ncontent-type: text/html\r\n\r\n<h1>No manifest</h1>";
+    let app = App::answering([to_login, broken]).await;
+    let failure = app.probe(&question(Health::default())).await.expect_err("its login fails");
+    assert_eq!(failure.to_string(), "GET /login/?next=/ answered 500 Internal Server Error: No manifest");
+    App::answering([to_login]).await.probe(&watching(Health::default())).await.expect("it lives");
+    let absolute =
+        "HTTP/1.1 302 Found\r\nlocation: http://guestbook.localhost:8080/in\r\ncontent-length: 0\r\n\r\n";
+    let missing = "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n";
+    let app = App::answering([absolute, missing]).await;
+    app.probe(&question(Health::default())).await.expect("whoever says 404 answers");
+    assert!(app.asked.await[1].starts_with("get /in http/1.1"));
+    let elsewhere = "HTTP/1.1 302 Found\r\nlocation: https://sso.example/\r\ncontent-length: 0\r\n\r\n";
+    App::answering([elsewhere])
+        .await
+        .probe(&question(Health::default()))
+        .await
+        .expect("others are not asked");
+    let app = App::answering([to_login; 4]).await;
+    app.probe(&question(Health::default()))
+        .await
+        .expect("who sends round for cookies is asked no fifth time");
 }
 
 async fn refused(page: &'static str) -> Failure {
