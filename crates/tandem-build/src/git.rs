@@ -10,6 +10,7 @@ mod checkout;
 mod error;
 mod hosts;
 mod key;
+mod leftovers;
 mod lfs;
 mod listing;
 mod programs;

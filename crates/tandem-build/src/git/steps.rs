@@ -15,6 +15,7 @@ use tandem_types::instance::Isolation;
 
 use super::call::{AUTHORITIES, FOLDER, Setting};
 use super::checkout::{self, UNPACK};
+use super::leftovers;
 use super::listing::{self, Submodule};
 use super::refs::{self, Refs};
 use super::remote::{self, Remote};
@@ -133,6 +134,9 @@ impl<'a> Steps<'a> {
         let known = hosts::file_of(&self.request.known_hosts);
         let bundle = self.shop.network().variables().get("SSL_CERT_FILE").map(PathBuf::from);
         let prepared = self.blocking(move |shop, _| {
+            if leftovers::give_up_if_broken(&shop.folder.join(FOLDER))? {
+                tracing::info!("a fetch was killed in {}: its repository begins anew", shop.folder.display());
+            }
             for folder in [shop.work("app"), shop.work("tools"), shop.folder.join(FOLDER)] {
                 shop.owned_folder(&folder)?;
             }

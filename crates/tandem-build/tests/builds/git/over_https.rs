@@ -100,6 +100,22 @@ async fn who_cannot_be_reached_or_will_not_say_is_told_with_what_helps() {
 }
 
 #[tokio::test]
+async fn a_fetch_that_was_killed_is_in_nobodys_way() {
+    let server = GitServer::start();
+    server.commit("shop", FIRST);
+    let (bench, url) = (Bench::of(&server, &[]).await, server.url("shop"));
+    bench.fetch(&url, None).await;
+    let git = bench.folder().join("git");
+    for left in ["shallow.lock", "refs/tandem/source.lock", "objects/pack/tmp_pack_aBcDeF"] {
+        tandem_kit::files::write_atomic_unsynced(&git.join(left), b"", 0o644)
+            .expect("the folder takes files");
+        server.commit("shop", &format!("echo '{left}' >app.py && git commit -qam x"));
+        assert_eq!(bench.files(&bench.fetch(&url, None).await)["app.py"], format!("{left}\n"));
+        assert!(!git.join(left).exists(), "{left}");
+    }
+}
+
+#[tokio::test]
 async fn a_repository_that_is_too_large_is_ended_and_leaves_nothing() {
     let server = GitServer::start();
     server.commit("large", "head -c 3000000 /dev/urandom >blob && git add . && git commit -qm large");
