@@ -6,34 +6,46 @@ use tandem_testkit::git_server::GitServer;
 
 use super::bench::Bench;
 
-/// Hooks and filters that would leave a mark, in every place where git looks for such.
+/// Filters that nobody defined, and hooks and configuration as files of the source.
 const TRAP: &str = "\
-mkdir -p hooks .githooks
-for hook in post-checkout post-merge reference-transaction post-index-change pre-auto-gc; do
-  printf '#!/bin/sh\\ntouch /app/caught /build/caught\\n' >hooks/$hook && cp hooks/$hook .githooks/$hook
-done
-chmod +x hooks/* .githooks/*
-printf '[core]\\n\\thooksPath = .githooks\\n\\tfsmonitor = hooks/post-checkout\\n[filter \"trap\"]\\n\\tsmudge = touch /app/caught\\n' >.gitconfig
+mkdir -p hooks
+printf '#!/bin/sh\\ntouch /app/caught\\n' >hooks/post-checkout && chmod +x hooks/post-checkout
+printf '[core]\\n\\thooksPath = hooks\\n[filter \"trap\"]\\n\\tsmudge = touch /app/caught\\n' >.gitconfig
 cp .gitconfig config
 printf '*.py filter=trap\\n*.txt text eol=crlf ident\\n' >.gitattributes
 echo one >app.py
 printf 'a\\n' >a.txt
 git add . && git commit -qm trap";
+/// Hooks that leave a mark, where git looks for hooks and where the configuration beside them says they are.
+const PLANTED: &str = "\
+mkdir -p hooks other
+for hook in reference-transaction post-index-change post-checkout fsmonitor; do
+  printf '#!/bin/sh\\ntouch \"$GIT_DIR/caught\"\\n' >hooks/$hook
+done
+chmod +x hooks/* && cp hooks/* other/
+printf '[core]\\n\\thooksPath = /git/other\\n\\tfsmonitor = /git/other/fsmonitor\\n' >>config";
 
 #[tokio::test]
 async fn hooks_filters_and_configuration_of_a_repository_do_nothing() {
     let server = GitServer::start();
     server.commit("trap", TRAP);
     let bench = Bench::of(&server, &[]).await;
-    for _ in 0..2 {
+    let git = bench.folder().join("git");
+    for count in ["one", "two"] {
         let fetched = bench.fetch(&server.url("trap"), None).await;
         let files = bench.files(&fetched);
-        assert_eq!(files["app.py"], "one\n");
+        assert_eq!(files["app.py"], format!("{count}\n"));
         assert_eq!(files["a.txt"], "a\r\n", "what a clone has");
         assert!(!files.keys().any(|name| name.contains("caught")), "{:?}", files.keys());
+        assert!(!git.join("caught").exists(), "a hook ran");
+        if count == "one" {
+            assert!(!git.join("hooks").exists(), "no template was copied");
+            // As if somebody had found a way to write there: the next fetch updates references, and an index.
+            server.run(&git, PLANTED);
+            server.commit("trap", "echo two >app.py && git commit -qam two");
+        }
     }
-    let git = bench.folder().join("git");
-    assert!(!git.join("hooks").exists(), "no template was copied");
+    assert!(git.join("hooks/reference-transaction").exists(), "the hooks were there");
 }
 
 #[tokio::test]
