@@ -53,16 +53,17 @@ impl Handle {
         Ok(VolumeHost { runner, uid: environment.uid })
     }
 
-    /// Refuses to exchange a volume while a rollout of its environment goes on: it may be in the middle of a migration.
+    /// Refuses to exchange a volume while a rollout of its environment goes on, which may be in the middle of a migration, and
+    /// while a one-off command is open, which nobody ends but a person.
     ///
     /// # Errors
-    /// `rollout_in_progress`.
+    /// `rollout_in_progress`, `volume_in_use`.
     pub fn admit_import(&self, at: &VolumePlace) -> Result<(), Problem> {
         let Place { app, environment } = &at.place;
         let prefix = keys::rollouts(app, environment);
         let under_way =
             self.shared.look(|mirror| mirror.unfinished(&prefix).next().map(|found| found.value.number));
-        let Some(number) = under_way else { return Ok(()) };
+        let Some(number) = under_way else { return self.ensure_no_session(at) };
         let title = format!(
             "{number} of {} goes on, and may be changing what is in the volume {}",
             at.place, at.name
@@ -72,6 +73,21 @@ impl Handle {
             at.place.arguments()
         );
         Err(Problem::new(409, "rollout_in_progress", title).hint(hint))
+    }
+
+    fn ensure_no_session(&self, at: &VolumePlace) -> Result<(), Problem> {
+        let open = self.sessions(&at.place)?.into_iter().filter(|session| !session.is_over());
+        let open: Vec<_> = open.map(|session| (session.id, session.command)).collect();
+        if open.is_empty() {
+            return Ok(());
+        }
+        let named: Vec<_> = open.iter().map(|(id, command)| format!("{id} ({command})")).collect();
+        let arguments = at.place.arguments();
+        let ends = open.iter().map(|(id, _)| format!("`tandem sessions --end {id} {arguments}` ends {id}"));
+        let ends: Vec<_> = ends.collect();
+        let title = format!("{} of {} has the volume {} open", named.join(", "), at.place, at.name);
+        Err(Problem::new(409, "volume_in_use", title)
+            .hint(format!("{}; nothing was changed", ends.join(", "))))
     }
 
     /// Notes that somebody takes a volume's content out, before they have it.

@@ -24,6 +24,7 @@ use tandem_kit::http::{self as bodies, Body, BoxError};
 use tandem_kit::tasks;
 use tandem_sandbox::tool::{Streaming, Tool};
 use tandem_types::ProcessType;
+use tandem_types::assignment::AssignedJob;
 use tandem_types::instance::{InstanceState, JobState};
 use tandem_types::problem::Problem;
 use tandem_types::volume::{VolumeImported, VolumeStaged};
@@ -35,6 +36,10 @@ use crate::intent::Place;
 use crate::logs::{parameters, required};
 use crate::volumes::{Error, Wanted};
 
+mod refusals;
+
+use refusals::{broken, failed, in_use, missing, refused};
+
 /// Where the contents of an archive are told.
 const CONTENTS: &str = "tandem-volume";
 /// Bytes that are sent in one piece.
@@ -43,6 +48,8 @@ const PIECE: usize = 128 * 1024;
 const LONGEST_LINE: u64 = 256 * 1024;
 /// Longest time in which nothing comes of an archive.
 const SILENCE: Duration = Duration::from_secs(60);
+/// Longest time until nothing of an environment begins any more: the reconciler's next turn.
+const HEED_LIMIT: Duration = Duration::from_secs(10);
 /// Longest time for processes to end.
 const END_LIMIT: Duration = Duration::from_secs(600);
 
@@ -217,8 +224,10 @@ impl Carriage {
             Problem::new(409, "archive_gone", format!("the archive for the volume {named} is no longer here"))
                 .hint("the runner was started again, or another import came between: import it again")
         })?;
-        self.volumes(named, |volumes, named| volumes.settle_import(named.wanted())).await?;
+        // First, while the app runs: what has begun is nobody's to end.
         let hold = self.context.holds.hold(&named.place);
+        self.ensure_no_job(named, &hold).await?;
+        self.volumes(named, |volumes, named| volumes.settle_import(named.wanted())).await?;
         let restarted = self.still(named, &hold).await?;
         self.work(|work| work.staged.remove(named));
         let now = self.context.clock.now();
@@ -229,7 +238,22 @@ impl Carriage {
         Ok(VolumeImported { files: staged.files, bytes: staged.bytes, before, restarted })
     }
 
-    /// Waits until nothing of the environment runs; returns how many instances were ended for it.
+    /// Refuses where a job of the environment has begun; none begins afterwards.
+    async fn ensure_no_job(&self, named: &Named, hold: &crate::holds::Hold) -> Result<(), Problem> {
+        let Ok(jobs) = tokio::time::timeout(HEED_LIMIT, hold.heeded()).await else {
+            let title = format!("the runner is too busy to exchange the volume {named}");
+            return Err(
+                Problem::new(409, "volume_in_use", title).hint("nothing was changed: import it again")
+            );
+        };
+        let open = self.context.board.look(|sheet| {
+            let is_open = |job: &AssignedJob| sheet.jobs.get(&job.id).is_none_or(|line| is_open(&line.state));
+            jobs.into_values().filter(is_open).collect::<Vec<_>>()
+        });
+        if open.is_empty() { Ok(()) } else { Err(in_use(named, &open)) }
+    }
+
+    /// Ends what runs of the environment and waits for it; returns how many instances that were.
     async fn still(&self, named: &Named, hold: &crate::holds::Hold) -> Result<u32, Problem> {
         let Place { app, environment } = &named.place;
         let mut board = self.context.board.watch();
@@ -237,16 +261,10 @@ impl Carriage {
             (&line.app, &line.environment) == (app, environment) && line.state != InstanceState::Stopped
         };
         let number = board.borrow_and_update().instances.values().filter(runs).count();
-        let still = async {
-            let jobs = hold.heeded().await;
-            let ended = board.wait_for(|sheet| {
-                let open = |id| sheet.jobs.get(id).is_some_and(|job| is_open(&job.state));
-                !sheet.instances.values().any(|line| runs(&line)) && !jobs.iter().any(open)
-            });
-            ended.await.is_ok()
-        };
-        match tokio::time::timeout(END_LIMIT, still).await {
-            Ok(true) => Ok(u32::try_from(number).unwrap_or(u32::MAX)),
+        hold.end();
+        let ended = board.wait_for(|sheet| !sheet.instances.values().any(|line| runs(&line)));
+        match tokio::time::timeout(END_LIMIT, ended).await {
+            Ok(Ok(_)) => Ok(u32::try_from(number).unwrap_or(u32::MAX)),
             _ => Err(Problem::new(
                 409,
                 "volume_in_use",
@@ -347,29 +365,6 @@ fn ascii(json: &str) -> String {
         }
     }
     text
-}
-
-fn missing(named: &Named) -> Problem {
-    Problem::new(404, "volume_not_found", format!("there is no volume {named}")).hint("tandem volume list")
-}
-
-fn broken(why: &str) -> Problem {
-    Problem::new(400, "archive_cut", format!("the archive did not come whole: {why}"))
-        .hint("nothing was changed: import it again")
-}
-
-/// What a worker said when it failed.
-async fn failed(code: &str, named: &Named, worker: Streaming) -> Problem {
-    match worker.finish().await {
-        Err(error) => refused(code, named, &error.to_string()),
-        Ok(()) => refused(code, named, "it said nothing"),
-    }
-}
-
-fn refused(code: &str, named: &Named, said: &str) -> Problem {
-    // The worker's own line is behind how it ended.
-    let why = said.rsplit_once("error: ").map_or(said, |(_, why)| why);
-    Problem::new(422, code, format!("the volume {named}: failed to {why}")).hint("nothing was changed")
 }
 
 fn json<T: serde::Serialize>(value: &T) -> Response<Body> {

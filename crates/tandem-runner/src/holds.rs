@@ -1,5 +1,8 @@
 //! Environments whose processes are ended for a moment, so that one of their volumes can be exchanged.
 //!
+//! It has two steps. First nothing begins any more, and who holds is told which jobs had begun: those are never ended, so that
+//! an open one is the time to refuse, while the app still runs. Then the instances end.
+//!
 //! A hold is this process's alone and lies nowhere: when the runner dies, everything runs again as it should, on whichever of
 //! the two contents is in the volume's place. It turns what should run into what should be stopped and nothing else, so
 //! that actors need not know of it.
@@ -7,45 +10,74 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tandem_types::JobId;
-use tandem_types::assignment::Desired;
+use tandem_types::assignment::{AssignedJob, Desired};
 use tokio::sync::watch;
 
 use crate::intent::Place;
 use crate::plan::{Present, Wanted};
 
+/// What is held of one environment.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Held {
+    /// Its holds, by number.
+    holds: BTreeSet<u64>,
+    /// Those of them that end what runs.
+    ending: BTreeSet<u64>,
+}
+
+/// What had begun when a hold was heeded.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Heeded {
+    /// The latest hold that is heeded.
+    hold: u64,
+    jobs: BTreeMap<JobId, AssignedJob>,
+}
+
 /// A handle on all holds, cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Holds {
-    held: watch::Sender<BTreeMap<Place, u32>>,
-    /// Jobs that had begun when the hold was heeded, by environment.
-    jobs: watch::Sender<BTreeMap<Place, BTreeSet<JobId>>>,
+    held: watch::Sender<BTreeMap<Place, Held>>,
+    heeded: watch::Sender<BTreeMap<Place, Heeded>>,
 }
 
-/// Keeps an environment from running; it goes on when this is dropped.
+/// Keeps an environment from beginning anything; it goes on when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Hold {
     place: Place,
+    number: u64,
     holds: Holds,
 }
 
 impl Holds {
-    /// Ends what runs of an environment, and begins nothing in it.
+    /// Begins nothing more in an environment. What runs goes on, until [`Hold::end`].
     pub(crate) fn hold(&self, place: &Place) -> Hold {
-        self.held.send_modify(|held| *held.entry(place.clone()).or_default() += 1);
-        Hold { place: place.clone(), holds: self.clone() }
+        let mut number = 0;
+        self.held.send_modify(|held| {
+            // Above every one that is held, and every one that was heeded and may still be told.
+            let told = self.heeded.borrow().values().map(|heeded| heeded.hold).max();
+            let last = held.values().filter_map(|held| held.holds.last().copied()).max();
+            number = told.max(last).unwrap_or(0) + 1;
+            held.entry(place.clone()).or_default().holds.insert(number);
+        });
+        Hold { place: place.clone(), number, holds: self.clone() }
     }
 
     /// Tells of changes.
-    pub(crate) fn watch(&self) -> watch::Receiver<BTreeMap<Place, u32>> {
+    pub(crate) fn watch(&self) -> watch::Receiver<BTreeMap<Place, Held>> {
         self.held.subscribe()
     }
 
     /// Takes what is held out of what should run. Jobs that run are left to end: nobody could repeat them.
     pub(crate) fn apply(&self, wanted: &mut Wanted, present: &Present) {
-        let held = self.held.borrow();
-        let jobs = held.keys().map(|place| (place.clone(), present.jobs_of(place))).collect();
-        self.jobs.send_if_modified(|told| std::mem::replace(told, jobs) != *told);
-        for intent in wanted.instances.values_mut().filter(|intent| held.contains_key(&intent.place)) {
+        let held = self.held.borrow().clone();
+        let told = |(place, held): (&Place, &Held)| {
+            let heeded = Heeded { hold: *held.holds.last()?, jobs: present.jobs_of(place) };
+            Some((place.clone(), heeded))
+        };
+        let heeded = held.iter().filter_map(told).collect();
+        self.heeded.send_if_modified(|told| std::mem::replace(told, heeded) != *told);
+        let ends = |place: &Place| held.get(place).is_some_and(|held| !held.ending.is_empty());
+        for intent in wanted.instances.values_mut().filter(|intent| ends(&intent.place)) {
             intent.instance.desired = Desired::Stop;
         }
         wanted.jobs.retain(|id, intent| present.jobs.contains_key(id) || !held.contains_key(&intent.place));
@@ -54,24 +86,36 @@ impl Holds {
 
 impl Hold {
     /// Waits until nothing begins any more, and returns the jobs that had begun before. They are not ended.
-    pub(crate) async fn heeded(&self) -> BTreeSet<JobId> {
-        let mut jobs = self.holds.jobs.subscribe();
-        let told = jobs.wait_for(|jobs| jobs.contains_key(&self.place)).await;
-        told.map(|jobs| jobs[&self.place].clone()).unwrap_or_default()
+    pub(crate) async fn heeded(&self) -> BTreeMap<JobId, AssignedJob> {
+        let mut heeded = self.holds.heeded.subscribe();
+        let own = |told: &BTreeMap<Place, Heeded>| {
+            told.get(&self.place)
+                .filter(|heeded| heeded.hold >= self.number)
+                .map(|heeded| heeded.jobs.clone())
+        };
+        let told = heeded.wait_for(|told| own(told).is_some()).await;
+        told.ok().and_then(|told| own(&told)).unwrap_or_default()
+    }
+
+    /// Ends the instances of the environment.
+    pub(crate) fn end(&self) {
+        self.holds.held.send_modify(|held| {
+            if let Some(held) = held.get_mut(&self.place) {
+                held.ending.insert(self.number);
+            }
+        });
     }
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        self.holds.held.send_modify(|held| {
-            let Some(number) = held.get_mut(&self.place) else { return };
-            *number -= 1;
-            if *number == 0 {
-                held.remove(&self.place);
+        self.holds.held.send_modify(|all| {
+            let Some(held) = all.get_mut(&self.place) else { return };
+            held.holds.remove(&self.number);
+            held.ending.remove(&self.number);
+            if held.holds.is_empty() {
+                all.remove(&self.place);
             }
-        });
-        self.holds.jobs.send_modify(|jobs| {
-            jobs.remove(&self.place);
         });
     }
 }
@@ -108,6 +152,11 @@ mod tests {
         let first = holds.hold(&place);
         let second = holds.hold(&place);
         drop(first);
+        let mut held = wanted.clone();
+        holds.apply(&mut held, &Present::default());
+        assert_eq!(held.instances, wanted.instances, "what runs goes on until it is to end");
+        assert!(held.jobs.is_empty(), "a job that has not begun waits");
+        second.end();
         let mut held = wanted.clone();
         holds.apply(&mut held, &Present::default());
         assert_eq!(held.instances[&intent.instance.id].instance.desired, Desired::Stop);

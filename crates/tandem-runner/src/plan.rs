@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use tandem_types::assignment::AssignedBuild;
+use tandem_types::assignment::{AssignedBuild, AssignedJob};
 use tandem_types::{InstanceId, JobId};
 
 use crate::assignments::Assignments;
@@ -38,12 +38,14 @@ pub(crate) struct Present {
 
 impl Present {
     /// Jobs of an environment that have begun and are not leaving.
-    pub(crate) fn jobs_of(&self, place: &Place) -> BTreeSet<JobId> {
-        let own = |holding: &Holding<JobIntent>| match holding {
-            Holding::As(intent) | Holding::Adopted(intent) => intent.place == *place,
-            Holding::Leaving => false,
+    pub(crate) fn jobs_of(&self, place: &Place) -> BTreeMap<JobId, AssignedJob> {
+        let own = |(id, holding): (&JobId, &Holding<JobIntent>)| match holding {
+            Holding::As(intent) | Holding::Adopted(intent) if intent.place == *place => {
+                Some((*id, intent.job.clone()))
+            }
+            _ => None,
         };
-        self.jobs.iter().filter(|(_, holding)| own(holding)).map(|(id, _)| *id).collect()
+        self.jobs.iter().filter_map(own).collect()
     }
 }
 

@@ -12,3 +12,4 @@ mod scene;
 mod secrets;
 mod server;
 mod shim;
+mod volumes;

@@ -8,12 +8,16 @@ use tandem_kit::files;
 /// The folder of the shim that this process is to be.
 const VARIABLE: &str = "TANDEM_TEST_SHIM";
 
+/// Unpacks an archive as the real worker does, which is tested by itself.
+const WORKER: &str =
+    r#"[ "$1 $2" = "volume-worker unpack" ] && { tar -xf - -C "$3" && echo '{"files":1,"bytes":4}'; exit; }"#;
+
 /// A program that is a shim when called `<program> shim DIR`, as the real binary is.
 pub(super) fn program(folder: &Path) -> PathBuf {
     let path = folder.join("tandem");
     let own = std::env::current_exe().expect("it has a path");
     let script = format!(
-        "#!/bin/sh\n{VARIABLE}=\"$2\" exec '{}' --exact tests::shim::a_program_that_is_told_to_becomes_a_shim --nocapture\n",
+        "#!/bin/sh\n{WORKER}\n{VARIABLE}=\"$2\" exec '{}' --exact tests::shim::a_program_that_is_told_to_becomes_a_shim --nocapture\n",
         own.display()
     );
     files::write_atomic_unsynced(&path, script.as_bytes(), 0o755).expect("there is room");
