@@ -84,7 +84,7 @@ impl Recipe {
         notes.extend(server.map(Server::note));
         let (node, commands) = parts.node_plan(&spec, &mut notes)?;
         let mut warnings: Vec<String> =
-            parts.requirements.as_ref().and_then(Requirements::warning).into_iter().collect();
+            parts.requirements.iter().flat_map(Requirements::warnings).collect();
         warnings.extend(node.as_ref().and_then(NodePlan::warning));
         Ok(Self {
             spec: node.as_ref().map_or(spec.clone(), |node| node.complete(spec)),

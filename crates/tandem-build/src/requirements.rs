@@ -12,6 +12,7 @@ use crate::Error;
 use crate::source::{Found, Source, below, folders_up};
 
 mod files;
+mod foreign;
 mod lock;
 mod project;
 #[cfg(test)]
@@ -81,6 +82,8 @@ pub(crate) struct Requirements {
     pub(crate) repositories: Vec<Repository>,
     /// What was taken for granted.
     pub(crate) notes: Vec<String>,
+    /// What people should change.
+    pub(crate) warnings: Vec<String>,
 }
 
 /// A git repository that a package comes from.
@@ -114,11 +117,17 @@ impl Requirements {
             unnamed: Vec::new(),
             repositories: Vec::new(),
             notes: Vec::new(),
+            warnings: Vec::new(),
         }
     }
 
+    /// What people should know.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        self.warnings.iter().cloned().chain(self.not_pinned()).collect()
+    }
+
     /// What people should know of requirements that are not pinned.
-    pub(crate) fn warning(&self) -> Option<String> {
+    fn not_pinned(&self) -> Option<String> {
         let count = self.unpinned.len();
         let shown = self.unpinned.iter().take(NAMES_SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
         let (others, verb) = match count {
@@ -184,11 +193,12 @@ pub(crate) fn read(source: &Source, options: &Options<'_>) -> Result<Option<Requ
         return files::read(source, folder, file).map(Some);
     }
     for folder in folders_up(options.folder) {
-        if let Some(found) = in_folder(source, folder, options)? {
+        if let Some(mut found) = in_folder(source, folder, options)? {
+            foreign::tell(source, options.folder, &mut found);
             return Ok(Some(found));
         }
     }
-    folders_up(options.folder).try_for_each(|folder| refuse_foreign(source, folder))?;
+    folders_up(options.folder).try_for_each(|folder| foreign::refuse(source, folder))?;
     Ok(None)
 }
 
@@ -236,26 +246,6 @@ fn refuse_names(options: &Options<'_>, file: &str) -> Result<(), Error> {
         ([], _) => "groups",
     };
     Err(Error::NoProject { key, file: file.to_owned() })
-}
-
-/// Formats of other tools: better told than ignored.
-fn refuse_foreign(source: &Source, folder: &str) -> Result<(), Error> {
-    const FOREIGN: [(&str, &str); 4] = [
-        (
-            "poetry.lock",
-            "type `poetry export -f requirements.txt -o requirements.txt`, or move to uv: `uvx migrate-to-uv`",
-        ),
-        ("pdm.lock", "type `pdm export -o requirements.txt`, or move to uv: `uvx migrate-to-uv`"),
-        ("Pipfile", "type `pipenv requirements > requirements.txt`, or move to uv: `uvx migrate-to-uv`"),
-        (
-            "environment.yml",
-            "write the packages into requirements.txt, or move to uv: `uv init --bare` and `uv add`",
-        ),
-    ];
-    match FOREIGN.iter().find(|(name, _)| source.has(&below(folder, name))) {
-        Some((found, hint)) => Err(Error::Unsupported { found, hint }),
-        None => Ok(()),
-    }
 }
 
 /// Whether a requirement allows one version only.

@@ -130,6 +130,30 @@ fn what_cannot_be_read_is_told() {
 }
 
 #[test]
+fn a_lock_of_another_tool_beside_what_is_read_is_told_with_what_makes_it_count() {
+    let project = ("pyproject.toml", PROJECT);
+    for (files, lock, hint) in [
+        (vec![project, ("poetry.lock", "")], "poetry.lock", "uv lock"),
+        (vec![project, ("pdm.lock", "")], "pdm.lock", "pdm export"),
+        (vec![("requirements.txt", "django\n"), ("poetry.lock", "")], "poetry.lock", "poetry export"),
+        (vec![("requirements.txt", "django\n"), ("Pipfile.lock", "")], "Pipfile.lock", "pipenv requirements"),
+    ] {
+        let requirements = found(&files);
+        let [warning] = requirements.warnings.as_slice() else {
+            panic!("{files:?}: {:?}", requirements.warnings)
+        };
+        assert!(
+            warning.starts_with(&format!("{lock} is not read: what ")) && warning.contains(hint),
+            "{warning}"
+        );
+        assert!(requirements.warnings().contains(warning) && requirements.notes.is_empty());
+    }
+    let exported = found(&[("requirements.txt", "django==5.2\n"), ("poetry.lock", "")]);
+    assert_eq!(exported.warnings(), [""; 0]);
+    assert_eq!(exported.notes, ["poetry.lock is not read: what requirements.txt says is installed"]);
+}
+
+#[test]
 fn a_constraint_pins_what_others_name() {
     let files =
         [("requirements.txt", "-c bounds.txt\nDjango\ncelery\n"), ("bounds.txt", "django==5.2\ncelery>=5\n")];
