@@ -69,8 +69,11 @@ pub struct Rules<'a> {
 /// [`BlobStore::sync`].
 ///
 /// # Errors
-/// See [`Error`]. What was kept until then is swept later.
+/// See [`Error`]; a link in the folder's own place is one, too. What was kept until then is swept later.
 pub fn ingest_folder(folder: &Path, store: &BlobStore, rules: &Rules<'_>) -> Result<TreeSummary, Error> {
+    if !fs::symlink_metadata(folder).map_err(io_error("look at", folder))?.is_dir() {
+        return Err(unfit(folder, "it is no folder"));
+    }
     let root = Ingest { store, rules }.folder(folder, Path::new(""), 0)?;
     store.summary(&root).map_err(|source| Error::Store { path: folder.to_owned(), source })
 }

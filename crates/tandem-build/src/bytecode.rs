@@ -130,11 +130,11 @@ impl Plan {
         source: &mut Source,
     ) -> Result<Summary, Error> {
         let mut summary = Summary { kept: self.known.files.len(), ..Summary::default() };
-        let out = shop.work("bytecode").join("out");
+        let work = shop.work("");
         for (path, file) in &self.fresh {
             let (folder, name) = bytecode_path(path, &self.python.tag);
             // A file that is not Python has none, and a link in its place is nobody's.
-            let Some(folder) = real_folder(&out, &folder) else { continue };
+            let Some(folder) = real_folder(&work, &format!("bytecode/out/{folder}")) else { continue };
             let made = folder.join(name);
             if !std::fs::symlink_metadata(&made).is_ok_and(|metadata| metadata.is_file()) {
                 continue;

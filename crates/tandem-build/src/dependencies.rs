@@ -120,7 +120,11 @@ pub(crate) async fn compile(shop: &Workshop, python: &Python, events: Events<'_>
     let venv = venv(shop)?;
     survey::check("the installation", &venv)?;
     let mut sources = Vec::new();
-    list_python_files(&venv.join("lib"), "", &mut sources)?;
+    // A build script can put a link to any folder of the host in its place.
+    let Some(lib) = real_folder(&venv, "lib") else {
+        return Err(Error::NoFolder { what: "the installation", path: venv.join("lib") });
+    };
+    list_python_files(&lib, "", &mut sources)?;
     sources.sort();
     shop.put_tool("compile.py", COMPILE)?;
     shop.put_tool("sources", sources.join("\n").as_bytes())?;
@@ -226,7 +230,12 @@ fn count_packages(venv: &Path) -> Result<u64, Error> {
     let lib = venv.join("lib");
     let mut count = 0;
     for python in fs::read_dir(&lib).map_err(io_error("list", &lib))?.filter_map(Result::ok) {
-        let packages = fs::read_dir(python.path().join("site-packages")).into_iter().flatten();
+        let Some(folder) =
+            python.file_name().to_str().and_then(|name| real_folder(&lib, &format!("{name}/site-packages")))
+        else {
+            continue;
+        };
+        let packages = fs::read_dir(folder).into_iter().flatten();
         let is_package = |name: &std::ffi::OsStr| name.to_str().is_some_and(|name| package(name).is_some());
         count += packages.filter_map(Result::ok).filter(|entry| is_package(&entry.file_name())).count();
     }

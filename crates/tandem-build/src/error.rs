@@ -99,6 +99,14 @@ pub enum Error {
         /// Its last lines.
         lines: Vec<String>,
     },
+    /// Something else is where a folder has to be.
+    #[error("use {} as a folder", path.display())]
+    NoFolder {
+        /// What left it there.
+        what: &'static str,
+        /// Where.
+        path: PathBuf,
+    },
     /// Dependencies in a format that is not read.
     #[error("read {found}")]
     Unsupported {

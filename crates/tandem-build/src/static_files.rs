@@ -268,14 +268,14 @@ pub(crate) fn lay_out(shop: &Workshop, store: &BlobStore, collected: &Collected)
     let Collected::Files { tree, folder, .. } = collected else { return Ok(()) };
     let aside = shop.work("collected");
     export::export(store, tree, &aside, export::Options { owner: shop.owner(), interpreter: None })?;
-    let path = shop.work("app").join(folder);
-    let parent = folder.rsplit_once('/').map_or("", |(parent, _)| parent);
-    if real_folder(&shop.work("app"), parent).is_none() {
-        make_folder(shop, parent)?;
+    let (parent, name) = folder.rsplit_once('/').unwrap_or(("", folder));
+    let path = shop.folder_in_app("the source", parent)?.join(name);
+    match std::fs::symlink_metadata(&path) {
+        Ok(metadata) if metadata.is_dir() => tandem_kit::files::remove_tree(&path),
+        Ok(_) => std::fs::remove_file(&path),
+        Err(_) => Ok(()),
     }
-    if path.exists() {
-        tandem_kit::files::remove_tree(&path).map_err(io_error("remove", &path))?;
-    }
+    .map_err(io_error("remove", &path))?;
     std::fs::rename(&aside, &path).map_err(io_error("put in place", &path))
 }
 

@@ -10,14 +10,17 @@ use tandem_blobs::tree;
 
 use crate::Error;
 use crate::error::io_error;
+use crate::workshop::ensure_real;
 
 /// Longest file: what one frame of a transfer can hold.
 const MAX_FILE_BYTES: u64 = 4 << 30;
 /// All files together, as they read, holes included.
 const MAX_BYTES: u64 = 32 << 30;
 
-/// Refuses a folder that is deeper, has more entries or more bytes than a build can hold. Links are not followed.
+/// Refuses a folder that is deeper, has more entries or more bytes than a build can hold. Links are not followed, and a link
+/// in its own place is refused. Who calls knows that what is above the folder is real.
 pub(crate) fn check(what: &'static str, folder: &Path) -> Result<(), Error> {
+    ensure_real(what, folder)?;
     let too_much = |reason: String| Error::TooMuch { what, reason };
     let (mut entries, mut bytes) = (0_u64, 0_u64);
     let mut waiting: Vec<(PathBuf, usize)> = vec![(folder.to_owned(), 0)];

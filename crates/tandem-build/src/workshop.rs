@@ -32,10 +32,12 @@ use crate::network::{NetworkSettings, redacted};
 use crate::recipe::APP;
 use crate::{Error, Events};
 
+mod folders;
 mod limits;
 mod occupied;
 mod way_out;
 
+pub(crate) use folders::{ensure_real, real_folder};
 pub(crate) use limits::limits;
 use limits::{MEMORY_BYTES, MOST_PIDS};
 pub(crate) use occupied::Occupied;
@@ -169,6 +171,9 @@ impl Workshop {
 
     /// Makes a folder of the build's user.
     pub(crate) fn owned_folder(&self, path: &Path) -> Result<(), Error> {
+        if fs::symlink_metadata(path).is_ok() {
+            ensure_real("an earlier command", path)?;
+        }
         files::ensure_dir(path, 0o755)?;
         let Some(owner) = self.owner() else { return Ok(()) };
         let metadata = fs::symlink_metadata(path).map_err(io_error("look at", path))?;
@@ -327,22 +332,6 @@ fn is_group_of(app: &AppName, name: &str) -> bool {
     let number = name.strip_prefix(GROUP_PREFIX).and_then(|name| name.strip_prefix(app.as_str()));
     let number = number.and_then(|number| number.strip_prefix('-'));
     number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
-}
-
-/// A folder below another that is reached without a link; none otherwise. A command could have put a link to any
-/// folder of the host in its place.
-pub(crate) fn real_folder(base: &Path, below: &str) -> Option<PathBuf> {
-    let mut path = base.to_owned();
-    for part in below.split('/').filter(|part| !part.is_empty() && *part != ".") {
-        if part == ".." {
-            return None;
-        }
-        path.push(part);
-        if !fs::symlink_metadata(&path).ok()?.is_dir() {
-            return None;
-        }
-    }
-    Some(path)
 }
 
 fn remove_if_there(folder: &Path) -> Result<(), Error> {

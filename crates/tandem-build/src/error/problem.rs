@@ -65,7 +65,9 @@ impl Error {
                 let advice = advice::for_dependencies(lines, unnamed, repositories);
                 refused("dependency_failed", advice.title).detail(tail(lines)).hint(advice.hint)
             }
-            Self::NodeModules { .. } | Self::Command { .. } | Self::Ingest(_) => self.to_problem_of_declared(),
+            Self::NodeModules { .. } | Self::Command { .. } | Self::NoFolder { .. } | Self::Ingest(_) => {
+                self.to_problem_of_declared()
+            }
             Self::Static { lines } => {
                 let advice = advice::for_static(lines);
                 refused(advice.code, advice.title).detail(tail(lines)).hint(advice.hint)
@@ -117,6 +119,14 @@ impl Error {
             Self::Command { command, exit, lines } => {
                 let advice = advice::for_command(command, exit, lines);
                 refused(advice.code, advice.title).detail(tail(lines)).hint(advice.hint)
+            }
+            Self::NoFolder { what, path } => {
+                let name = path.file_name().unwrap_or_default().display();
+                let title = format!("{what} left a link or a file named {name} where a folder has to be");
+                refused("build_unfit", title).detail(format!("at {}", path.display())).hint(
+                    "a link there could lead out of the build: let the script or command that made it leave a folder, or \
+                     nothing, then deploy again",
+                )
             }
             Self::Ingest(error @ (ingest::Error::Link { .. } | ingest::Error::Unfit { .. })) => {
                 let title = format!("what the build left cannot be kept: failed to {error}");

@@ -10,13 +10,14 @@ use serde::{Deserialize, Serialize};
 use tandem_blobs::{BlobStore, TreeSummary, export, ingest, ingest_folder};
 use tandem_sandbox::Network;
 use tandem_types::Digest;
+use tandem_types::tree::Entry;
 
 use super::{Installer, Node};
 use crate::commands::{in_folder, way_out};
 use crate::error::io_error;
 use crate::recipe::APP;
 use crate::source::{Source, below};
-use crate::workshop::{Call, Workshop, real_folder};
+use crate::workshop::{Call, Workshop};
 use crate::{Error, Events, dependencies, kept, platform, survey};
 
 /// Keys and what they name, in an app's build folder.
@@ -24,6 +25,9 @@ const KNOWN: &str = "node.json";
 /// Installed folders, in the same.
 pub(crate) const FOLDERS: &str = "node";
 const VERSION: u32 = 1;
+const WHAT: &str = "the installation of the packages of Node";
+/// Longest list of npm's that is read; the largest apps have a mebibyte.
+const MAX_LIST_BYTES: u64 = 64 << 20;
 /// Keys remembered: a few branches that are deployed in turn.
 const MOST_KEYS: usize = 4;
 
@@ -95,7 +99,7 @@ pub(crate) async fn install(shop: &Workshop, inputs: &Inputs<'_>, events: Events
     let (variables, certificates) = way_out(shop)?;
     environment.extend(variables);
     let call = Call {
-        what: "the installation of the packages of Node",
+        what: WHAT,
         command: in_folder(inputs.folder, inputs.installer.command()),
         cwd: APP,
         environment,
@@ -109,21 +113,14 @@ pub(crate) async fn install(shop: &Workshop, inputs: &Inputs<'_>, events: Events
 
 /// Keeps what was installed: blobs in the store, the folder for later commands, the key for the next build.
 pub(crate) fn keep(shop: &Workshop, store: &BlobStore, point: &str, key: Digest) -> Result<Modules, Error> {
-    let made = shop.work("app").join(point);
     // A project without packages gets no folder from npm.
-    let made = match real_folder(&shop.work("app"), point) {
-        Some(made) => made,
-        None => {
-            shop.owned_folder(&made)?;
-            made
-        }
-    };
-    survey::check("the installation of the packages of Node", &made)?;
+    let made = shop.folder_in_app(WHAT, point)?;
+    survey::check(WHAT, &made)?;
     // A cache that tools write to while they run, and that is no part of what was installed.
     let leave_out = |path: &Path| path == Path::new(".cache");
     let rules = ingest::Rules { interpreter: None, leave_out: Some(&leave_out) };
     let TreeSummary { digest: tree, files, bytes, .. } = ingest_folder(&made, store, &rules)?;
-    let modules = Modules { tree, files, bytes, packages: count_packages(&made) };
+    let modules = Modules { tree, files, bytes, packages: count_packages(store, &tree)? };
     let folders = shop.folder.join(FOLDERS);
     tandem_kit::files::ensure_dir(&folders, 0o700)?;
     let folder = folders.join(tree.to_string());
@@ -153,9 +150,69 @@ pub(crate) fn folder(shop: &Workshop, store: &BlobStore, tree: &Digest) -> Resul
     Ok(folder)
 }
 
-/// npm lists what it installed.
-fn count_packages(modules: &Path) -> u64 {
-    let text = fs::read(modules.join(".package-lock.json")).unwrap_or_default();
-    let list: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
-    list["packages"].as_object().map_or(0, |packages| packages.len() as u64)
+/// npm lists what it installed. Read from what was kept: in the folder it could be a link through `.cache`, which nobody looked
+/// at, to a device without end.
+fn count_packages(store: &BlobStore, tree: &Digest) -> Result<u64, Error> {
+    let list = match store.lookup(tree, ".package-lock.json")? {
+        Some(Entry::File { digest, size, .. }) if size <= MAX_LIST_BYTES => store.read(&digest)?.to_vec(),
+        _ => Vec::new(),
+    };
+    let list: serde_json::Value = serde_json::from_slice(&list).unwrap_or_default();
+    Ok(list["packages"].as_object().map_or(0, |packages| packages.len() as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use tandem_kit::files;
+    use tandem_kit::paths::DataDir;
+
+    use super::*;
+    use crate::workshop::Workshop;
+
+    #[test]
+    fn a_link_that_an_install_script_left_leads_nowhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = DataDir::open(&folder.path().join("data")).unwrap();
+        let store = BlobStore::open(folder.path().join("blobs")).unwrap();
+        let secret = folder.path().join("secret");
+        fs::create_dir_all(secret.join("node_modules")).unwrap();
+        fs::set_permissions(&secret, fs::Permissions::from_mode(0o700)).unwrap();
+        files::write_atomic(&secret.join("key"), b"hunter-zwei", 0o600).unwrap();
+        let key = tandem_blobs::tree::digest_of(b"");
+        for (point, link) in [
+            ("node_modules", "node_modules"),
+            ("frontend/node_modules", "frontend"),
+            ("frontend/node_modules", "frontend/node_modules"),
+        ] {
+            let shop = Workshop::plain(&data);
+            let path = shop.work("app").join(link);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            symlink(&secret, &path).unwrap();
+            let problem = keep(&shop, &store, point, key).unwrap_err().to_problem();
+            assert_eq!(problem.code, "build_unfit", "{problem:?}");
+            assert!(problem.title.contains("left a link or a file named"), "{problem:?}");
+            assert_eq!(fs::metadata(&secret).unwrap().permissions().mode() & 0o777, 0o700, "{link}");
+            assert!(roots(&shop.folder).is_empty(), "{link}");
+        }
+        let shop = Workshop::plain(&data);
+        fs::create_dir_all(shop.work("app")).unwrap();
+        let kept = keep(&shop, &store, "web/node_modules", key).unwrap();
+        assert_eq!((kept.files, kept.packages), (0, 0), "npm makes no folder for no packages");
+    }
+
+    #[test]
+    fn a_list_of_packages_that_is_a_link_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = DataDir::open(&folder.path().join("data")).unwrap();
+        let store = BlobStore::open(folder.path().join("blobs")).unwrap();
+        let shop = Workshop::plain(&data);
+        let modules = shop.work("app").join("node_modules");
+        fs::create_dir_all(modules.join(".cache")).unwrap();
+        symlink("/dev/zero", modules.join(".cache/list")).unwrap();
+        symlink(".cache/list", modules.join(".package-lock.json")).unwrap();
+        let kept = keep(&shop, &store, "node_modules", tandem_blobs::tree::digest_of(b"")).unwrap();
+        assert_eq!(kept.packages, 0);
+    }
 }

@@ -145,3 +145,22 @@ async fn node_that_only_builds_is_no_part_of_what_runs() {
         "what its command installed neither"
     );
 }
+
+#[tokio::test]
+async fn a_link_to_a_folder_of_the_host_in_place_of_node_modules_is_refused() {
+    if !has_node() {
+        return;
+    }
+    let secret = tempfile::tempdir().unwrap();
+    let bench = Bench::new().await;
+    let script = format!("rm -rf node_modules; ln -s {} node_modules", secret.path().display());
+    bench.write("package.json", &format!(r#"{{"name": "x", "scripts": {{"postinstall": "{script}"}}}}"#));
+    bench.write(
+        "package-lock.json",
+        r#"{"name": "x", "lockfileVersion": 3, "packages": {"": {"name": "x"}}}"#,
+    );
+    bench.write("Procfile", "web: node server.js\n");
+    let problem = bench.build().await.unwrap_err().to_problem();
+    assert_eq!(problem.code, "build_unfit", "{problem:?}");
+    assert!(problem.title.ends_with("named node_modules where a folder has to be"), "{problem:?}");
+}
