@@ -75,6 +75,7 @@ impl Recipe {
         let parts = Parts::read(source, file.is_some(), file.unwrap_or_default(), folders)?;
         let spec = parts.spec()?;
         let mut notes: Vec<String> = parts.folders.note.iter().cloned().collect();
+        notes.extend(parts.procfile.iter().flat_map(|procfile| procfile.notes.iter().cloned()));
         notes.extend(parts.django.iter().flat_map(|django| django.notes.iter().cloned()));
         notes.extend(parts.requirements.iter().flat_map(|found| found.notes.iter().cloned()));
         let wanted = parts.file.build.python.as_deref();

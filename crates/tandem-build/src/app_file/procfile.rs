@@ -14,16 +14,21 @@ pub struct Procfile {
     pub processes: BTreeMap<ProcessType, String>,
     /// The `release:` line.
     pub release: Option<String>,
+    /// Processes that are called otherwise here than there, in words.
+    pub notes: Vec<String>,
 }
 
-/// Reads the text of a Procfile.
+/// Reads the text of a Procfile. Names are those that other platforms take, too: `celery_worker` and `Worker` are
+/// `celery-worker` and `worker` here.
 ///
 /// # Errors
 /// The first mistake in it.
 pub fn parse_procfile(text: &str) -> Result<Procfile, Error> {
     let mut procfile = Procfile::default();
+    // Each name as it is here → line and name as written.
+    let mut taken: BTreeMap<String, (usize, &str)> = BTreeMap::new();
     let mut offset = 0;
-    for line in text.split_inclusive('\n') {
+    for (index, line) in text.split_inclusive('\n').enumerate() {
         let at = |message: String| Error::at(PROCFILE, text, offset, message);
         let content = line.trim();
         if !content.is_empty() && !content.starts_with('#') {
@@ -33,15 +38,27 @@ pub fn parse_procfile(text: &str) -> Result<Procfile, Error> {
             if command.contains('\0') {
                 return Err(at(format!("the command of `{name}` holds a NUL")));
             }
-            let taken = match name {
-                "release" => procfile.release.replace(command.to_owned()).is_some(),
-                _ => {
-                    let process = process_type(name).map_err(at)?;
-                    procfile.processes.insert(process, command.to_owned()).is_some()
+            let here = name.to_lowercase().replace('_', "-");
+            match taken.insert(here.clone(), (index + 1, name)) {
+                Some((_, before)) if before == name => return Err(at(format!("`{name}` is there twice"))),
+                Some((before_line, before)) => {
+                    let message =
+                        format!("`{name}` and `{before}` of line {before_line} are both `{here}` here");
+                    return Err(
+                        at(message).hint("names are in lower case with hyphens: rename one of the two")
+                    );
                 }
-            };
-            if taken {
-                return Err(at(format!("`{name}` is there twice")));
+                None if here != name => {
+                    let note = format!(
+                        "the process {name} of the Procfile is called {here}: names are in lower case with hyphens"
+                    );
+                    procfile.notes.push(note);
+                }
+                None => {}
+            }
+            match here.as_str() {
+                "release" => procfile.release = Some(command.to_owned()),
+                _ => drop(procfile.processes.insert(process_type(&here).map_err(at)?, command.to_owned())),
             }
         }
         offset += line.len();
@@ -70,12 +87,28 @@ mod tests {
     }
 
     #[test]
+    fn names_of_other_platforms_are_taken_and_told_as_they_are_called_here() {
+        let procfile = parse_procfile("web: a\ncelery_worker: b\nClock: c\nRelease: d\n").unwrap();
+        let names: Vec<_> = procfile.processes.keys().map(ProcessType::as_str).collect();
+        assert_eq!((names, procfile.release.as_deref()), (vec!["celery-worker", "clock", "web"], Some("d")));
+        assert_eq!(procfile.notes.len(), 3);
+        assert!(procfile.notes[0].contains("celery_worker of the Procfile is called celery-worker"));
+        assert_eq!(parse_procfile("web: a\nrelease: b\n").unwrap().notes, [""; 0]);
+    }
+
+    #[test]
     fn mistakes_are_told_with_their_line() {
         for (text, line, message) in [
             ("web: a\nworker", 2, "no `name: command`"),
             ("web: a\nweb: b\n", 2, "`web` is there twice"),
             ("web:", 1, "no `name: command`"),
-            ("\n\nWeb_1: a", 3, "is not a process type"),
+            ("\n\nweb 1: a", 3, "is not a process type"),
+            (
+                "celery_worker: a\ncelery-worker: b",
+                2,
+                "`celery-worker` and `celery_worker` of line 1 are both `celery-worker`",
+            ),
+            ("worker: a\n\nWorker: b", 3, "`Worker` and `worker` of line 1 are both `worker`"),
             ("smoke: a", 1, "Tandem's own check"),
             ("web: a\nworker: b\0c", 2, "the command of `worker` holds a NUL"),
         ] {

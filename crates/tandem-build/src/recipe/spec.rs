@@ -22,7 +22,7 @@ pub(super) struct Parts<'a> {
     pub(super) source: &'a Source,
     pub(super) file: AppFile,
     pub(super) folders: Folders,
-    procfile: Option<Procfile>,
+    pub(super) procfile: Option<Procfile>,
     pub(super) django: Option<Django>,
     pub(super) requirements: Option<Requirements>,
     web_app: Option<WebApp>,

@@ -75,6 +75,13 @@ fn a_source_that_nothing_describes_is_refused_with_the_next_step() {
 }
 
 #[test]
+fn a_process_that_is_called_otherwise_here_is_noted() {
+    let recipe = read(&[("Procfile", "web: a\ncelery_worker: b\n")]).unwrap();
+    assert!(recipe.spec.processes.contains_key(&"celery-worker".parse().unwrap()));
+    assert!(recipe.notes.iter().any(|note| note.contains("is called celery-worker")), "{:?}", recipe.notes);
+}
+
+#[test]
 fn a_procfile_alone_is_enough_for_any_program() {
     let recipe = read(&[("Procfile", "web: ./serve --port $PORT\n"), ("serve", "")]).unwrap();
     assert_eq!(recipe.spec.smoke, None);
