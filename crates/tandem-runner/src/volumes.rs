@@ -26,7 +26,7 @@ pub mod pack;
 mod unpack;
 pub mod worker;
 
-pub(crate) use unpack::Unpacked;
+pub(crate) use unpack::{CUT, Unpacked};
 
 /// A volume that was made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

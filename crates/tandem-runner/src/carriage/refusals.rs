@@ -6,6 +6,7 @@ use tandem_types::problem::Problem;
 
 use super::Named;
 use crate::intent::Place;
+use crate::volumes::CUT;
 
 /// Jobs that keep a volume from being exchanged, each with what ends it.
 pub(super) fn in_use(named: &Named, jobs: &[AssignedJob]) -> Problem {
@@ -36,7 +37,7 @@ pub(super) fn missing(named: &Named) -> Problem {
 /// An archive that did not come whole.
 pub(super) fn broken(why: &str) -> Problem {
     Problem::new(400, "archive_cut", format!("the archive did not come whole: {why}"))
-        .hint("nothing was changed: import it again")
+        .hint("nothing was changed; look whether what wrote the archive failed (in a pipe, its left side), and import it again")
 }
 
 /// What a worker said when it failed.
@@ -51,5 +52,8 @@ pub(super) async fn failed(code: &str, named: &Named, worker: Streaming) -> Prob
 pub(super) fn refused(code: &str, named: &Named, said: &str) -> Problem {
     // The worker's own line is behind how it ended.
     let why = said.rsplit_once("error: ").map_or(said, |(_, why)| why);
+    if let Some(why) = why.strip_prefix(CUT) {
+        return broken(why.trim_end());
+    }
     Problem::new(422, code, format!("the volume {named}: failed to {why}")).hint("nothing was changed")
 }

@@ -150,6 +150,42 @@ fn hostile_archives_are_refused_with_the_entry() {
     assert!(refusal(&[b"this is no archive at all".repeat(40)]).starts_with("read the archive"));
 }
 
+fn unpacked(archive: &[u8]) -> Result<Unpacked, String> {
+    let root = tempfile::tempdir().unwrap();
+    unpack(root.path(), Cursor::new(archive)).map_err(|error| error.to_string())
+}
+
+#[test]
+fn an_archive_that_is_cut_off_anywhere_is_refused_and_an_empty_volume_is_none() {
+    let from = tempfile::tempdir().unwrap();
+    let empty = packed(from.path());
+    assert_eq!(unpacked(&empty), Ok(Unpacked::default()), "an empty volume comes back");
+    write(&from.path().join("a"), &[7; 700]);
+    write(&from.path().join("b"), b"");
+    write(&from.path().join("c"), &[0; 4096]);
+    let whole = packed(from.path());
+    assert_eq!(unpacked(&whole), Ok(Unpacked { files: 3, bytes: 4796 }));
+    for length in (0..whole.len()).filter(|length| length % 512 < 2) {
+        let said = unpacked(&whole[..length]).expect_err("it is not whole");
+        assert!(said.starts_with(super::CUT), "{length}: {said}");
+    }
+    let padded = [whole, vec![0; 8192]].concat();
+    assert_eq!(unpacked(&padded), Ok(Unpacked { files: 3, bytes: 4796 }), "as GNU tar fills its records");
+    let said = unpacked(&[0; 10_240]).expect_err("GNU tar makes it of no files at all");
+    assert!(said.contains("nothing in it"), "{said}");
+}
+
+#[test]
+fn a_size_that_no_disk_has_is_refused() {
+    let mut huge = entry("huge", EntryType::Regular, "", b"");
+    let mut header = Header::from_byte_slice(&huge[..512]).clone();
+    header.set_size(u64::MAX - 4096);
+    header.set_cksum();
+    huge[..512].copy_from_slice(header.as_bytes());
+    let said = refusal(&[huge]);
+    assert!(said.contains("disk of the volumes would be full"), "{said}");
+}
+
 #[test]
 fn links_stay_where_they_lead_up_only_in_the_beginning() {
     for (path, target, good) in [

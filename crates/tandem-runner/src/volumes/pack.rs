@@ -129,6 +129,10 @@ fn remark(contents: &mut Contents, path: &Path, text: &str) {
 /// A file cannot be read, a database not be copied, or nobody takes what is written.
 pub fn pack(root: &Path, databases: Databases, out: impl Write) -> Result<(), Error> {
     let mut builder = Builder::new(out);
+    // First the volume itself: an empty one is an archive with something in it, too.
+    let about = std::fs::metadata(root).map_err(failed(Path::new(".")))?;
+    let mut own = header(EntryType::Directory, &about, 0);
+    builder.append_data(&mut own, "./", io::empty()).map_err(Error::Send)?;
     let packed = walk(root, &mut |path, item| match item {
         Item::Folder(about) => {
             let mut header = header(EntryType::Directory, &about, 0);

@@ -4,6 +4,7 @@
 //! and the rights of its app (see [`super::worker`]); so an entry that slipped through could harm nobody else. What is refused is
 //! refused as a whole, with the entry's name: half an archive is no volume.
 
+use std::cell::Cell;
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Read};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, symlink};
@@ -26,6 +27,13 @@ const LOOK_EVERY: u64 = 16 * 1024 * 1024;
 /// What an entry costs at least, in bytes.
 const PAGE: u64 = 4096;
 
+/// How [`Error::Cut`] begins.
+pub(crate) const CUT: &str = "find the end of the archive: ";
+/// Bytes of one block of a tar.
+const BLOCK: usize = 512;
+/// Most that is read behind the end of an archive, in bytes: programs fill their last record up.
+const MOST_PADDING: u64 = 1024 * 1024;
+
 /// What was unpacked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub struct Unpacked {
@@ -46,9 +54,12 @@ pub enum Error {
         /// What is wrong with it.
         why: &'static str,
     },
-    /// It is no tar, or breaks off.
+    /// It is no tar.
     #[error("read the archive")]
     Read(#[source] io::Error),
+    /// It breaks off, or has nothing in it. The beginning is [`CUT`], by which the runner tells it from the others.
+    #[error("find the end of the archive: {0}")]
+    Cut(&'static str),
     /// The disk.
     #[error("write {}", path.display())]
     Write {
@@ -75,10 +86,24 @@ struct Described {
 
 /// Unpacks a plain tar into an empty folder. Owners in it are not heeded, nor are bits of modes beyond read, write and execute.
 ///
+/// The archive has to be whole: it ends in two blocks of zeros, as POSIX asks for (`pax`, "ustar Interchange Format"), and has
+/// an entry at least, be it the folder itself. A pipe whose left side fails ends where it likes, often between two entries.
+///
 /// # Errors
 /// See [`Error`]; what was unpacked until then is to be removed.
 pub fn unpack(root: &Path, input: impl Read) -> Result<Unpacked, Error> {
-    let mut archive = Archive::new(input);
+    let ended = Cell::new(false);
+    let mut archive = Archive::new(Watched { input, ended: &ended });
+    let cut = |error: Error| match error {
+        Error::Read(_) if ended.get() => Error::Cut("it breaks off in the middle of an entry"),
+        error => error,
+    };
+    let (unpacked, entries) = entries(root, &mut archive).map_err(cut)?;
+    ensure_end(archive.into_inner(), entries)?;
+    Ok(unpacked)
+}
+
+fn entries(root: &Path, archive: &mut Archive<impl Read>) -> Result<(Unpacked, u64), Error> {
     let (mut unpacked, mut described) = (Unpacked::default(), Described::default());
     let (mut entries, mut unlooked) = (0, LOOK_EVERY);
     // Raw: a description of the next entry is read here, so that it has a limit.
@@ -86,7 +111,8 @@ pub fn unpack(root: &Path, input: impl Read) -> Result<Unpacked, Error> {
         let mut entry = entry.map_err(Error::Read)?;
         let size = entry.size();
         entries += 1;
-        unlooked += size.max(PAGE);
+        // A header may say any number: what is added up must not be more than there is.
+        unlooked = size.max(PAGE).saturating_add(unlooked);
         if unlooked >= LOOK_EVERY {
             unlooked = 0;
             ensure_room(root, size)?;
@@ -107,7 +133,7 @@ pub fn unpack(root: &Path, input: impl Read) -> Result<Unpacked, Error> {
         match entry.header().entry_type() {
             EntryType::Directory => make_folder(root, &path, &entry),
             EntryType::Regular | EntryType::Continuous => {
-                unpacked.bytes += size;
+                unpacked.bytes = unpacked.bytes.saturating_add(size);
                 unpacked.files += 1;
                 make_file(root, &path, &mut entry)
             }
@@ -121,7 +147,36 @@ pub fn unpack(root: &Path, input: impl Read) -> Result<Unpacked, Error> {
         }
         .map_err(|found| found.of(&path, shown()))?;
     }
-    Ok(unpacked)
+    Ok((unpacked, entries))
+}
+
+/// The first block of zeros is behind us, or the input is at its end: the second one tells which.
+fn ensure_end(mut input: impl Read, entries: u64) -> Result<(), Error> {
+    let mut block = [1; BLOCK];
+    let read = input.read_exact(&mut block);
+    if entries == 0 {
+        return Err(Error::Cut("there is nothing in it, not even the volume's own folder"));
+    }
+    if read.is_err() || block != [0; BLOCK] {
+        return Err(Error::Cut("it breaks off between two entries"));
+    }
+    // Whoever sends is not to find nobody there; what comes is not of the archive.
+    let _ = io::copy(&mut input.take(MOST_PADDING), &mut io::sink());
+    Ok(())
+}
+
+/// Tells whether the input came to its end.
+struct Watched<'a, R> {
+    input: R,
+    ended: &'a Cell<bool>,
+}
+
+impl<R: Read> Read for Watched<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.input.read(buffer)?;
+        self.ended.set(read == 0 && !buffer.is_empty());
+        Ok(read)
+    }
 }
 
 /// What was met with one entry.
