@@ -55,6 +55,9 @@ pub(crate) enum Collected {
     None {
         /// For people, where it may not be what they want.
         warning: Option<String>,
+        /// As of [`Collected::Files`].
+        #[serde(default)]
+        debug: bool,
         /// What the settings place in the source.
         #[serde(default)]
         places: Places,
@@ -235,6 +238,7 @@ fn collect(shop: &Workshop, inputs: &Inputs<'_>, report: &Trace) -> Result<Colle
     let places = report.places.clone().plain();
     let none = |warning: Option<&str>| Collected::None {
         warning: warning.map(str::to_owned),
+        debug: report.debug,
         places: places.clone(),
     };
     match report.outcome.as_str() {
@@ -291,6 +295,7 @@ pub(crate) fn keep_again(
     let Some(path) = real_folder(&shop.work("app"), &folder) else {
         return Ok(Collected::None {
             warning: Some("the build commands removed the static files".to_owned()),
+            debug,
             places,
         });
     };

@@ -86,6 +86,13 @@ async fn a_changed_line_of_a_django_project_does_only_what_it_must() {
     let warned = bench.build().await.unwrap().warnings;
     assert!(warned[1].starts_with("shop/views.py:1: ") && warned[2].starts_with("DEBUG is on"), "{warned:?}");
 
+    let as_begun = SETTINGS.replace("STATIC_ROOT = ", "NOWHERE = ");
+    bench.write("shop/settings.py", &format!("{as_begun}DEBUG = True\n"));
+    let warned = bench.build().await.unwrap().warnings;
+    for words in ["STATIC_ROOT is not set", "DEBUG is on"] {
+        assert!(warned.iter().any(|warning| warning.starts_with(words)), "{warned:?}");
+    }
+
     write_project(&bench);
     let again = bench.build().await.unwrap();
     assert_eq!(

@@ -76,9 +76,10 @@ impl Steps<'_> {
                 self.warn_of_places(&places, spec);
                 (tree, files, bytes, folder, prefix, debug, missing)
             }
-            Collected::None { warning, places } => {
+            Collected::None { warning, debug, places } => {
                 self.warn_of_places(&places, spec);
                 self.warn(warning);
+                self.warn_of_debug(debug);
                 return None;
             }
         };
@@ -93,10 +94,14 @@ impl Steps<'_> {
                 "the empty folder {folder} was made, which STATICFILES_DIRS names and the source lacks"
             ));
         }
+        self.warn_of_debug(debug);
+        Some(Subtree { name: "static".to_owned(), mount, tree, bytes, files })
+    }
+
+    fn warn_of_debug(&mut self, debug: bool) {
         self.warn(
             debug.then(|| "DEBUG is on in the settings where no config value says otherwise".to_owned()),
         );
-        Some(Subtree { name: "static".to_owned(), mount, tree, bytes, files })
     }
 
     fn warn_of_places(&mut self, places: &Places, spec: &AppSpec) {
