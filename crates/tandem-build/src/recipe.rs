@@ -16,6 +16,7 @@ use crate::requirements::{self, Packages, Requirements};
 use crate::server::Server;
 use crate::source::{Source, below};
 
+mod app_object;
 mod folders;
 mod node_plan;
 mod spec;
@@ -81,6 +82,7 @@ impl Recipe {
         let wanted = parts.file.build.python.as_deref();
         let python = asked::read(source, &parts.folders.work, wanted, parts.requirements.as_ref())?;
         notes.extend(python.notes);
+        notes.extend(parts.app_note(&spec));
         let server = parts.added_server(&spec);
         notes.extend(server.map(Server::note));
         let (node, commands) = parts.node_plan(&spec, &mut notes)?;

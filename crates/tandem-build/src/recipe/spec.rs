@@ -144,6 +144,14 @@ impl<'a> Parts<'a> {
         server.filter(|_| web.command == command)
     }
 
+    /// What is told of an app object that was guessed, where its command is the one that was taken.
+    pub(super) fn app_note(&self, spec: &AppSpec) -> Option<String> {
+        let web_app = self.web_app.as_ref().filter(|_| self.requirements.is_some())?;
+        let (command, _) = self.detected()?;
+        let web = spec.processes.get(&ProcessType::web())?;
+        web_app.note().filter(|_| web.command == command)
+    }
+
     fn release(&self) -> Option<ReleaseCommand> {
         let procfile = || self.procfile.as_ref().and_then(|procfile| procfile.release.clone());
         let detected = || self.django.as_ref().map(|django| django.migrate(&self.folders.work));

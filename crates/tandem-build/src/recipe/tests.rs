@@ -154,6 +154,15 @@ fn flask_and_fastapi_apps_need_no_file_of_tandems() {
             "gunicorn wsgi:app --bind 127.0.0.1:$PORT",
         ),
         (
+            vec![
+                FLASK,
+                ("shop/api.py", "api = Blueprint('api', __name__)\n"),
+                ("shop/app.py", "def create_app(config):\n"),
+                ("shop/__init__.py", "def create_app():\n"),
+            ],
+            "gunicorn 'shop:create_app()' --bind 127.0.0.1:$PORT",
+        ),
+        (
             vec![FLASK, ("odd.py", made), (".flaskenv", "FLASK_APP=odd.py\n")],
             "gunicorn odd:app --bind 127.0.0.1:$PORT",
         ),
@@ -178,10 +187,18 @@ fn flask_and_fastapi_apps_need_no_file_of_tandems() {
         assert_eq!(web(&recipe), command);
         let is_added = !command.starts_with("waitress");
         assert_eq!(recipe.server.is_some(), is_added, "{command}");
-        assert_eq!(recipe.notes.len(), usize::from(is_added), "{:?}", recipe.notes);
+        let is_guessed = !files.iter().any(|(name, _)| *name == ".flaskenv");
+        let told = usize::from(is_added) + usize::from(is_guessed);
+        assert_eq!(recipe.notes.len(), told, "{:?}", recipe.notes);
     }
     let own = read(&[("requirements.txt", "flask==3.1\ngunicorn==23.0\n"), ("app.py", made)]).unwrap();
-    assert_eq!((own.server, own.notes.len()), (None, 0));
+    assert_eq!(own.server, None);
+    assert_eq!(
+        own.notes,
+        [
+            "app:app is served, which was found in app.py; `[processes.web] command` in tandem.toml names another"
+        ]
+    );
     assert!(own.spec.smoke.unwrap().contains("import_module('app')"));
     assert_eq!(code(&[FLASK, ("app.py", "x = 1\n")]), "no_recipe");
     assert_eq!(code(&[FLASK, ("manage.py", "from flask.cli import FlaskGroup\n")]), "no_recipe");

@@ -1,6 +1,7 @@
 //! Flask and FastAPI apps that say nothing of how they are served: the app object, found where the frameworks' own
 //! commands look for it (`flask run`, `fastapi run`), and where tutorials put it.
 
+use super::app_object::object_in;
 use crate::Error;
 use crate::django::is_module;
 use crate::requirements::Packages;
@@ -10,10 +11,6 @@ use crate::source::{Source, below};
 /// Files that may hold it, in this order.
 const FILES: [&str; 8] =
     ["wsgi.py", "asgi.py", "main.py", "app.py", "application.py", "api.py", "server.py", "run.py"];
-/// What it is called, in this order.
-const OBJECTS: [&str; 3] = ["app", "application", "api"];
-/// What makes one, in this order.
-const FACTORIES: [&str; 2] = ["create_app", "make_app"];
 /// Frameworks, by package, whose apps are asked by ASGI.
 const ASGI: [&str; 5] = ["fastapi", "litestar", "quart", "sanic", "starlette"];
 
@@ -24,6 +21,8 @@ pub(crate) struct WebApp {
     pub(crate) object: String,
     /// What serves it.
     pub(crate) server: Server,
+    /// The file it is in, where nothing of the app names that.
+    pub(crate) guessed: Option<String>,
 }
 
 impl WebApp {
@@ -34,14 +33,25 @@ impl WebApp {
             false if packages.has("flask") => Server::Gunicorn,
             false => return Ok(None),
         };
-        let said = flask_app(source, work)?;
-        for (module, path) in said.into_iter().chain(candidates(source, work)) {
+        let said = flask_app(source, work)?.into_iter().map(|found| (found, true));
+        let guessed = candidates(source, work).into_iter().map(|found| (found, false));
+        for ((module, path), is_said) in said.chain(guessed) {
             let Some(text) = source.text(&path)? else { continue };
             if let Some(object) = object_in(&text) {
-                return Ok(Some(Self { object: format!("{module}:{object}"), server }));
+                let guessed = (!is_said).then_some(path);
+                return Ok(Some(Self { object: format!("{module}:{object}"), server, guessed }));
             }
         }
         Ok(None)
+    }
+
+    /// What a build tells of a guess.
+    pub(crate) fn note(&self) -> Option<String> {
+        let path = self.guessed.as_ref()?;
+        Some(format!(
+            "{} is served, which was found in {path}; `[processes.web] command` in tandem.toml names another",
+            self.object
+        ))
     }
 
     /// The command that serves it, and the server that is to be added for that.
@@ -100,34 +110,4 @@ fn candidates(source: &Source, work: &str) -> Vec<(String, String)> {
 /// Folders beside an app that have an `app` of their own.
 fn is_beside(name: &str) -> bool {
     ["docs", "examples", "example", "migrations", "scripts", "tests", "test"].contains(&name)
-}
-
-/// The object or factory that a module has at its top level.
-fn object_in(text: &str) -> Option<String> {
-    let is_assigned = |name: &str| {
-        text.lines().any(|line| {
-            line.strip_prefix(name).is_some_and(|rest| {
-                let rest = rest.trim_start();
-                rest.starts_with('=') && !rest.starts_with("==")
-                    || rest.starts_with(':') && rest.contains('=')
-            })
-        })
-    };
-    let is_imported = |name: &str| {
-        let import = |line: &str| line.starts_with("from ") && line.ends_with(&format!(" import {name}"));
-        text.lines().any(|line| import(line.trim_end()))
-    };
-    let is_made = |name: &str| {
-        text.lines()
-            .any(|line| line.strip_prefix("def ").is_some_and(|rest| rest.starts_with(&format!("{name}("))))
-    };
-    if let Some(name) = OBJECTS.iter().find(|name| is_assigned(name)) {
-        return Some((*name).to_owned());
-    }
-    let factory = FACTORIES.iter().find(|name| is_made(name));
-    if let Some(name) = factory {
-        return Some(format!("{name}()"));
-    }
-    // `from shop import app` in a wsgi.py.
-    OBJECTS.iter().find(|name| is_imported(name)).map(|name| (*name).to_owned())
 }
