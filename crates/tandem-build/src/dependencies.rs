@@ -68,7 +68,7 @@ impl Inputs<'_> {
             Declared::Requirements => "requirements",
             Declared::Project => "project",
         };
-        let server = self.server.map(Server::requirements);
+        let server = self.server.map(|server| [&[server.requirement()], server.extras()].concat());
         let key = serde_json::json!([
             VERSION,
             declared,

@@ -120,13 +120,20 @@ async fn run(
 }
 
 /// Adds a web server where none of the dependencies brought it along. What they came to is a constraint, so nothing of them
-/// changes for it; what was not installed by a version (a folder, a URL) cannot be one, and has no reason to change.
+/// changes for it; what was not installed by a version (a folder, a URL) cannot be one, and has no reason to change. What the
+/// server could use besides is left out where it is there in a version of its own.
 fn add(server: Server, refusal: &str) -> String {
-    let (name, requirements) = (server.name(), server.requirements().join(" "));
+    let extras = server.extras().iter().map(|extra| {
+        let name = extra.split("==").next().unwrap_or(extra);
+        format!("grep -qiE '^{name}( @|==)' \"$TOOLS/there\" || EXTRAS=\"$EXTRAS {extra}\"; ")
+    });
     format!(
-        " && {{ test -x .venv/bin/{name} || {{ \"$UV\" pip freeze --python .venv/bin/python \
-         | grep -E '^[A-Za-z0-9._-]+==' > \"$TOOLS/installed\"; \"$UV\" pip install --python .venv/bin/python \
-         --constraint \"$TOOLS/installed\" {requirements}{refusal}; }}; }}"
+        " && {{ test -x .venv/bin/{name} || {{ \"$UV\" pip freeze --python .venv/bin/python > \"$TOOLS/there\"; \
+         grep -E '^[A-Za-z0-9._-]+==' \"$TOOLS/there\" > \"$TOOLS/installed\"; EXTRAS=; {}\
+         \"$UV\" pip install --python .venv/bin/python --constraint \"$TOOLS/installed\" {}$EXTRAS{refusal}; }}; }}",
+        extras.collect::<String>(),
+        server.requirement(),
+        name = server.name(),
     )
 }
 

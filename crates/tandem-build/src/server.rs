@@ -21,12 +21,20 @@ impl Server {
         }
     }
 
-    /// What is installed. The oldest Python that each supports is 3.9 or older. Without a library for websockets uvicorn
-    /// refuses them, which no test of an app's pages would show.
-    pub(crate) fn requirements(self) -> &'static [&'static str] {
+    /// What is installed. The oldest Python that each supports is 3.9 or older.
+    pub(crate) fn requirement(self) -> &'static str {
         match self {
-            Self::Gunicorn => &["gunicorn==23.0.0"],
-            Self::Uvicorn => &["uvicorn==0.38.0", "websockets==15.0.1"],
+            Self::Gunicorn => "gunicorn==23.0.0",
+            Self::Uvicorn => "uvicorn==0.38.0",
+        }
+    }
+
+    /// What is installed with it, unless it is there in another version. Without a library for websockets uvicorn refuses
+    /// them, which no test of an app's pages would show.
+    pub(crate) fn extras(self) -> &'static [&'static str] {
+        match self {
+            Self::Gunicorn => &[],
+            Self::Uvicorn => &["websockets==15.0.1"],
         }
     }
 
@@ -43,7 +51,7 @@ impl Server {
 
     /// What a build tells of it.
     pub(crate) fn note(self) -> String {
-        let requirement = self.requirements()[0].replacen("==", " ", 1);
+        let requirement = self.requirement().replacen("==", " ", 1);
         format!(
             "{requirement} serves this app, since its dependencies name no web server; \
              `[processes.web] command` in tandem.toml names another"

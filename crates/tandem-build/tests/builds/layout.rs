@@ -43,6 +43,18 @@ async fn an_app_without_a_web_server_gets_one_that_changes_none_of_its_packages(
 }
 
 #[tokio::test]
+async fn what_a_server_could_use_besides_stays_in_the_version_that_is_there() {
+    let bench = Bench::new().await;
+    bench.write("main.py", "from starlette.applications import Starlette\napp = Starlette()\n");
+    for (websockets, version) in [("WebSockets==12.0\n", "12.0"), ("", "15.0.1")] {
+        bench.write("requirements.txt", &format!("starlette==0.48.0\n{websockets}"));
+        let build = bench.build().await.unwrap();
+        assert_eq!(build.packages["websockets"], version);
+        assert_eq!(build.packages["uvicorn"], "0.38.0");
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_a_dependency_brought_along_stays() {
     let bench = Bench::new().await;
     bench.write("main.py", "from starlette.applications import Starlette\napp = Starlette()\n");
