@@ -18,7 +18,7 @@ mod project;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use files::repository;
+pub(crate) use files::{repository, without_secret};
 use project::Project;
 
 /// File with what a project needs.
@@ -89,10 +89,16 @@ pub(crate) struct Requirements {
 /// A git repository that a package comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Repository {
-    /// As git is given it: without `git+`, revision and fragment.
+    /// As git is given it: without `git+`, revision and fragment; without a password or token as well.
     pub(crate) url: String,
     /// The file and, where it is known, the line: `requirements.txt:3`.
     pub(crate) by: String,
+}
+
+impl Repository {
+    pub(crate) fn new(url: &str, by: String) -> Self {
+        Self { url: without_secret(url), by }
+    }
 }
 
 impl Requirements {

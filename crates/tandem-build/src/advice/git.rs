@@ -1,7 +1,7 @@
 //! Dependencies that come from git repositories, and why they did not.
 
 use super::{Advice, says};
-use crate::requirements::repository;
+use crate::requirements::{repository, without_secret};
 
 /// What git says where it finds nobody.
 const NOBODY: &[&str] = &[
@@ -85,7 +85,7 @@ fn names(line: &str, url: &str) -> bool {
 fn url_in(lines: &[String]) -> Option<String> {
     let line = lines.iter().find(|line| line.contains("git fetch") || line.contains("Failed to download"))?;
     let word = line.split(['\'', '`', ' ']).find(|word| word.contains("://"))?;
-    repository(&format!("git+{}", word.trim_start_matches("git+")))
+    repository(&format!("git+{}", word.trim_start_matches("git+"))).map(|url| without_secret(&url))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use super::{Declared, Repository, Requirements, add_input, is_pinned, join, malformed, name_of, parse_toml};
 use crate::Error;
+use crate::network::redacted;
 use crate::source::{Source, below};
 
 /// Reads a file and what it includes; `folder` is where it is installed from.
@@ -106,7 +107,7 @@ impl Reader<'_> {
     fn requirement(&mut self, line: &Line<'_>, text: &str) {
         if let Some(url) = repository(text) {
             let by = format!("{}:{}", line.path, line.number);
-            self.found.repositories.push(Repository { url, by });
+            self.found.repositories.push(Repository::new(&url, by));
         }
         let is_wheel = text.ends_with(".whl") && !text.contains("://");
         if text.starts_with('.') || text.starts_with("file:") || is_wheel {
@@ -123,7 +124,7 @@ impl Reader<'_> {
             self.found.packages.add(text);
             if !is_pinned(text) {
                 let requirement = text.split(" --hash").next().unwrap_or(text).trim();
-                self.found.unpinned.push(requirement.to_owned());
+                self.found.unpinned.push(redacted(requirement, &[]));
             }
         } else if let Some((_, egg)) = text.split_once("#egg=") {
             self.found.packages.add(egg);
@@ -140,6 +141,20 @@ pub(crate) fn repository(requirement: &str) -> Option<String> {
     let slash = path.find('/').unwrap_or(path.len());
     let end = path[slash..].find('@').map_or(path.len(), |at| slash + at);
     Some(format!("{scheme}://{}", &path[..end]))
+}
+
+/// A URL for people and records. What stands in front of its host is a token or has a password, but for the name by which
+/// SSH is spoken; what stands for a variable is none.
+pub(crate) fn without_secret(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let authority = rest.split('/').next().unwrap_or(rest);
+    let Some((user, _)) = authority.rsplit_once('@') else { return url.to_owned() };
+    let shown = match user.find("${").map(|at| &user[at..]) {
+        Some(variable) => variable.split_inclusive('}').next().unwrap_or("****"),
+        None if scheme == "ssh" && !user.contains(':') => user,
+        None => "****",
+    };
+    format!("{scheme}://{shown}{}", &rest[user.len()..])
 }
 
 /// Whether `pyproject.toml` says what a folder's package is called; else only its build does.

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::Error;
 use crate::app_file::APP_FILE;
+use crate::network::redacted;
 use crate::source::{Source, below};
 
 /// Groups that include each other are followed no deeper.
@@ -74,7 +75,7 @@ impl Project {
             } else if let Some(url) = super::files::repository(&requirement) {
                 found.repositories.push(self.repository(url));
             } else if origin.is_none() && !is_pinned(&requirement) {
-                found.unpinned.push(requirement);
+                found.unpinned.push(redacted(&requirement, &[]));
             }
         }
         for path in self.sources().filter_map(|origin| origin.get("path")?.as_str()) {
@@ -108,7 +109,7 @@ impl Project {
     /// Where it asks for a repository.
     pub(super) fn repository(&self, url: String) -> Repository {
         let line = line_of(&self.text, &url).map_or(String::new(), |line| format!(":{line}"));
-        Repository { by: format!("{}{line}", self.path), url }
+        Repository::new(&url, format!("{}{line}", self.path))
     }
 
     /// Names that `tandem.toml` lists, in their normal form.

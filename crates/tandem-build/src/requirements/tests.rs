@@ -305,3 +305,24 @@ fn repositories_are_known_by_the_line_that_asks_for_them() {
     assert!(found.packages.has("shop") && found.packages.has("own"));
     assert_eq!(found.unpinned, [""; 0]);
 }
+
+#[test]
+fn a_token_in_a_requirement_is_told_to_nobody() {
+    let text = "a @ git+https://joe:s3cret@example.org/a.git@v1\nb@git+https://s3cret@example.org/b\n\
+                git+ssh://git:s3cret@example.org/c#egg=c\nd @ git+https://s3cret:${X}@example.org/d\n";
+    let project = "[project]\nname = \"shop\"\ndependencies = [\"a\", \"b @ git+https://s3cret@example.org/b\"]\n\
+        [tool.uv.sources]\na = { git = \"https://s3cret@example.org/a\" }\n";
+    let lock = "[[package]]\nname = \"a\"\nsource = { git = \"https://s3cret@example.org/a?rev=v1#1\" }\n";
+    for files in [
+        vec![("requirements.txt", text)],
+        vec![("pyproject.toml", project)],
+        vec![("pyproject.toml", project), ("uv.lock", lock)],
+    ] {
+        let found = found(&files);
+        let told = format!("{:?} {:?}", found.repositories, found.warnings());
+        assert!(told.contains("https://****@example.org/a") && !told.contains("s3cret"), "{told}");
+    }
+    let hosts: Vec<_> =
+        found(&[("requirements.txt", text)]).repositories.into_iter().map(|one| one.url).collect();
+    assert_eq!(hosts[2..], ["ssh://****@example.org/c", "https://${X}@example.org/d"]);
+}
