@@ -15,12 +15,14 @@ use tandem_types::Span;
 use crate::Error;
 use crate::python::is_elf;
 
+mod calls;
 pub(crate) mod modules;
 mod package;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use package::{Installer, Package, installs, is_plain_install, uses_node};
+pub(crate) use calls::{Call, calls, installs, is_plain_install, uses_node};
+pub(crate) use package::{Installer, Package};
 
 /// Where it is looked for first, as Debian and Node's own packages have it.
 const PATHS: [&str; 2] = ["/usr/bin/node", "/usr/local/bin/node"];

@@ -1,7 +1,8 @@
 //! `node_modules` as a part of a build: made by npm in the sandbox, kept by what it was made of.
 //!
-//! Its key is the lock file, `package.json`, npm's settings, Node and platform. Same key, same part: nothing runs. The folder
-//! is kept, too, so that later commands of a build have it without writing ten thousand files again.
+//! Its key is the lock file, `package.json`, npm's settings, Node and platform, and the whole source where the app's own
+//! scripts take part (a patch, a schema that code is made of). Same key, same part: nothing runs. The folder is kept, too, so
+//! that later commands of a build have it without writing ten thousand files again.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -53,6 +54,8 @@ pub(crate) struct Inputs<'a> {
     /// Folder of `package.json`.
     pub(crate) folder: &'a str,
     pub(crate) installer: Installer,
+    /// Whether scripts of the app's own run, of which nobody knows what they read.
+    pub(crate) runs_scripts: bool,
     pub(crate) node: &'a Node,
 }
 
@@ -62,8 +65,10 @@ impl Inputs<'_> {
         let names = ["package.json", "package-lock.json", "npm-shrinkwrap.json", ".npmrc"];
         let digest = |name: &str| self.source.files.get(&below(self.folder, name)).map(|file| file.digest);
         let files = names.map(digest);
+        let listing = || self.source.files.iter().map(|(path, file)| (path, file.digest)).collect::<Vec<_>>();
         let key = serde_json::json!([
             VERSION,
+            self.runs_scripts.then(listing),
             self.installer.command(),
             files,
             self.node.recorded(),

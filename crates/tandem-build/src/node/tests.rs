@@ -2,7 +2,6 @@
 
 use tandem_blobs::BlobStore;
 
-use super::package::{installs, is_plain_install, uses_node};
 use super::*;
 use crate::source::Source;
 
@@ -65,26 +64,12 @@ fn what_is_nearest_to_the_app_says_the_version() {
     let package = read(&[files[0], files[2]], None);
     assert_eq!(package.wanted.said_by, "`engines` of package.json");
     assert_eq!(package.installer, Some(Installer::Unlocked));
-    assert!(package.has_start && !package.has_workspaces && package.folder.is_empty());
+    assert!(package.has_start && !package.is_linked && package.folder.is_empty());
     let locked = read(&[files[0], files[2], ("package-lock.json", "{}")], None);
     assert_eq!(locked.installer, Some(Installer::Locked("package-lock.json")));
     assert!(locked.refuse_foreign_lock().is_ok());
     let yarn = read(&[files[0], files[2], ("yarn.lock", "")], None);
     assert_eq!(yarn.refuse_foreign_lock().unwrap_err().to_problem().code, "recipe_unsupported");
-}
-
-#[test]
-fn commands_of_node_are_told_from_others() {
-    for command in ["npm start", "cd web && npx next start", "/usr/bin/node x.js", "sh -c 'node x'"] {
-        assert!(uses_node(command), "{command}");
-    }
-    for command in ["gunicorn node.wsgi", "python manage.py npm_assets", "./node_modules/.bin"] {
-        assert!(!uses_node(command), "{command}");
-    }
-    assert!(
-        installs("cd web && npm ci && npm run build") && installs("yarn") && !installs("npm run install-x")
-    );
-    assert!(is_plain_install(" npm  ci ") && !is_plain_install("npm ci --omit=dev"));
 }
 
 #[tokio::test]
@@ -102,4 +87,33 @@ async fn links_out_of_what_instances_see_are_not_taken() {
     assert_eq!(error.code, "node_missing", "{error:?}");
     assert!(error.title.contains("99.x") && error.title.contains(".nvmrc"), "{error:?}");
     assert!(error.hint.contains(&tools.display().to_string()), "{error:?}");
+}
+
+#[test]
+fn headers_beside_node_are_named_as_its_npm_understands_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let prefix = folder.path();
+    let node = Node {
+        path: "/opt/tandem/node/a/bin/node".into(),
+        version: "24.1.0".to_owned(),
+        host: prefix.join("bin/node"),
+    };
+    let quiet = ["NPM_CONFIG_PROGRESS", "NPM_CONFIG_UPDATE_NOTIFIER"];
+    assert_eq!(node.environment().into_keys().collect::<Vec<_>>(), quiet, "there are no headers");
+    for path in ["include/node", "lib/node_modules/npm"] {
+        fs::create_dir_all(prefix.join(path)).unwrap();
+    }
+    tandem_kit::files::write_atomic(&prefix.join("include/node/common.gypi"), b"{}", 0o644).unwrap();
+    for (npm, name) in [
+        ("10.9.2", "npm_config_nodedir"),
+        ("11.3.0", "npm_package_config_node_gyp_nodedir"),
+        ("none", "npm_config_nodedir"),
+    ] {
+        let json = format!(r#"{{"name": "npm", "version": "{npm}"}}"#);
+        let path = prefix.join("lib/node_modules/npm/package.json");
+        tandem_kit::files::write_atomic(&path, json.as_bytes(), 0o644).unwrap();
+        let environment = node.environment();
+        assert_eq!(environment.len(), 3, "{environment:?}");
+        assert_eq!(environment[name], "/opt/tandem/node/a", "as builds see it: {environment:?}");
+    }
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use tandem_types::ProcessType;
+use tandem_types::tree::Entry;
 
 use crate::bench::Bench;
 use crate::layout::{has, part};
@@ -93,8 +94,11 @@ async fn packages_of_node_are_a_part_that_is_kept() {
     bench.write("package.json", &package(r#""start": "node server.js", "build": "node build.js""#));
     bench.write("package-lock.json", LOCKED);
     bench.write("server.js", "require('is-number');\n");
-    bench.write("build.js", "require('fs').writeFileSync('built', String(require('is-number')(7)));\n");
+    // npm would leave out what builds.
+    let build = "if (process.env.NODE_ENV) process.exit(9);\nrequire('fs').writeFileSync('built', String(require('is-number')(7)));\n";
+    bench.write("build.js", build);
     let build = bench.build().await.unwrap();
+    assert_eq!(build.spec.environment["NODE_ENV"], "production", "where it runs");
     assert_eq!(build.spec.processes[&ProcessType::web()].command, "npm start");
     assert_eq!(bench.note("node modules"), "1 package");
     assert!(has(&bench.store, &build, "app", "built"));
@@ -163,4 +167,28 @@ async fn a_link_to_a_folder_of_the_host_in_place_of_node_modules_is_refused() {
     let problem = bench.build().await.unwrap_err().to_problem();
     assert_eq!(problem.code, "build_unfit", "{problem:?}");
     assert!(problem.title.ends_with("named node_modules where a folder has to be"), "{problem:?}");
+}
+
+#[tokio::test]
+async fn packages_that_lie_in_the_source_are_linked_and_those_of_a_workspace_installed_at_its_top() {
+    if !has_node() {
+        return;
+    }
+    let bench = Bench::new().await;
+    let web = r#"{"name": "web", "scripts": {"start": "node x.js"}, "dependencies": {"x": "file:../../x"}}"#;
+    bench.write("x/package.json", r#"{"name": "x", "version": "1.0.0", "main": "x.js"}"#);
+    bench.write("x/x.js", "module.exports = 1;\n");
+    bench.write("apps/web/package.json", web);
+    bench.write("apps/web/x.js", "require('x');\n");
+    bench.write("tandem.toml", "root = \"apps/web\"\n");
+    for (top, place) in
+        [(None, "apps/web/node_modules/x"), (Some(r#"{"workspaces": ["apps/*"]}"#), "node_modules/x")]
+    {
+        top.iter().for_each(|top| bench.write("package.json", top));
+        let build = bench.build().await.unwrap();
+        let app = part(&build, "app").unwrap();
+        let link = bench.store.lookup(&app.tree, place).unwrap();
+        assert!(matches!(link, Some(Entry::Link { .. })), "{place}: {link:?}");
+        assert!(part(&build, "node_modules").is_none(), "{:?}", build.subtrees);
+    }
 }

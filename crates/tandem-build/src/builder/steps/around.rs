@@ -39,7 +39,13 @@ impl Steps<'_> {
         };
         let shop = Arc::clone(&self.shop);
         let part = Part::begin("node modules", &shop, self.events);
-        let inputs = modules::Inputs { source, folder: &plan.folder, installer, node };
+        let inputs = modules::Inputs {
+            source,
+            folder: &plan.folder,
+            installer,
+            runs_scripts: plan.runs_scripts,
+            node,
+        };
         let key = inputs.key();
         let found = self.blocking(move |shop, store| modules::find(shop, store, &key)).await?;
         if let Some(modules) = found {
@@ -118,6 +124,8 @@ impl Steps<'_> {
         path.extend(point.map(|point| format!("{}/{point}/.bin", crate::recipe::APP)));
         path.extend(parts.node.as_ref().map(Node::folder));
         let mut environment = recipe.spec.environment.clone();
+        // What npm leaves out for it are the programs that build.
+        environment.remove("NODE_ENV");
         environment.insert("NO_COLOR".to_owned(), "1".to_owned());
         environment.extend(parts.node.iter().flat_map(Node::environment));
         Ok(Surroundings { work: recipe.work.clone(), environment, path, venv, modules })
