@@ -115,7 +115,11 @@ pub(crate) fn runs_scripts(pid: i32) -> bool {
 /// npm writes what it runs over its arguments (`npm start`, one text); others are an argument of `node`.
 fn is_script_runner(command: &str) -> bool {
     let mut words = command.split(['\0', ' ']).filter(|word| !word.is_empty() && !word.starts_with('-'));
-    let names = |word: &str| SCRIPT_RUNNERS.contains(&word.rsplit('/').next().unwrap_or(word));
+    let names = |word: &str| {
+        let name = word.rsplit('/').next().unwrap_or(word);
+        // As it is kept in repositories: `.yarn/releases/yarn-4.1.0.cjs`.
+        SCRIPT_RUNNERS.contains(&name) || (name.starts_with("yarn-") && name.ends_with("js"))
+    };
     let first = words.next().unwrap_or_default();
     let is_node = matches!(first.rsplit('/').next(), Some("node" | "nodejs"));
     names(first) || (is_node && words.next().is_some_and(names))
@@ -200,6 +204,7 @@ mod tests {
             "node\0/usr/bin/npm\0start\0",
             "/usr/bin/node\0--no-warnings\0/usr/share/yarn/bin/yarn.js\0start\0",
             "pnpm\0start\0",
+            "node\0/app/.yarn/releases/yarn-4.1.0.cjs\0start\0",
         ] {
             assert!(is_script_runner(command), "{command:?}");
         }
