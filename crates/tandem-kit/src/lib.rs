@@ -6,6 +6,7 @@
 pub mod api;
 pub mod attention;
 pub mod ballast;
+pub mod boot;
 pub mod clock;
 pub mod disk;
 pub mod drain;

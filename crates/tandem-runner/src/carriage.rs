@@ -4,13 +4,14 @@
 //! |---|---|
 //! | `GET /v1/volumes` | list of [`VolumeFound`](tandem_types::volume::VolumeFound) |
 //! | `POST /v1/volumes/export?app=A&env=E&name=N&uid=U` | a tar; its [`Contents`](crate::volumes::pack::Contents) in the header `tandem-volume` |
-//! | `POST /v1/volumes/import?app=A&env=E&name=N&uid=U` | takes a tar → [`VolumeStaged`] |
+//! | `POST /v1/volumes/import?app=A&env=E&name=N&uid=U` | takes a tar → [`VolumeStaged`]; with `&undeclared=true` only for a volume that is known here |
 //! | `POST /v1/volumes/swap?app=A&env=E&name=N&uid=U&staged=S` | → [`VolumeImported`] |
 //!
 //! An import has two steps, so that what takes long has no effect: the archive is unpacked beside the volume while the app
 //! runs; then its processes are ended, the folders exchanged, and the processes started again. One at a time for each volume.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -34,7 +35,7 @@ use tokio::process::ChildStdout;
 use crate::context::Context;
 use crate::intent::Place;
 use crate::logs::{parameters, required};
-use crate::volumes::{Error, Wanted};
+use crate::volumes::{Error, Wanted, remove_copy};
 
 mod refusals;
 
@@ -125,7 +126,9 @@ impl Carriage {
             (Method::GET, "") => Ok(json(&self.list().await)),
             (Method::POST, "/export") => self.export(&named(&query)?).await,
             (Method::POST, "/import") => {
-                self.import(&named(&query)?, request.into_body()).await.map(|done| json(&done))
+                let named = named(&query)?;
+                self.ensure_known(&named, &query)?;
+                self.import(&named, request.into_body()).await.map(|done| json(&done))
             }
             (Method::POST, "/swap") => {
                 let parameters = parameters(&query, &["app", "env", "name", "uid", "staged"])?;
@@ -151,7 +154,7 @@ impl Carriage {
         if !line.ends_with('\n') {
             return Err(failed("export_failed", named, worker).await);
         }
-        let sent = Sent { output, worker: Some(worker), named: named.clone(), _busy: busy };
+        let sent = Sent { output, worker: Some(worker), named: named.clone(), folder, _busy: busy };
         let mut response = Response::new(bodies::stream(stream::unfold(sent, Sent::next)));
         let head = response.headers_mut();
         head.insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/x-tar"));
@@ -159,6 +162,13 @@ impl Carriage {
             head.insert(CONTENTS, contents);
         }
         Ok(response)
+    }
+
+    /// A volume that no release declares is imported where it is there, or was; else its name is most likely a slip.
+    fn ensure_known(&self, named: &Named, query: &str) -> Result<(), Problem> {
+        let undeclared = query.split('&').any(|pair| pair == "undeclared=true");
+        let is_known = !undeclared || self.context.folders.volumes.is_known(named.wanted());
+        if is_known { Ok(()) } else { Err(missing(named)) }
     }
 
     async fn import(&self, named: &Named, body: Incoming) -> Result<VolumeStaged, Problem> {
@@ -234,6 +244,7 @@ impl Carriage {
         let before =
             self.volumes(named, move |volumes, named| volumes.finish_import(named.wanted(), now)).await?;
         drop(hold);
+        self.volumes(named, |volumes, named| Ok(volumes.clear_import(named.wanted()))).await?;
         let before = before.map(|path| path.display().to_string());
         Ok(VolumeImported { files: staged.files, bytes: staged.bytes, before, restarted })
     }
@@ -310,7 +321,15 @@ struct Sent {
     output: BufReader<ChildStdout>,
     worker: Option<Streaming>,
     named: Named,
+    folder: PathBuf,
     _busy: Busy,
+}
+
+impl Drop for Sent {
+    /// Whoever took it may be gone in the middle, and then the worker is ended in the middle of a copy.
+    fn drop(&mut self) {
+        remove_copy(&self.folder);
+    }
 }
 
 impl Sent {
@@ -332,7 +351,7 @@ impl Sent {
 }
 
 fn named(query: &str) -> Result<Named, Problem> {
-    let parameters = parameters(query, &["app", "env", "name", "uid", "staged"])?;
+    let parameters = parameters(query, &["app", "env", "name", "uid", "staged", "undeclared"])?;
     let place = Place { app: required(&parameters, "app")?, environment: required(&parameters, "env")? };
     // Volumes are called as process types are, so that no name leads anywhere.
     let name: ProcessType = required(&parameters, "name")?;

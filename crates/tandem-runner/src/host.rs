@@ -18,11 +18,9 @@ pub(crate) struct Host {
     pub(crate) isolation: Isolation,
 }
 
-/// The id that the kernel drew at its start; empty where it tells none, which is then equal over boots and
-/// makes adoption rely on the shims' sockets alone.
+/// The kernel's boot id. Where it tells none it is equal over boots, which makes adoption rely on the shims' sockets alone.
 pub(crate) fn boot_id() -> String {
-    let read = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
-    read.map(|id| id.trim().to_owned()).unwrap_or_default()
+    tandem_kit::boot::id()
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use crate::intent::Place;
 
 #[cfg(test)]
 mod carried;
+mod copying;
 mod exchange;
 mod found;
 pub mod pack;
@@ -142,6 +143,7 @@ impl Volumes {
     pub(crate) fn open(root: PathBuf, path: PathBuf) -> Result<Self, files::Error> {
         files::ensure_dir(&root, 0o700)?;
         let notes = files::read_json(&path)?.unwrap_or_default();
+        remove_copies(&root);
         Ok(Self { root, path, notes: Arc::new(Mutex::new(notes)) })
     }
 
@@ -200,6 +202,21 @@ impl Volumes {
             *notes = next;
         }
         Ok(())
+    }
+}
+
+/// What exports left that were killed together with their runner: as large as a database, and nobody's.
+fn remove_copies(root: &Path) {
+    let entries = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten();
+    for folder in entries(root).flat_map(|place| entries(&place.path())) {
+        remove_copy(&folder.path());
+    }
+}
+
+/// What an export that was killed left in a volume.
+pub(crate) fn remove_copy(volume: &Path) {
+    if let Err(error) = copying::remove_copy(volume) {
+        tracing::warn!("could not remove what an export left: {}", tandem_kit::error::chain(&error));
     }
 }
 

@@ -79,3 +79,22 @@ async fn an_open_job_refuses_an_import_before_anything_is_stopped() {
     assert_eq!((done.restarted, scene.volume("new").exists()), (1, true));
     scene.eventually("the app is up again", || scene.lines("up") == 1).await;
 }
+
+#[tokio::test]
+async fn a_volume_that_nobody_declares_and_that_is_not_here_is_not_made_by_an_import() {
+    let mut scene = Scene::new().await;
+    let worker = instance(1, &"worker".parse().expect("it is a name"), "exec sleep 1000");
+    let assignment = Assignment { instances: vec![worker], ..scene.assignment(&[]) };
+    scene.server.put(&assignment);
+    scene.start();
+    let client = client(&scene).await;
+    scene.state(1, InstanceState::Ready).await;
+    let import = async |name: &str| {
+        let path =
+            format!("/v1/volumes/import?app=guestbook&env=production&name={name}&uid=70000&undeclared=true");
+        client.post_stream(&path, bodies::full(archive())).await.map(drop)
+    };
+    let Err(Error::Problem(problem)) = import("dtaa").await else { panic!("there is none") };
+    assert_eq!(problem.code, "volume_not_found");
+    import("data").await.expect("one that is here needs no release");
+}

@@ -2,8 +2,11 @@
 
 use std::fs::{self, Permissions};
 use std::io::Cursor;
+use std::io::Write;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use nix::unistd::Uid;
 use tandem_kit::files;
@@ -22,6 +25,7 @@ const DATABASES: Databases = Databases {
         let text = [fs::read(from).map_err(|error| error.to_string())?, b"copied".to_vec()].concat();
         files::write_atomic_unsynced(to, &text, 0o600).map_err(|error| error.to_string())
     },
+    pace: Duration::from_secs(10),
 };
 
 fn write(path: &Path, text: &[u8]) {
@@ -66,15 +70,17 @@ fn databases_are_copied_by_who_knows_them_and_what_lies_beside_them_stays() {
     write(&from.path().join("fresh.db"), b"");
     write(&from.path().join("fresh.db-wal"), b"all of it");
     write(&from.path().join("broken.db"), &database);
+    write(&from.path().join("broken.db-journal"), b"undo");
+    write(&from.path().join("broken.db-wal"), b"rows that are here alone");
     write(&from.path().join("my-journal"), b"dear diary");
     symlink("/etc/passwd", from.path().join("out")).unwrap();
     nix::unistd::mkfifo(&from.path().join("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     let contents = survey(from.path(), DATABASES).unwrap();
-    assert_eq!((contents.files, contents.databases), (4, 2));
+    assert_eq!((contents.files, contents.databases), (6, 2));
     assert_eq!(
         contents.remarks,
         [
-            "broken.db is sent as it is: it is broken",
+            "broken.db is sent as it is, with -wal and -journal: it is broken",
             "out is left out: it is a link that leaves the volume",
             "pipe is left out: it is no file, folder or link"
         ]
@@ -85,10 +91,60 @@ fn databases_are_copied_by_who_knows_them_and_what_lies_beside_them_stays() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     names.sort();
-    assert_eq!(names, ["a.db", "broken.db", "fresh.db", "my-journal"]);
+    assert_eq!(names, ["a.db", "broken.db", "broken.db-journal", "broken.db-wal", "fresh.db", "my-journal"]);
     assert!(fs::read(to.path().join("a.db")).unwrap().ends_with(b"rowscopied"));
     assert_eq!(fs::read(to.path().join("fresh.db")).unwrap(), b"copied");
     assert!(!from.path().join(".tandem-export").exists(), "the copy is gone");
+}
+
+/// Set once something was sent while a database is copied.
+static SENT: AtomicBool = AtomicBool::new(false);
+
+/// Waits for the second comment.
+struct Listener(Vec<u8>);
+
+impl Write for Listener {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        let text = String::from_utf8_lossy(&self.0);
+        SENT.store(text.matches("comment=copying").count() > 1, Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+#[test]
+fn whoever_takes_an_archive_hears_of_it_while_a_large_database_is_copied() {
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    write(&from.path().join("a.db"), b"SQLite format 3\0");
+    let slow = Databases {
+        copy: |from, to| {
+            while !SENT.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
+            (DATABASES.copy)(from, to)
+        },
+        pace: Duration::from_millis(1),
+        ..DATABASES
+    };
+    let mut sent = Listener(Vec::new());
+    pack(from.path(), slow, &mut sent).expect("it can be read");
+    assert_eq!(unpack(to.path(), Cursor::new(&sent.0)).unwrap().files, 1);
+    assert!(fs::read(to.path().join("a.db")).unwrap().ends_with(b"copied"));
+}
+
+#[test]
+fn what_an_export_left_that_was_killed_with_its_runner_goes_with_the_next_start() {
+    let root = tempfile::tempdir().unwrap();
+    let volume = root.path().join("volumes/shop.production/data");
+    write(&volume.join(".tandem-export"), b"as large as a database");
+    write(&volume.join(".tandem-export-wal"), b"wal");
+    write(&volume.join("kept"), b"the app's");
+    drop(volumes(root.path()));
+    assert_eq!(fs::read_dir(&volume).unwrap().count(), 1);
 }
 
 /// An entry whose path is not looked at by who makes the archive.
@@ -219,12 +275,18 @@ fn another_content_takes_the_place_and_what_was_there_is_kept_until_the_next() {
         let incoming = volumes.begin_import(wanted).unwrap();
         write(&incoming.join("f"), text);
         volumes.settle_import(wanted).unwrap();
-        volumes.finish_import(wanted, now).unwrap()
+        let before = volumes.finish_import(wanted, now).unwrap();
+        volumes.clear_import(wanted);
+        before
     };
     assert_eq!(import(b"one"), None, "there was nothing");
     let folder = volumes.ready(wanted, now).expect("it is the app's");
     assert_eq!(fs::metadata(&folder).unwrap().uid(), uid);
     let before = import(b"two").expect("the first is kept");
+    let half = volumes.begin_import(wanted).unwrap();
+    write(&half.join("f"), b"never in place");
+    volumes.settle_import(wanted).unwrap();
+    assert!(before.join("f").exists(), "what is kept outlives an import that does not come to its end");
     assert_eq!(
         (fs::read(folder.join("f")).unwrap(), fs::read(before.join("f")).unwrap()),
         (b"two".to_vec(), b"one".to_vec())
@@ -237,6 +299,7 @@ fn another_content_takes_the_place_and_what_was_there_is_kept_until_the_next() {
     let found = volumes.found();
     assert_eq!((found.len(), found[0].name.as_str(), found[0].seen.files), (1, "data", 1));
     assert!(found[0].seen.before_import_bytes.is_some());
+    assert_eq!(fs::read_dir(folder.parent().unwrap()).unwrap().count(), 2, "no more than two are kept");
     fs::remove_dir_all(&folder).unwrap();
     assert_eq!(import(b"four"), None, "one that was lost is brought back");
     volumes.ready(wanted, now).expect("and is the app's");

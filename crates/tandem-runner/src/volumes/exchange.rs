@@ -3,6 +3,7 @@
 //! ```text
 //! DATA/volumes/<app>.<env>/.incoming-<name>   being unpacked; removed by the next archive for the volume
 //! DATA/volumes/<app>.<env>/.before-<name>     what was in the volume before the last import
+//! DATA/volumes/<app>.<env>/.gone-<name>       what was there before that; being removed
 //! ```
 //!
 //! The new folder first takes the name of what is kept, and then the two are exchanged by the kernel. So at each moment the
@@ -25,11 +26,15 @@ const INCOMING: &str = ".incoming-";
 /// Beginning of the name of what was in a volume before.
 pub(super) const BEFORE: &str = ".before-";
 
+/// Beginning of the name of what was kept of the import before the last one, while it is removed.
+const GONE: &str = ".gone-";
+
 /// Where the content of a volume is, is made and is kept.
 struct Places {
     volume: PathBuf,
     incoming: PathBuf,
     before: PathBuf,
+    gone: PathBuf,
 }
 
 impl Volumes {
@@ -37,6 +42,13 @@ impl Volumes {
     pub(crate) fn existing(&self, wanted: Wanted<'_>) -> Option<PathBuf> {
         let folder = self.root.join(wanted.place.to_string()).join(wanted.name);
         std::fs::canonicalize(folder).ok().filter(|folder| folder.is_dir())
+    }
+
+    /// Whether it is there, or was.
+    pub(crate) fn is_known(&self, wanted: Wanted<'_>) -> bool {
+        let notes = self.notes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let noted = notes.get(&format!("{}/{}", wanted.place, wanted.name));
+        noted.is_some_and(|note| note.uid == wanted.uid) || self.existing(wanted).is_some()
     }
 
     /// An empty folder of the app's for what is to become the volume. What another import left there is gone.
@@ -60,8 +72,7 @@ impl Volumes {
         }
     }
 
-    /// What takes its time and needs no process to be ended: the new content is on the disk on return, and what was kept
-    /// of the last import is gone.
+    /// What takes its time and needs no process to be ended: the new content is on the disk on return.
     ///
     /// # Errors
     /// The disk refuses.
@@ -69,7 +80,7 @@ impl Volumes {
         let places = self.places(wanted)?;
         let settle = || {
             syncfs(File::open(&places.incoming)?)?;
-            ensure_gone(&places.before)
+            ensure_gone(&places.gone)
         };
         settle().map_err(|source| Error::Prepare { name: wanted.name.to_owned(), source })
     }
@@ -91,6 +102,15 @@ impl Volumes {
         Ok(before)
     }
 
+    /// Removes what the import before the last one kept, which takes its time as well. What is not removed is by the next import.
+    pub(crate) fn clear_import(&self, wanted: Wanted<'_>) {
+        if let Ok(places) = self.places(wanted)
+            && let Err(error) = ensure_gone(&places.gone)
+        {
+            tracing::warn!("could not remove {}: {error}", places.gone.display());
+        }
+    }
+
     /// Behind a link that a person made to a larger disk, everything is beside the folder that it leads to.
     fn places(&self, wanted: Wanted<'_>) -> Result<Places, Error> {
         let named = self.root.join(wanted.place.to_string()).join(wanted.name);
@@ -99,7 +119,7 @@ impl Volumes {
         let volume =
             led.map_err(|source| Error::Prepare { name: wanted.name.to_owned(), source })?.unwrap_or(named);
         let beside = |start: &str| volume.with_file_name(format!("{start}{}", wanted.name));
-        Ok(Places { incoming: beside(INCOMING), before: beside(BEFORE), volume })
+        Ok(Places { incoming: beside(INCOMING), before: beside(BEFORE), gone: beside(GONE), volume })
     }
 
     fn check(&self, wanted: Wanted<'_>, places: &Places) -> Result<(), Error> {
@@ -141,12 +161,24 @@ fn ensure_gone(folder: &Path) -> io::Result<()> {
     }
 }
 
+fn put_aside(before: &Path, gone: &Path) -> io::Result<()> {
+    match std::fs::rename(before, gone) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 fn exchange(places: &Places) -> io::Result<Option<PathBuf>> {
-    let Places { volume, incoming, before } = places;
+    let Places { volume, incoming, before, gone } = places;
     let parent = volume.parent().unwrap_or(Path::new("/"));
     let kept = if volume.is_dir() {
-        std::fs::rename(incoming, before)?;
-        renameat2(AT_FDCWD, before, AT_FDCWD, volume, RenameFlags::RENAME_EXCHANGE)?;
+        // Only now: until here an import may end in "nothing was changed", and then this is not either.
+        put_aside(before, gone)?;
+        let exchanged = std::fs::rename(incoming, before).and_then(|()| {
+            Ok(renameat2(AT_FDCWD, before, AT_FDCWD, volume, RenameFlags::RENAME_EXCHANGE)
+                .inspect_err(|_| drop(std::fs::rename(before, incoming)))?)
+        });
+        exchanged.inspect_err(|_| drop(std::fs::rename(gone, before)))?;
         Some(before.clone())
     } else {
         std::fs::rename(incoming, volume)?;

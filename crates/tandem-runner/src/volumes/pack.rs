@@ -11,17 +11,18 @@ use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::libc;
 use serde::{Deserialize, Serialize};
 use tar::{Builder, EntryType, Header};
 
+use super::copying::{beside, copy_meanwhile, ending, remove_copy};
+
 /// First bytes of every database of SQLite, but of one that is empty but for its WAL.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 /// What SQLite lays beside a database.
-const BESIDE: [&str; 3] = ["-wal", "-shm", "-journal"];
-/// Where a database is copied to before it is sent, at the top of the volume.
-const COPY: &str = ".tandem-export";
+pub(super) const BESIDE: [&str; 3] = ["-wal", "-shm", "-journal"];
 /// Folders in folders that are sent.
 const DEEPEST: usize = 256;
 /// Most remarks that are told one by one.
@@ -34,6 +35,9 @@ pub struct Databases {
     pub check: fn(&Path) -> Result<(), String>,
     /// Copies it into a file that is not there yet.
     pub copy: fn(&Path, &Path) -> Result<(), String>,
+    /// After which time in which nothing could be sent while one is copied it is said that there will be more: whoever takes the
+    /// archive gives up after a minute of silence.
+    pub pace: Duration,
 }
 
 /// What an archive will have, told before it begins. The app may write meanwhile.
@@ -68,6 +72,14 @@ pub enum Error {
         path: PathBuf,
         /// What SQLite said.
         reason: String,
+    },
+    /// There is no room for a copy.
+    #[error("copy {} of the volume: the disk of the volumes would be full; {free} bytes are left", path.display())]
+    NoRoom {
+        /// Below the volume.
+        path: PathBuf,
+        /// Bytes.
+        free: u64,
     },
     /// Whoever reads it is gone.
     #[error("send the archive")]
@@ -105,7 +117,18 @@ pub fn survey(root: &Path, databases: Databases) -> Result<Contents, Error> {
                 contents.bytes += about.len();
                 match (databases.check)(&root.join(path)) {
                     Ok(()) => contents.databases += 1,
-                    Err(reason) => remark(&mut contents, path, &format!("is sent as it is: {reason}")),
+                    Err(reason) => {
+                        let beside = beside(root, path);
+                        contents.files += beside.len() as u64;
+                        contents.bytes += beside.iter().map(|(_, about)| about.len()).sum::<u64>();
+                        let with: Vec<_> = beside.iter().map(|(path, _)| ending(path)).collect();
+                        let with = if with.is_empty() {
+                            String::new()
+                        } else {
+                            format!(", with {}", with.join(" and "))
+                        };
+                        remark(&mut contents, path, &format!("is sent as it is{with}: {reason}"));
+                    }
                 }
             }
             Item::Other(why) => remark(&mut contents, path, &format!("is left out: it is {why}")),
@@ -144,10 +167,15 @@ pub fn pack(root: &Path, databases: Databases, out: impl Write) -> Result<(), Er
         }
         Item::File(about) => append(&mut builder, path, &about, open(root, path)),
         Item::Database(about) if (databases.check)(&root.join(path)).is_err() => {
-            append(&mut builder, path, &about, open(root, path))
+            append(&mut builder, path, &about, open(root, path))?;
+            // Whoever repairs it needs them: without its journal a database that broke off is broken for good.
+            for (path, about) in beside(root, path) {
+                append(&mut builder, &path, &about, open(root, &path))?;
+            }
+            Ok(())
         }
         Item::Database(about) => {
-            let copied = copy(root, path, databases)?;
+            let copied = copy_meanwhile(&mut builder, (root, path), databases)?;
             append(&mut builder, path, &about, Ok(Some(copied)))
         }
         Item::Other(_) => Ok(()),
@@ -191,28 +219,6 @@ fn open(root: &Path, path: &Path) -> Result<Option<File>, Error> {
         Err(error) if is_gone(&error) => Ok(None),
         Err(error) => Err(failed(path)(error)),
     }
-}
-
-/// A copy that has no name any more.
-fn copy(root: &Path, path: &Path, databases: Databases) -> Result<File, Error> {
-    let target = root.join(COPY);
-    let copied = (databases.copy)(&root.join(path), &target);
-    let opened = copied
-        .map_err(|reason| Error::Database { path: path.to_owned(), reason })
-        .and_then(|()| File::open(&target).map_err(failed(path)));
-    remove_copy(root)?;
-    opened
-}
-
-fn remove_copy(root: &Path) -> Result<(), Error> {
-    for end in [""].into_iter().chain(BESIDE) {
-        let path = root.join(format!("{COPY}{end}"));
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(&path)(error)),
-            _ => {}
-        }
-    }
-    Ok(())
 }
 
 /// A file's first bytes, as many as its header says; zeros where it became shorter.
@@ -325,7 +331,7 @@ fn is_gone(error: &io::Error) -> bool {
         || error.raw_os_error() == Some(libc::ELOOP)
 }
 
-fn failed(path: &Path) -> impl FnOnce(io::Error) -> Error {
+pub(super) fn failed(path: &Path) -> impl FnOnce(io::Error) -> Error {
     let path = path.to_owned();
     move |source| Error::Read { path, source }
 }

@@ -3,6 +3,7 @@
 
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tandem_kit::error::chain;
 use tandem_runner::Databases;
@@ -37,6 +38,7 @@ pub(crate) fn run(args: &Args) -> Exit {
     let databases = Databases {
         check: |path| foreign::check(path).map_err(|error| chain(&error)),
         copy: |from, to| foreign::copy(from, to).map_err(|error| chain(&error)),
+        pace: Duration::from_secs(10),
     };
     match worker::run(work, (&args.folder, args.uid), databases) {
         Ok(()) => Exit::Done,
