@@ -39,7 +39,7 @@ pub use place::{Place, RolloutPlace};
 pub use ps::LogSource;
 pub use sessions::over as session_over;
 pub use tandem_kit::steady::Steady;
-pub use volumes::{VolumeHost, VolumePlace};
+pub use volumes::{VolumeHost, VolumePlace, volumes_unreachable};
 
 use tandem_kit::steady;
 

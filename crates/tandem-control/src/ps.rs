@@ -31,6 +31,8 @@ pub struct LogSource {
     pub api: Address,
     /// Whether its runner reported lately.
     pub live: bool,
+    /// Whether it is on this machine: a unix socket of the same path may be another runner's here.
+    pub here: bool,
 }
 
 impl Handle {
@@ -58,11 +60,12 @@ impl Handle {
 
     /// All runners that have ever reported to this server, and where they answer.
     pub(crate) fn runners(&self) -> Vec<LogSource> {
-        let now = self.shared.now();
+        let (now, boot) = (self.shared.now(), tandem_kit::boot::id());
         let source = |(host, report): (HostName, Received<HostObservation>)| LogSource {
             host,
             api: report.value.api.clone(),
             live: report.is_fresh(defaults::HOST_LIVE, now),
+            here: report.value.boot_id == boot,
         };
         self.shared.look(world::hosts).into_iter().map(source).collect()
     }

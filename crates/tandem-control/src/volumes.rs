@@ -1,7 +1,8 @@
 //! Volumes: where they are, who uses them, and who carried them in or out. What is in them is the runners' affair.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use tandem_rules::placement;
 use tandem_store::Transaction;
 use tandem_types::build::Build;
 use tandem_types::environment::Environment;
@@ -16,6 +17,7 @@ use crate::place::Place;
 use crate::problem;
 use crate::ps::LogSource;
 use crate::shared::cause;
+use crate::world;
 
 /// A volume and the environment that it belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,18 +41,59 @@ pub struct VolumeHost {
 type Key = (AppName, EnvironmentName, String);
 
 impl Handle {
-    /// The runner that has an environment's volumes.
+    /// The runner that has an environment's volumes: where it runs, or ran last, as for every instance with a volume.
     ///
     /// # Errors
-    /// `app_not_found`, `environment_not_found`; `no_runner` where none reports.
+    /// `app_not_found`, `environment_not_found`; `no_runner` where none reports; `runner_unreachable` where that one does not
+    /// report, or is on another machine.
     pub fn volume_host(&self, place: &Place) -> Result<VolumeHost, Problem> {
         let environment = self.environment(place)?;
-        let runner = self.log_sources(place)?.into_iter().find(|source| source.live);
-        let runner = runner.ok_or_else(|| {
+        let runners = self.runners();
+        let live: Vec<_> =
+            runners.iter().filter(|found| found.live).map(|found| found.host.clone()).collect();
+        let assigned = self.shared.look(|mirror| world::assigned(mirror, place));
+        let home = placement::home(&assigned, &live).ok_or_else(|| {
             Problem::new(503, "no_runner", "no runner reports, and volumes lie with the runners")
                 .hint("tandem status")
         })?;
-        Ok(VolumeHost { runner, uid: environment.uid })
+        match runners.into_iter().find(|runner| runner.host == home) {
+            Some(runner) if runner.live && runner.here => Ok(VolumeHost { runner, uid: environment.uid }),
+            runner => {
+                let is_elsewhere = runner.is_some_and(|runner| !runner.here);
+                let why = if is_elsewhere { "is on another machine" } else { "does not report" };
+                Err(volumes_unreachable(&home, why))
+            }
+        }
+    }
+
+    /// Whether a release of its environment declares a volume of this name.
+    #[must_use]
+    pub fn declares_volume(&self, at: &VolumePlace) -> bool {
+        self.declared_names(&at.place).contains(&at.name)
+    }
+
+    /// The refusal of a volume that is not there and that no release declares, with the name that was most likely meant.
+    #[must_use]
+    pub fn volume_not_found(&self, at: &VolumePlace) -> Problem {
+        let declared = self.declared_names(&at.place);
+        let hint = match problem::nearest(&at.name, declared.iter().map(String::as_str)) {
+            Some(near) => format!("did you mean {near}? `tandem volume list` shows all"),
+            None => "`tandem volume list` shows all; one that is new is declared under [volumes] in tandem.toml and deployed \
+                     first"
+                .to_owned(),
+        };
+        let title = format!("there is no volume {} of {}, and no release declares it", at.name, at.place);
+        Problem::new(404, "volume_not_found", title).hint(hint)
+    }
+
+    fn declared_names(&self, place: &Place) -> BTreeSet<String> {
+        self.shared.look(|mirror| {
+            let prefix = keys::releases(&place.app, &place.environment);
+            let releases = mirror.list::<Release>(&prefix);
+            let builds = releases
+                .filter_map(|(_, found)| mirror.value::<Build>(&keys::build(&place.app, found.value.build)));
+            builds.flat_map(|build| build.spec.volumes.keys().cloned().collect::<Vec<_>>()).collect()
+        })
     }
 
     /// Refuses to exchange a volume while a rollout of its environment goes on, which may be in the middle of a migration, and
@@ -135,7 +178,7 @@ impl Handle {
         found.into_iter().map(line).collect()
     }
 
-    /// The runners that have volumes, whosever those are.
+    /// The runners that may have volumes and report, whosever those are.
     #[must_use]
     pub fn volume_runners(&self) -> Vec<LogSource> {
         self.runners().into_iter().filter(|source| source.live).collect()
@@ -151,6 +194,16 @@ impl Handle {
         let noted = self.shared.commit(note).await;
         noted.map(drop).map_err(|error| problem::store("note who carries volumes", &error))
     }
+}
+
+/// A runner whose volumes cannot be carried from here.
+#[must_use]
+pub fn volumes_unreachable(host: &HostName, why: &str) -> Problem {
+    Problem::new(502, "runner_unreachable", format!("the runner of {host} {why}, and volumes lie with it"))
+        .hint(
+            "volumes are carried by a runner on the server's own machine; from a runner on another one, copy \
+         the folder DATA/volumes there. `tandem status` shows whether it is live",
+        )
 }
 
 fn said(name: &str, reason: &str) -> String {

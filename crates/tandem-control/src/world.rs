@@ -121,6 +121,11 @@ fn assignments(reader: &mut Reader<'_>, place: &Place) -> BTreeMap<HostName, Ass
     assignments
 }
 
+/// What the hosts were told to run of an environment.
+pub(crate) fn assigned(mirror: &Mirror, place: &Place) -> BTreeMap<HostName, Assignment> {
+    assignments(&mut Reader { mirror, revisions: BTreeMap::new() }, place)
+}
+
 /// What runners said last.
 pub(crate) fn hosts(mirror: &Mirror) -> BTreeMap<HostName, Received<HostObservation>> {
     let reports = mirror.list::<HostObservation>(keys::HOSTS);

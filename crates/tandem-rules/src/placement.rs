@@ -1,5 +1,7 @@
 //! On which host an instance goes: evenly over the hosts in their order, or all on the one host that has the data.
 
+use std::collections::BTreeMap;
+
 use tandem_types::assignment::Assignment;
 use tandem_types::{HostName, ProcessType};
 
@@ -19,7 +21,7 @@ pub struct Position {
 /// Where the instance of that number goes. `None` where there is no host at all.
 #[must_use]
 pub fn place(world: &World, process: &ProcessType, index: u32, has_volumes: bool) -> Option<Position> {
-    let host = if has_volumes { home(world)? } else { nth(&world.hosts, index)? };
+    let host = if has_volumes { home(&world.assignments, &world.hosts)? } else { nth(&world.hosts, index)? };
     Some(Position { host, process: process.clone(), index })
 }
 
@@ -30,9 +32,9 @@ fn nth(hosts: &[HostName], index: u32) -> Option<HostName> {
 
 /// The host that has the environment's volumes: the one it runs on or ran on last (its assignment stays when
 /// everything in it is gone). Data does not travel, so a process with a volume is never started elsewhere.
-fn home(world: &World) -> Option<HostName> {
+#[must_use]
+pub fn home(assigned: &BTreeMap<HostName, Assignment>, hosts: &[HostName]) -> Option<HostName> {
     let occupied = |(_, assignment): &(&HostName, &Assignment)| !assignment.instances.is_empty();
-    let assigned = &world.assignments;
     let host = assigned.iter().find(occupied).or_else(|| assigned.iter().next()).map(|(host, _)| host);
-    host.or(world.hosts.first()).cloned()
+    host.or(hosts.first()).cloned()
 }

@@ -33,6 +33,8 @@ pub(super) struct Host {
     pub(super) restarted: Option<Timestamp>,
     /// What keeps its instances less apart than they could be.
     pub(super) isolation_gaps: Vec<String>,
+    /// The boot that it reports; none: that of this machine.
+    pub(super) boot: Option<String>,
     /// Release phases whose command ran.
     pub(super) ran: Vec<JobId>,
     jobs: BTreeMap<JobId, JobState>,
@@ -52,7 +54,7 @@ impl Host {
     fn obey(&mut self, assignments: &BTreeMap<String, Assignment>, api: &Path) -> HostObservation {
         let mut report = HostObservation {
             host: alpha(),
-            boot_id: "boot".to_owned(),
+            boot_id: self.boot.clone().unwrap_or_else(tandem_kit::boot::id),
             started: Timestamp::UNIX_EPOCH,
             api: Address::Unix(api.to_owned()),
             isolation: Isolation::Sandbox,

@@ -20,3 +20,4 @@ pub(crate) mod site;
 mod snapshots;
 mod static_files;
 mod status;
+mod volumes;

@@ -158,6 +158,14 @@ impl Client {
         self.exchange(Method::POST, path, (Some("application/json"), bodies::full(encode(path, body)?))).await
     }
 
+    /// Reads a document and returns the answer with its body unread, for answers whose headers say something too.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn get_for_stream(&self, path: &str) -> Result<Response<Body>, Error> {
+        self.exchange(Method::GET, path, (None, bodies::empty())).await
+    }
+
     /// Reads values, one a line of JSON, until the server ends the answer. The first item tells whether the request was
     /// accepted; the stream ends after its first error.
     pub fn lines<T>(&self, path: &str) -> BoxStream<'static, Result<T, Error>>

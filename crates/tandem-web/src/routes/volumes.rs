@@ -15,7 +15,6 @@ use tandem_kit::api::{Client, Error, Server};
 use tandem_kit::http::{self as bodies, BoxError, read_limited};
 use tandem_types::api::Reason;
 use tandem_types::instance::Address;
-use tandem_types::problem::Problem;
 use tandem_types::volume::{SwapVolume, VolumeFound, VolumeImported, VolumeLine, VolumeStaged};
 use tandem_types::{AppName, EnvironmentName, ProcessType};
 
@@ -26,6 +25,8 @@ use crate::site::Site;
 
 /// What an archive has in it, as the runner says.
 const CONTENTS: HeaderName = HeaderName::from_static("tandem-volume");
+/// Hosts whose volumes are not in a list, since their runners cannot be asked; names with commas between.
+const MISSING: HeaderName = HeaderName::from_static("tandem-volumes-missing");
 /// Looking through volumes of many files takes its time.
 const LIST_LIMIT: Duration = Duration::from_secs(60);
 /// Processes have ten minutes to end; see the runner.
@@ -48,17 +49,26 @@ impl VolumePath {
     }
 }
 
-pub(crate) async fn list(State(site): State<Site>) -> Answer<Answered<Vec<VolumeLine>>> {
-    let mut lines = Vec::new();
+/// One runner that cannot be asked hides its own volumes and no other's: it is named in a header.
+pub(crate) async fn list(State(site): State<Site>) -> Answer<Response> {
+    let (mut lines, mut missing) = (Vec::<VolumeLine>::new(), Vec::new());
     for runner in site.control.volume_runners() {
-        let found: Vec<VolumeFound> = client(&runner)
-            .waiting(LIST_LIMIT)
-            .get("/v1/volumes")
-            .await
-            .map_err(|error| passed_on(&runner, error))?;
-        lines.extend(site.control.volume_lines(&runner.host, found));
+        let found = match runner.here {
+            true => client(&runner).waiting(LIST_LIMIT).get::<Vec<VolumeFound>>("/v1/volumes").await.ok(),
+            false => None,
+        };
+        match found {
+            Some(found) => lines.extend(site.control.volume_lines(&runner.host, found)),
+            None => missing.push(runner.host.to_string()),
+        }
     }
-    Ok(Answered(lines))
+    let mut response = Answered(lines).into_response();
+    if let Ok(hosts) = missing.join(",").parse()
+        && !missing.is_empty()
+    {
+        response.headers_mut().insert(MISSING, hosts);
+    }
+    Ok(response)
 }
 
 pub(crate) async fn export(
@@ -91,9 +101,18 @@ pub(crate) async fn import(
     let host = site.control.volume_host(&at.place)?;
     site.control.admit_import(&at)?;
     let body = bodies::stream(TryStreamExt::map_err(body.into_data_stream(), BoxError::from));
-    let path = runners_path("import", &at, &host);
+    let mut path = runners_path("import", &at, &host);
+    // A name that nobody declares is most likely a slip: the runner looks whether there is such a volume nevertheless.
+    if !site.control.declares_volume(&at) {
+        path.push_str("&undeclared=true");
+    }
     let answer = client(&host.runner).post_stream(&path, body).await;
-    let answer = answer.map_err(|error| passed_on(&host.runner, error))?;
+    let answer = answer.map_err(|error| match error {
+        Error::Problem(problem) if problem.code == "volume_not_found" => {
+            Refusal(site.control.volume_not_found(&at))
+        }
+        error => passed_on(&host.runner, error),
+    })?;
     // Boxed, since the compiler does not see through the error type of the body otherwise.
     let text = read_limited(answer.into_body(), ANSWER_LIMIT).boxed().await;
     let text = text.map_err(|error| Refusal::internal("read what the runner says", &error))?;
@@ -136,11 +155,8 @@ fn passed_on(runner: &LogSource, error: Error) -> Refusal {
     match error {
         Error::Problem(problem) => problem.into(),
         error => {
-            let title = format!("the runner of {} does not answer, and volumes lie with it", runner.host);
-            tracing::warn!("{title}: {error}");
-            let hint = "volumes are carried by a runner on the server's own machine; from a runner on another one, copy \
-                        the folder DATA/volumes there. `tandem status` shows whether it is live";
-            Refusal(Problem::new(502, "runner_unreachable", title).hint(hint))
+            tracing::warn!("the runner of {} does not answer: {error}", runner.host);
+            Refusal(tandem_control::volumes_unreachable(&runner.host, "does not answer"))
         }
     }
 }

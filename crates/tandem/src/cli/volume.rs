@@ -1,8 +1,7 @@
 //! `tandem volume`: what apps keep, listed, taken out as an archive and put back.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,6 +25,8 @@ use crate::output::{Bar, Cell, Style, Table, ago, bytes, count, visible};
 use crate::place::Place;
 use crate::session::Session;
 
+mod aside;
+
 /// What stands for standard input and output.
 const DASH: &str = "-";
 /// Bytes sent in one piece.
@@ -36,6 +37,8 @@ const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// Longest answer to an import, in bytes.
 const ANSWER_LIMIT: usize = 64 * 1024;
+/// Longest list of volumes, in bytes.
+const LONGEST_LIST: usize = 16 * 1024 * 1024;
 /// Looking through volumes of many files takes its time.
 const LIST_LIMIT: Duration = Duration::from_secs(90);
 /// Processes have ten minutes to end.
@@ -125,8 +128,18 @@ pub(super) async fn run(verb: Verb, session: &Session) -> Result<Exit, Failure> 
 }
 
 async fn list(session: &Session) -> Result<Exit, Failure> {
-    let client = session.client()?.clone().waiting(LIST_LIMIT);
-    let mut lines: Vec<VolumeLine> = client.get("/v1/volumes").await?;
+    let client = session.client()?.clone();
+    let asked = tokio::time::timeout(LIST_LIMIT, client.get_for_stream("/v1/volumes")).await;
+    let answer = asked.map_err(|_| Failure::new("the server does not answer").hint("tandem status"))??;
+    let missing = answer.headers().get("tandem-volumes-missing").and_then(|hosts| hosts.to_str().ok());
+    if let Some(hosts) = missing {
+        session
+            .output
+            .note(format!("those of {hosts} are missing: its runner cannot be asked from the server"));
+    }
+    let unread = |error: &dyn std::error::Error| Failure::chain("read the answer", error);
+    let text = read_limited(answer.into_body(), LONGEST_LIST).await.map_err(|error| unread(&error))?;
+    let mut lines: Vec<VolumeLine> = serde_json::from_slice(&text).map_err(|error| unread(&error))?;
     let Global { app, env, .. } = &session.global;
     lines.retain(|line| app.as_ref().is_none_or(|app| line.app == *app));
     lines.retain(|line| env.as_ref().is_none_or(|env| line.environment == *env));
@@ -235,9 +248,7 @@ async fn write_aside(
     progress: (&Bar, u64),
 ) -> Result<u64, Failure> {
     let failed = |error: io::Error| Failure::chain(&format!("write {}", path.display()), &error);
-    // A backup has everything in it that the app knows of people.
-    let mut options = OpenOptions::new();
-    let file = options.write(true).create(true).truncate(true).mode(0o600).open(aside).map_err(failed)?;
+    let file = aside::create(aside).map_err(failed)?;
     let received = if path.extension().is_some_and(|end| end == "zst") {
         let mut encoder = zstd::Encoder::new(&file, 3).map_err(failed)?;
         let received = receive(body, &mut encoder, progress).await?;
