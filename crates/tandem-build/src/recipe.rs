@@ -82,7 +82,7 @@ impl Recipe {
         let wanted = parts.file.build.python.as_deref();
         let python = asked::read(source, &parts.folders.work, wanted, parts.requirements.as_ref())?;
         notes.extend(python.notes);
-        notes.extend(parts.app_note(&spec));
+        notes.extend(parts.app_note());
         let server = parts.added_server(&spec);
         notes.extend(server.map(Server::note));
         let (node, commands) = parts.node_plan(&spec, &mut notes)?;

@@ -144,12 +144,12 @@ impl<'a> Parts<'a> {
         server.filter(|_| web.command == command)
     }
 
-    /// What is told of an app object that was guessed, where its command is the one that was taken.
-    pub(super) fn app_note(&self, spec: &AppSpec) -> Option<String> {
-        let web_app = self.web_app.as_ref().filter(|_| self.requirements.is_some())?;
-        let (command, _) = self.detected()?;
-        let web = spec.processes.get(&ProcessType::web())?;
-        web_app.note().filter(|_| web.command == command)
+    /// What is told of an app object that was guessed, where nobody wrote a command.
+    pub(super) fn app_note(&self) -> Option<String> {
+        let web = self.file.processes.get(&ProcessType::web());
+        let is_written = self.procfile.is_some() || web.is_some_and(|web| web.command.is_some());
+        let web_app = self.web_app.as_ref().filter(|_| !is_written && self.requirements.is_some())?;
+        web_app.note()
     }
 
     fn release(&self) -> Option<ReleaseCommand> {

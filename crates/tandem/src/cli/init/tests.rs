@@ -17,10 +17,23 @@ const DJANGO: &[(&str, &str)] = &[
     ),
     ("requirements.txt", "django==5.1\ngunicorn==23.0.0\n"),
 ];
+/// Below a folder, with what only its settings and other files say.
+const SITE: &[(&str, &str)] = &[
+    ("site/manage.py", "os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'shop.settings')\n"),
+    ("site/shop/__init__.py", ""),
+    (
+        "site/shop/settings.py",
+        "DATABASES = {'default': {'NAME': BASE_DIR / 'db.sqlite3'}}\nMEDIA_ROOT = os.path.join(BASE_DIR, 'media')\n",
+    ),
+    ("site/shop/wsgi.py", "application = None\n"),
+    (".python-version", "3.11\n"),
+    ("requirements.txt", "django==5.1\ngunicorn==23.0.0\n"),
+];
 const FLASK: &[(&str, &str)] = &[
     ("app.py", "from flask import Flask\napp = Flask(__name__)\n"),
     ("requirements.txt", "flask==3.0.0\ngunicorn==23.0.0\n"),
     ("Procfile", "web: gunicorn app:app --bind 127.0.0.1:$PORT\n"),
+    ("static/style.css", "a {}\n"),
 ];
 const NODE: &[(&str, &str)] = &[
     (
@@ -76,6 +89,34 @@ fn uncommented(line: &str) -> String {
 #[test]
 fn a_django_project_gets_its_settings_server_and_migrations() {
     insta::assert_snapshot!(written(DJANGO));
+}
+
+#[test]
+fn a_site_in_a_subfolder_keeps_its_working_folder_whichever_line_is_taken() {
+    insta::assert_snapshot!(written(SITE));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    write(folder.path(), SITE);
+    let text = text::of(&"shop".parse().expect("a name"), &look(folder.path()));
+    for line in text.lines().filter(|line| uncommented(line) != *line) {
+        let (mut one, mut table) = (String::new(), "");
+        for other in text.lines() {
+            let bare = uncommented(other);
+            if other != bare && bare.starts_with('[') {
+                table = other;
+            }
+            // A key is of no use without the table that it is in.
+            let is_taken = other == line || (other == table && line_is_in(&text, table, line));
+            one += &(if is_taken { bare } else { other.to_owned() } + "\n");
+        }
+        let file = app_file::parse(&one).unwrap_or_else(|error| panic!("{error}\n{one}"));
+        assert_eq!(file.root.as_deref(), Some("site"), "{line}");
+    }
+}
+
+/// Whether a key of the text is behind the head of a table and before that of the next.
+fn line_is_in(text: &str, table: &str, line: &str) -> bool {
+    let behind = text.lines().skip_while(|other| *other != table).skip(1);
+    behind.take_while(|other| !other.starts_with("# [")).any(|other| other == line)
 }
 
 #[test]

@@ -19,7 +19,6 @@ const DOMAINS: &str = "
 const VOLUMES: &str = "
 # Folders that outlive releases: uploads, a SQLite database. Everything else is read-only.
 # [volumes]
-# media = \"/app/media\"
 ";
 const SOURCE: &str = "
 # Files that .gitignore names and the app needs all the same.
@@ -34,18 +33,60 @@ pub(super) fn of(app: &AppName, detected: &Detected) -> String {
     let mut text = format!("{HEAD}\napp = \"{app}\"\n{DOMAINS}");
     if !detected.work.is_empty() {
         let work = string(&detected.work);
-        write!(text, "\n# Folder in which commands start, as found.\n# root = {work}\n").expect(INFALLIBLE);
+        let about =
+            "Folder in which commands start, as found. Without it a process below would move it to the top.";
+        write!(text, "\n# {about}\nroot = {work}\n").expect(INFALLIBLE);
     }
     build(&mut text, detected);
     processes(&mut text, detected);
     release(&mut text, detected);
-    text + VOLUMES + SOURCE
+    volumes(&mut text, detected);
+    statics(&mut text, detected);
+    text + SOURCE
+}
+
+/// What the app would write into its own tree, as a suggestion; an example where nothing is known.
+fn volumes(text: &mut String, detected: &Detected) {
+    text.push_str(VOLUMES);
+    let Detected { databases, media, .. } = detected;
+    if !databases.is_empty() {
+        let names = databases.join(", ");
+        writeln!(text, "# # For {names}: have the settings point there.\n# data = \"/data\"")
+            .expect(INFALLIBLE);
+    }
+    match media {
+        Some(media) => {
+            let path = string(&format!("/app/{media}"));
+            writeln!(text, "# # Uploads, as the settings place them.\n# media = {path}").expect(INFALLIBLE);
+        }
+        None if databases.is_empty() => text.push_str("# media = \"/app/media\"\n"),
+        None => {}
+    }
+}
+
+fn statics(text: &mut String, detected: &Detected) {
+    if detected.static_folders.is_empty() {
+        return;
+    }
+    text.push_str("\n# Folders whose files are served without asking the app.\n# [static]\n");
+    for (prefix, folder) in &detected.static_folders {
+        writeln!(text, "# {} = {}", string(prefix), string(folder)).expect(INFALLIBLE);
+    }
 }
 
 fn build(text: &mut String, detected: &Detected) {
     let mut keys = Vec::new();
     if let Some(settings) = detected.spec.environment.get("DJANGO_SETTINGS_MODULE") {
         keys.push(("The settings module, as found.", format!("settings = {}", string(settings))));
+    }
+    if let Some(python) = &detected.python {
+        keys.push(("The Python that is asked for.", format!("python = {}", string(python))));
+    }
+    if let Some(node) = &detected.node {
+        keys.push(("The Node that is asked for.", format!("node = {}", string(node))));
+    }
+    if let Some(file) = &detected.requirements {
+        keys.push(("What is installed.", format!("requirements = {}", string(file))));
     }
     keys.push((
         "Commands that no file tells of, run before static files are collected.",
