@@ -30,7 +30,8 @@ const ADDRESSES: [&str; 13] = [
     "npm_config_registry",
 ];
 /// The other ones that are handed on.
-const OTHERS: [&str; 10] = [
+const OTHERS: [&str; 11] = [
+    "GIT_SSL_CAINFO",
     "NODE_EXTRA_CA_CERTS",
     "NO_PROXY",
     "SSL_CERT_DIR",

@@ -17,8 +17,12 @@ const FOLDER: &str = "SSL_CERT_DIR";
 /// What other programs than uv call [`FILE`]: git, curl, Python's requests, pip and Node.
 const SAME: [&str; 5] =
     ["CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "NODE_EXTRA_CA_CERTS", "PIP_CERT", "REQUESTS_CA_BUNDLE"];
-/// Name of a copy below the tools.
-const COPY: &str = "certificates.pem";
+/// Settings with one file of certificates each, and the name of its copy below the tools.
+const COPIES: [(&str, &str); 3] = [
+    (FILE, "certificates.pem"),
+    ("GIT_SSL_CAINFO", "certificates-git.pem"),
+    ("NODE_EXTRA_CA_CERTS", "certificates-node.pem"),
+];
 /// Where a folder is seen.
 const SEEN_FOLDER: &str = "/certificates";
 /// Of the host, what sandboxes see as well.
@@ -34,13 +38,14 @@ impl Workshop {
         let mut variables = self.network().variables().clone();
         let mut mounts = Vec::new();
         if self.isolation == Isolation::Sandbox {
-            if let Some(path) = variables.get(FILE).filter(|path| !is_seen(path)) {
+            for (name, copy) in COPIES {
+                let Some(path) = variables.get(name).filter(|path| !is_seen(path)) else { continue };
                 match fs::read(path) {
                     Ok(bytes) => {
-                        self.put_tool(COPY, &bytes)?;
-                        variables.insert(FILE.to_owned(), format!("{TOOLS}/{COPY}"));
+                        self.put_tool(copy, &bytes)?;
+                        variables.insert(name.to_owned(), format!("{TOOLS}/{copy}"));
                     }
-                    Err(error) => tracing::warn!(%error, "cannot read {path}, which {FILE} names"),
+                    Err(error) => tracing::warn!(%error, "cannot read {path}, which {name} names"),
                 }
             }
             if let Some(path) =

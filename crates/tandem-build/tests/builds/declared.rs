@@ -132,16 +132,20 @@ async fn a_dependency_that_asks_for_another_python_is_told_where_nothing_else_is
 #[tokio::test]
 async fn certificates_that_only_the_administrator_can_read_are_seen_by_what_is_built() {
     let folder = tempfile::tempdir().unwrap();
-    let bundle = folder.path().join("own.pem");
-    files::write_atomic_unsynced(&bundle, b"not one\n", 0o600).unwrap();
-    let said = ("PIP_CERT".to_owned(), bundle.display().to_string());
-    let set_up = |config: &mut BuilderConfig| config.network = [said].into_iter().collect();
+    let mut said = Vec::new();
+    for name in ["PIP_CERT", "GIT_SSL_CAINFO", "NODE_EXTRA_CA_CERTS"] {
+        let file = folder.path().join(name);
+        files::write_atomic_unsynced(&file, name.as_bytes(), 0o600).unwrap();
+        said.push((name.to_owned(), file.display().to_string()));
+    }
+    let set_up = |config: &mut BuilderConfig| config.network = said.into_iter().collect();
     let bench = Bench::with(set_up).await;
     bench.write("Procfile", "web: python shop.py\n");
     bench.write("requirements.txt", "./own\n");
     bench.write("own/pyproject.toml", "[project]\nname = \"own\"\nversion = \"1\"\n[build-system]\nrequires = []\nbuild-backend = \"backend\"\nbackend-path = [\".\"]\n");
-    let look = "import os\nfor name in ('SSL_CERT_FILE', 'GIT_SSL_CAINFO', 'REQUESTS_CA_BUNDLE', 'NODE_EXTRA_CA_CERTS'):\n\
-        \x20   assert open(os.environ[name]).read() == 'not one\\n', name\n";
+    let look = "import os\nsaid = {'SSL_CERT_FILE': 'PIP_CERT', 'REQUESTS_CA_BUNDLE': 'PIP_CERT'}\n\
+        for name in (*said, 'GIT_SSL_CAINFO', 'NODE_EXTRA_CA_CERTS'):\n\
+        \x20   assert open(os.environ[name]).read() == said.get(name, name), name\n";
     bench.write("own/backend.py", &wheel_builder(look));
     let build = bench.build_within(defaults::BUILD_TIMEOUT).await.unwrap();
     assert_eq!(names(&build), ["own"]);
