@@ -37,6 +37,20 @@ pub const TIMEOUT: Span = Span::minutes(10);
 /// Most that one fetch may bring, packed: the last commit of all but a few sources is a tenth of it.
 pub(crate) const USUAL_BYTES: u64 = 1 << 30;
 
+/// Longest subject of a commit that is kept, in characters; some tools write whole changelogs into it.
+const LONGEST_SUBJECT: usize = 200;
+
+/// What a record keeps of a commit's subject; none where it is empty.
+#[must_use]
+pub fn shown_subject(subject: &str) -> Option<String> {
+    let line = subject.lines().next()?.trim();
+    let mut shown: String = line.chars().take(LONGEST_SUBJECT).collect();
+    if shown.len() < line.len() {
+        shown.push('…');
+    }
+    (!shown.is_empty()).then_some(shown)
+}
+
 /// What is to be fetched.
 #[derive(Debug, Clone)]
 pub struct FetchRequest {
@@ -72,4 +86,17 @@ pub struct Attempt {
     pub result: Result<Fetched, Error>,
     /// Hosts that were not known before, with the keys they showed.
     pub pins: Vec<Pin>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subject_is_one_line_of_a_length_that_people_read() {
+        assert_eq!(shown_subject("First one\nmore").as_deref(), Some("First one"));
+        assert_eq!(shown_subject("\n"), None);
+        let long = shown_subject(&"é".repeat(5000)).expect("there is one");
+        assert!(long.chars().count() == 201 && long.ends_with("é…"), "{long}");
+    }
 }

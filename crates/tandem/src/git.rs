@@ -25,7 +25,7 @@ pub(crate) async fn describe(folder: &Path) -> (SourceInfo, Option<String>) {
         Ok(status) => {
             let mut info = parse_status(&status, prefix.unwrap_or_default().trim_end());
             if info.commit.is_some() {
-                info.subject = subject.ok().and_then(|text| text.lines().next().map(str::to_owned));
+                info.subject = subject.ok().and_then(|text| tandem_build::git::shown_subject(&text));
             }
             (info, None)
         }

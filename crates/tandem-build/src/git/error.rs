@@ -72,6 +72,12 @@ pub enum Error {
         /// Its hash.
         commit: String,
     },
+    /// A repository whose objects are named by SHA-256.
+    #[error("fetch {url}: its objects are named by SHA-256")]
+    Sha256 {
+        /// Of which repository.
+        url: String,
+    },
     /// More than a fetch may bring.
     #[error("fetch {url}: it is larger than {} MiB", limit >> 20)]
     TooLarge {
@@ -147,6 +153,10 @@ impl Error {
                 let title = format!("{url} has no commit {commit}, or does not give it");
                 Problem::new(422, "git_ref_missing", title)
                     .hint("push it to a branch, and deploy that: `tandem deploy URL --ref BRANCH`")
+            }
+            Self::Sha256 { url } => {
+                let title = format!("{url} names its commits by SHA-256, and the server fetches by SHA-1 only");
+                Problem::new(422, "git_sha256", title).hint("send the source from a clone: `tandem deploy PATH --ref REF`")
             }
             Self::TooLarge { url, limit } => {
                 let title = format!("{url} is larger than the {} MiB that a fetch may bring", limit >> 20);

@@ -2,6 +2,7 @@
 //! the private half is kept is left to the caller; here it is on no disk.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tandem_kit::files;
 use tandem_kit::paths::DataDir;
@@ -13,6 +14,10 @@ use super::programs;
 
 /// Milliseconds as a rule; a machine that has just started may want for randomness.
 const TIME: Span = Span::seconds(30);
+
+/// What the names of folders with a key begin with; behind it the process and a number.
+const PREFIX: &str = "key-";
+static NUMBER: AtomicU64 = AtomicU64::new(0);
 
 /// Both halves of a key. Printing it shows the public one.
 #[derive(Clone, PartialEq, Eq)]
@@ -64,9 +69,10 @@ impl KeyError {
 /// See [`KeyError`].
 pub async fn create_key(data: &DataDir, app: &AppName) -> Result<KeyPair, KeyError> {
     let program = programs::find("ssh-keygen").ok_or(KeyError::Missing)?;
-    let folder = data.runtime().join(format!("key-{app}"));
-    // Of a process that was killed.
-    remove(&folder);
+    remove_leftovers(&data.runtime());
+    // Two that are asked for at once are two keys.
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let folder = data.runtime().join(format!("{PREFIX}{}-{number}", std::process::id()));
     files::ensure_dir(&folder, 0o700)?;
     let comment = format!("tandem:{app}");
     let call = Tool::new(program).args(["-q", "-t", "ed25519", "-N", "", "-C", &comment, "-f"]);
@@ -77,6 +83,17 @@ pub async fn create_key(data: &DataDir, app: &AppName) -> Result<KeyPair, KeyErr
         .and_then(|_| Ok(KeyPair { private: read("key")?, public: read("key.pub")?.trim_end().to_owned() }));
     remove(&folder);
     pair
+}
+
+/// Folders of a process that was killed: only one at a time serves a data folder.
+fn remove_leftovers(runtime: &Path) {
+    let own = format!("{PREFIX}{}-", std::process::id());
+    for entry in std::fs::read_dir(runtime).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with(PREFIX) && !name.starts_with(&own) {
+            remove(&entry.path());
+        }
+    }
 }
 
 fn remove(folder: &Path) {
@@ -97,14 +114,18 @@ mod tests {
         let folder = tempfile::tempdir().expect("there is room");
         let data = DataDir::open(&folder.path().join("data")).expect("a new folder");
         let app = "shop".parse().expect("a name");
-        let (one, other) = (create_key(&data, &app).await.expect("a key"), create_key(&data, &app).await);
+        let left = data.runtime().join("key-1-0");
+        files::ensure_dir(&left, 0o700).expect("a new folder");
+        let (one, other) = tokio::join!(create_key(&data, &app), create_key(&data, &app));
+        let one = one.expect("a key");
         assert!(one.public.starts_with("ssh-ed25519 ") && one.public.ends_with(" tandem:shop"), "{one:?}");
         assert!(
             one.private.starts_with("-----BEGIN OPENSSH PRIVATE KEY-----\n") && one.private.ends_with('\n')
         );
         assert!(!format!("{one:?}").contains("BEGIN"));
         assert_ne!(one, other.expect("another key"));
-        assert!(!data.runtime().join("key-shop").exists());
+        let left = std::fs::read_dir(data.runtime()).expect("a folder").flatten();
+        assert!(left.into_iter().all(|entry| !entry.file_name().to_string_lossy().starts_with(PREFIX)));
         data.remove_runtime().expect("it can be removed");
     }
 }

@@ -46,13 +46,20 @@ impl Refs {
         let found = full.into_iter().find(|full| self.all.iter().any(|(known, _)| known == full));
         match found {
             Some(full) => Some(Chosen { branch: branch_of(&full), fetch: full }),
-            None if is_hash(name) => {
-                let tip =
-                    self.all.iter().find(|(known, hash)| hash == name && known.starts_with("refs/heads/"));
-                Some(Chosen { fetch: name.to_owned(), branch: tip.and_then(|(known, _)| branch_of(known)) })
+            None => {
+                // git takes both cases and prints the lower one.
+                let name = name.to_ascii_lowercase();
+                let is_tip = |hash: &str, known: &str| hash == name && known.starts_with("refs/heads/");
+                let tip = self.all.iter().find(|(known, hash)| is_tip(hash, known));
+                let branch = tip.and_then(|(known, _)| branch_of(known));
+                is_hash(&name).then_some(Chosen { fetch: name, branch })
             }
-            None => None,
         }
+    }
+
+    /// Whether its objects are named by SHA-256: a repository of SHA-1, which is what ours is, cannot take them.
+    pub(super) fn is_sha256(&self) -> bool {
+        self.all.iter().any(|(_, hash)| hash.len() == 64)
     }
 
     fn head_or_only(&self) -> Option<Chosen> {
@@ -90,9 +97,9 @@ fn branch_of(full: &str) -> Option<String> {
     full.strip_prefix("refs/heads/").map(str::to_owned)
 }
 
-/// A whole hash of a commit, SHA-1 or SHA-256.
+/// A whole hash of a commit, by SHA-1.
 pub(super) fn is_hash(text: &str) -> bool {
-    [40, 64].contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    text.len() == 40 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
 /// The beginning of one, which no server fetches by.
@@ -127,11 +134,13 @@ mod tests {
             (Some("pull/7/head"), "refs/pull/7/head", None),
             (Some(a.as_str()), a.as_str(), Some("main")),
             (Some(c.as_str()), c.as_str(), None),
+            (Some(a.to_uppercase().as_str()), a.as_str(), Some("main")),
         ] {
             let expected = Chosen { fetch: fetch.to_owned(), branch: branch.map(str::to_owned) };
             assert_eq!(refs().choose(name), Some(expected), "{name:?}");
         }
         assert_eq!(refs().choose(Some("nope")), None);
+        assert!(!refs().is_sha256() && Refs::parse(&format!("{}\tHEAD\n", "a".repeat(64))).is_sha256());
         assert_eq!(Refs::default().choose(None), None, "an empty repository");
     }
 

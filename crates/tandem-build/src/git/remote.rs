@@ -167,7 +167,8 @@ impl Remote {
         Self { scheme: Scheme::Scp, user, host: host.to_owned(), port: None, path: path.to_owned() }.checked()
     }
 
-    fn checked(self) -> Result<Self, Refused> {
+    fn checked(mut self) -> Result<Self, Refused> {
+        self.host.make_ascii_lowercase(); // It has no case (RFC 4343), and its keys one spelling.
         let plain = |text: &str| {
             !text.starts_with(['-', '.'])
                 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b))
@@ -294,6 +295,13 @@ mod tests {
                 (url, known_as, name)
             );
             assert!(is_url(url) || !url.contains('@'), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_one_however_it_is_written() {
+        for (url, written) in [("git@GitHub.com:A/B", "git@github.com:A/B"), ("https://H/X", "https://h/X")] {
+            assert_eq!(Remote::parse(url).expect(url).url(), written);
         }
     }
 

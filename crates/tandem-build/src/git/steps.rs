@@ -20,7 +20,7 @@ use super::listing::{self, Submodule};
 use super::refs::{self, Refs};
 use super::remote::{self, Remote};
 use super::why::{Why, why};
-use super::{Attempt, Error, FetchRequest, Fetched, Pin, hosts, programs};
+use super::{Attempt, Error, FetchRequest, Fetched, Pin, hosts, programs, shown_subject};
 use crate::recipe::APP;
 use crate::workshop::{Occupied, Workshop};
 use crate::{Error as BuildError, uv_cache};
@@ -99,6 +99,9 @@ impl<'a> Steps<'a> {
         self.prepare().await?;
         self.warnings.extend(self.shop.close_loopback().await);
         let refs = self.list(&remote).await?;
+        if refs.is_sha256() {
+            return Err(Error::Sha256 { url: remote.url() });
+        }
         let wanted = self.request.source.reference.as_deref();
         let chosen = refs.choose(wanted).ok_or_else(|| ref_missing(&remote, wanted, &refs))?;
         self.bring(&remote, &chosen.fetch, "refs/tandem/source").await?;
@@ -132,7 +135,9 @@ impl<'a> Steps<'a> {
     /// Folders, known hosts, authorities; and a repository, where there is none yet.
     async fn prepare(&mut self) -> Result<(), Error> {
         let known = hosts::file_of(&self.request.known_hosts);
-        let bundle = self.shop.network().variables().get("SSL_CERT_FILE").map(PathBuf::from);
+        let said = self.shop.network().variables();
+        // What is said to git alone may have authorities that nobody else is to trust.
+        let bundle = said.get("GIT_SSL_CAINFO").or_else(|| said.get("SSL_CERT_FILE")).map(PathBuf::from);
         let prepared = self.blocking(move |shop, _| {
             if leftovers::give_up_if_broken(&shop.folder.join(FOLDER))? {
                 tracing::info!("a fetch was killed in {}: its repository begins anew", shop.folder.display());
@@ -204,7 +209,7 @@ impl<'a> Steps<'a> {
         let line = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).trim().to_owned();
         let (commit, subject) = (line(self.report("commit").await?), line(self.report("subject").await?));
         let submodules = listing::submodules(&self.report("tree").await?, &self.report("modules").await?);
-        Ok(Unpacked { commit, subject: Some(subject).filter(|text| !text.is_empty()), submodules })
+        Ok(Unpacked { commit, subject: shown_subject(&subject), submodules })
     }
 
     async fn submodules(&mut self, remote: &Remote, found: Vec<Submodule>) -> Result<(), Error> {

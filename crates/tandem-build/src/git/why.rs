@@ -53,6 +53,11 @@ const WORDS: &[(&str, Why)] = &[
     ("does not appear to be a git repository", Why::Denied),
     ("' not found", Why::Denied),
     ("project you were looking for could not be found", Why::Denied),
+    // Of a host that is busy, or that lets nobody in from here: nothing that a key would change.
+    ("kex_exchange_identification", Why::Unreachable),
+    ("ssh_exchange_identification", Why::Unreachable),
+    ("Connection closed by", Why::Unreachable),
+    ("closed by remote host", Why::Unreachable),
     ("Could not read from remote repository", Why::Denied),
     ("unable to access", Why::Unreachable),
 ];
@@ -87,6 +92,12 @@ mod tests {
         for (text, expected) in [
             (format!("git@h: Permission denied (publickey).{ssh}"), Why::Denied),
             (format!("ssh: connect to host h port 22: Connection refused{ssh}"), Why::Unreachable),
+            (format!("kex_exchange_identification: Connection closed by remote host{ssh}"), Why::Unreachable),
+            (format!("Connection closed by 192.0.2.1 port 22{ssh}"), Why::Unreachable),
+            (
+                format!("git@h: Permission denied (publickey).\nConnection to h closed by remote host.{ssh}"),
+                Why::Denied,
+            ),
             (format!("ssh: Could not resolve hostname h: Name or service not known{ssh}"), Why::Denied),
             (
                 "fatal: unable to access 'https://h/x/': Could not resolve host: h".to_owned(),

@@ -51,8 +51,9 @@ pub(crate) async fn take(session: &Session, folder: &Path, reference: &str) -> R
     let scratch = tempfile::tempdir().map_err(|e| Failure::chain("make a folder for the commit", &e))?;
     let tree = scratch.path().join("tree");
     let subject = text(folder, &["log", "-1", "--no-show-signature", "--format=%s", &commit]).await?;
-    let is_branch =
-        text(folder, &["rev-parse", "--verify", "--quiet", &format!("refs/heads/{reference}")]).await;
+    // By its full name: `main~1` is a commit of a branch, and none itself.
+    let branch = format!("refs/heads/{reference}");
+    let is_branch = text(folder, &["show-ref", "--verify", "--quiet", &branch]).await;
     check_out(folder, &commit, &tree).await?;
     let taken = Taken {
         folder: scratch,
@@ -61,7 +62,7 @@ pub(crate) async fn take(session: &Session, folder: &Path, reference: &str) -> R
             reference: Some(reference.to_owned()),
             commit: Some(commit),
             branch: is_branch.is_ok().then(|| reference.to_owned()),
-            subject: Some(subject).filter(|subject| !subject.is_empty()),
+            subject: tandem_build::git::shown_subject(&subject),
             ..SourceInfo::default()
         },
     };

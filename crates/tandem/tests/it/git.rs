@@ -130,5 +130,13 @@ fn a_commit_of_a_folder_is_deployed_without_what_is_not_committed() {
     assert_eq!(installation.site(PLAIN).text("/"), "two\n");
     let missing = installation.tandem(["deploy", path, "--ref", "nope"]).expect_code(1).stderr;
     assert!(missing.contains("has no branch, tag or commit nope") && missing.contains("main"), "{missing}");
+    let _ = installation.tandem(["deploy", path, "--ref", "main~1"]).expect_success();
+    let shown = installation.tandem(["release", "show", "r3", "--app", "plain"]).expect_success().stdout;
+    assert!(shown.contains(": One") && !shown.contains("on main~1"), "{shown}");
+    let new = work.join("new");
+    std::fs::create_dir(&new).expect("a new folder");
+    let missing = installation.tandem(["deploy", new.to_str().expect("a plain path"), "--ref", "v1"]);
+    let missing = missing.expect_code(1).stderr;
+    assert!(missing.contains("/new is not in v1"), "{missing}");
     installation.finish();
 }

@@ -51,8 +51,12 @@ async fn send(
     let source = taken.folder();
     let below = root.map_or_else(|| source.clone(), |root| source.join(root));
     if !below.is_dir() {
-        return Err(Failure::new(format!("there is no folder {} in {reference}", root.unwrap_or_default()))
-            .hint("--root is a folder of the commit: `tandem deploy --ref REF --root api`"));
+        return Err(match root {
+            Some(root) => Failure::new(format!("there is no folder {root} in {reference}"))
+                .hint("--root is a folder of the commit: `tandem deploy --ref REF --root api`"),
+            None => Failure::new(format!("{} is not in {reference}", folder.display()))
+                .hint(format!("name a commit that has it: `git log --all -- {}`", folder.display())),
+        });
     }
     let place = Place::new(app(session, folder, &below)?, session.global.environment());
     session.output.note(format!("deploying {place} from {} at {reference}", folder.display()));
