@@ -216,6 +216,16 @@ impl Workshop {
         self.clock.monotonic()
     }
 
+    /// The build's time.
+    pub(crate) fn limit(&self) -> Span {
+        self.limit
+    }
+
+    /// Whether it has passed.
+    pub(crate) fn is_over(&self) -> bool {
+        self.now() >= self.deadline
+    }
+
     /// Runs a command to its end. Failing is not an error here; running out of time is.
     pub(crate) async fn run(&self, call: Call, events: Events<'_>) -> Result<Outcome, Error> {
         let what = call.what;
