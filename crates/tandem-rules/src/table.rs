@@ -125,21 +125,41 @@ pub fn next_epoch(routing: &RoutingDocument) -> Epoch {
 }
 
 /// Static folders of the build, each with the trees of older builds behind its own. A prefix whose folder is not in
-/// the build is left to the app.
+/// the build is left to the app. Behind them come prefixes that older builds alone have: their pages are still open.
 fn static_folders(service: &Service<'_>) -> Vec<StaticFolder> {
-    let (build, older) = (service.build, service.older);
-    let static_tree = |build: &Build, prefix: &String| static_tree(service.static_trees, build, prefix);
-    let folder = |(prefix, _): (&String, &String)| {
-        let mut trees: Vec<_> = std::iter::once(build)
-            .chain(older.iter().copied())
-            .filter_map(|b| static_tree(b, prefix))
-            .collect();
-        let mut seen = std::collections::BTreeSet::new();
-        trees.retain(|tree| seen.insert(*tree));
-        static_tree(build, prefix)?;
-        Some(StaticFolder { prefix: slashed(prefix), trees })
-    };
-    build.spec.static_folders.iter().filter_map(folder).collect()
+    let builds: Vec<&Build> = std::iter::once(service.build).chain(service.older.iter().copied()).collect();
+    let own = service.build.spec.static_folders.keys().map(|prefix| slashed(prefix));
+    let own: Vec<String> = own.collect();
+    let mut folders: Vec<_> = own.iter().filter_map(|prefix| folder(service, &builds, prefix)).collect();
+    if folders.is_empty() {
+        // The app answers for its files itself, under whichever prefix: what is old must not stand before them.
+        return folders;
+    }
+    let mut taken = own;
+    for prefix in service.older.iter().flat_map(|build| build.spec.static_folders.keys()) {
+        let prefix = slashed(prefix);
+        // The longest prefix is looked into alone, so that one below another would hide newer files; and `/` the app.
+        if prefix == "/" || taken.iter().any(|taken| prefix.starts_with(taken.as_str())) {
+            continue;
+        }
+        let newest = service
+            .older
+            .iter()
+            .position(|build| static_tree(service.static_trees, build, &prefix).is_some());
+        folders.extend(newest.and_then(|newest| folder(service, &service.older[newest..], &prefix)));
+        taken.push(prefix);
+    }
+    folders
+}
+
+/// A folder of the first of these builds, with the trees of the others behind; none where it is not in the first.
+fn folder(service: &Service<'_>, builds: &[&Build], prefix: &str) -> Option<StaticFolder> {
+    let tree = |build: &Build| static_tree(service.static_trees, build, prefix);
+    tree(builds.first()?)?;
+    let mut trees: Vec<_> = builds.iter().copied().filter_map(tree).collect();
+    let mut seen = std::collections::BTreeSet::new();
+    trees.retain(|tree| seen.insert(*tree));
+    Some(StaticFolder { prefix: prefix.to_owned(), trees })
 }
 
 fn static_tree(trees: &StaticTrees, build: &Build, prefix: &str) -> Option<Digest> {

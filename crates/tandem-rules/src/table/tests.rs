@@ -1,10 +1,16 @@
 //! Tables made of services.
 
+use std::collections::BTreeSet;
+
 use tandem_types::app::ProcessSpec;
 use tandem_types::build::Subtree;
+use tandem_types::release::Release;
 use tandem_types::{BuildNumber, HostName, InstanceId, Timestamp};
 
 use super::*;
+use crate::draft::Draft;
+use crate::rollout::tests::simulation::Simulation;
+use crate::world::World;
 
 fn app(name: &str) -> AppName {
     name.parse().unwrap()
@@ -87,6 +93,35 @@ fn static_files_of_older_releases_come_after_those_of_the_serving_one() {
     assert_eq!(routes[0].static_folders, [folder]);
 }
 
+fn at(number: u64, prefix: &str) -> Build {
+    let mut build = build(number, &[]);
+    build.spec.static_folders = [(prefix.to_owned(), "staticfiles".to_owned())].into();
+    build
+}
+
+#[test]
+fn a_prefix_that_older_releases_alone_have_is_served_until_their_pages_are_gone() {
+    let shown = |routes: Vec<Route>| -> Vec<(String, Vec<u8>)> {
+        let folders = routes[0].static_folders.iter();
+        folders
+            .map(|folder| (folder.prefix.clone(), folder.trees.iter().map(|tree| tree.0[0]).collect()))
+            .collect()
+    };
+    let folder = |prefix: &str, trees: &[u8]| (prefix.to_owned(), trees.to_vec());
+    let (new, old, oldest) = (at(3, "/assets/"), at(2, "/static"), at(1, "static/"));
+    assert_eq!(
+        shown(service(&new, &[1], &[&old, &oldest])),
+        [folder("/assets/", &[3]), folder("/static/", &[2, 1])]
+    );
+    // One that would hide newer files, or the app.
+    for hiding in ["/assets/old/", "/"] {
+        assert_eq!(shown(service(&new, &[1], &[&at(2, hiding)])), [folder("/assets/", &[3])], "{hiding}");
+    }
+    let mut own = build(4, &[]);
+    own.spec.static_folders.clear();
+    assert!(shown(service(&own, &[1], &[&old])).is_empty(), "the app answers for its files itself");
+}
+
 #[test]
 fn a_static_folder_inside_of_a_part_is_served_from_where_it_was_found() {
     let build = build(1, &[]);
@@ -137,4 +172,27 @@ fn a_domain_that_another_environment_owns_is_named_with_its_owner() {
     let asked = ["a.example".to_owned(), "b.example".to_owned()];
     assert_eq!(conflict(&asked, &taken), Some(("b.example".to_owned(), &owner)));
     assert_eq!(conflict(&asked[..1], &taken), None);
+}
+
+#[test]
+fn static_files_of_a_release_are_served_for_a_day_after_its_last_request() {
+    let simulation = Simulation::deployed(&[("web", 1)], 3);
+    let mut world = simulation.world();
+    let spec = at(1, "/static/").spec;
+    for build in world.builds.values_mut() {
+        let own = build.number;
+        let spec = AppSpec { static_folders: spec.static_folders.clone(), ..build.spec.clone() };
+        *build = Arc::new(Build { spec, ..(**build).clone() });
+        let tree = Digest([u8::try_from(own.0).unwrap(); 32]);
+        world.static_trees.insert(own, Arc::new([("/static/".to_owned(), tree)].into()));
+    }
+    let lost = |world: &mut World, release: u64, minutes: u64| {
+        let release = world.releases.get_mut(&ReleaseNumber(release)).unwrap();
+        let lost_traffic = Some(simulation.now - std::time::Duration::from_secs(60 * minutes));
+        *release = Arc::new(Release { lost_traffic, ..(**release).clone() });
+    };
+    lost(&mut world, 1, 24 * 60);
+    lost(&mut world, 2, 24 * 60 - 1);
+    let routes = Draft::new(&world, simulation.now).routes(ReleaseNumber(3), &BTreeSet::new());
+    assert_eq!(routes[0].static_folders[0].trees, [Digest([3; 32]), Digest([2; 32])]);
 }
