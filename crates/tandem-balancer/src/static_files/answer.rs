@@ -63,6 +63,10 @@ async fn answer_with(
     let blob = chosen.blob;
     let tag = format!("\"{}\"", &blob.digest.to_string()[..32]);
     let mut answer = Response::new(FileBody::empty());
+    if !is_expected(&request.headers, &tag) {
+        refuse(&mut answer, StatusCode::PRECONDITION_FAILED);
+        return Ok(answer);
+    }
     describe(answer.headers_mut(), chosen, (name, &tag));
     if is_fresh(&request.headers, &tag) {
         *answer.status_mut() = StatusCode::NOT_MODIFIED;
@@ -80,7 +84,9 @@ async fn answer_with(
             (start, length)
         }
         Part::Nothing => {
-            *answer.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
+            // Nothing of the file is sent: neither how it is coded nor how long it keeps is true of this answer.
+            answer.headers_mut().clear();
+            refuse(&mut answer, StatusCode::RANGE_NOT_SATISFIABLE);
             answer.headers_mut().insert(header::CONTENT_RANGE, value(&format!("bytes */{}", blob.size)));
             (0, 0)
         }
@@ -107,6 +113,26 @@ fn describe(headers: &mut HeaderMap, chosen: &Chosen<'_>, (name, tag): (&str, &s
     if chosen.varies {
         headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
     }
+}
+
+fn refuse(answer: &mut Response<FileBody>, status: StatusCode) {
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(0));
+    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+}
+
+/// Whether the file is the one that the client wants to go on with. Strong comparison (RFC 9110 §13.1.1). No file has a time
+/// of its last change here, so that `If-Unmodified-Since` is ignored, as §13.1.4 asks for.
+fn is_expected(headers: &HeaderMap, tag: &str) -> bool {
+    let mut wanted = headers.get_all(header::IF_MATCH).iter().peekable();
+    let tags = |value: &HeaderValue| {
+        let known = value.to_str().unwrap_or_default().split(',');
+        known.map(str::trim).any(|known| known == "*" || known == tag)
+    };
+    wanted.peek().is_none() || wanted.any(tags)
 }
 
 fn value(text: &str) -> HeaderValue {
@@ -184,6 +210,22 @@ mod tests {
         for other in ["\"old\"", "W/\"t\"", "Sun, 22 Nov 2026 00:00:00 GMT", ""] {
             assert_eq!(part(&ask(other), "\"t\"", 100), Part::Whole, "{other}");
         }
+    }
+
+    #[test]
+    fn a_client_that_goes_on_with_another_file_is_told_so() {
+        let wants = |tags: &[&str]| {
+            let pairs: Vec<_> = tags.iter().map(|tag| (header::IF_MATCH, *tag)).collect();
+            let mut all = HeaderMap::new();
+            for (name, value) in pairs {
+                all.append(name, HeaderValue::from_str(value).unwrap());
+            }
+            is_expected(&all, "\"t\"")
+        };
+        assert!(wants(&[]) && wants(&["*"]) && wants(&["\"a\", \"t\""]) && wants(&["\"a\"", "\"t\""]));
+        assert!(!wants(&["\"a\""]) && !wants(&["W/\"t\""]) && !wants(&[""]));
+        let since = headers(&[(header::IF_UNMODIFIED_SINCE, "Sun, 06 Nov 1994 08:49:37 GMT")]);
+        assert!(is_expected(&since, "\"t\""), "no file has a time");
     }
 
     #[test]

@@ -89,6 +89,25 @@ async fn parts_of_small_and_big_files_can_be_asked_for() {
 }
 
 #[tokio::test]
+async fn what_is_no_file_is_neither_kept_nor_said_to_be_compressed() {
+    let (blobs, app) = (Blobs::new(), app().await);
+    let tree = blobs.tree(&[("a.0123456789ab.css", b"as it is"), ("a.0123456789ab.css.gz", b"zip")]);
+    let world = world(&blobs, &app, &[tree]).await;
+    let path = "/static/a.0123456789ab.css";
+    let asked = |name, value| with(path, &[("accept-encoding", "gzip"), (name, value)]);
+    let whole = ask(world.address, asked("if-match", "*")).await;
+    assert_eq!((whole.status.as_u16(), whole.header("content-encoding")), (200, "gzip"));
+    for (request, status) in [(asked("range", "bytes=9-"), 416), (asked("if-match", "\"another\""), 412)] {
+        let answer = ask(world.address, request).await;
+        assert_eq!((answer.status.as_u16(), answer.header("cache-control")), (status, "no-store"));
+        assert_eq!((answer.header("content-encoding"), answer.header("content-type")), ("", ""));
+        assert_eq!(answer.header("content-length"), "0");
+    }
+    let tag = whole.header("etag").to_owned();
+    assert_eq!(ask(world.address, asked("if-match", &tag)).await.status, 200);
+}
+
+#[tokio::test]
 async fn head_tells_what_get_would() {
     let (blobs, app) = (Blobs::new(), app().await);
     let world = world(&blobs, &app, &[site(&blobs)]).await;
