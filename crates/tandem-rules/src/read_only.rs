@@ -36,6 +36,11 @@ const KEPT_IN: [&str; 14] = [
 const SYSTEM: [&str; 11] =
     ["/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/root", "/sbin", "/sys", "/usr"];
 
+/// Folders of logs, which nobody has to keep in files.
+const LOGS: [&str; 1] = ["/var/log"];
+/// Folders of the system that others have theirs in.
+const SHARED: [&str; 6] = ["/home", "/mnt", "/opt", "/run", "/srv", "/var"];
+
 /// What a line tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Sign {
@@ -138,6 +143,9 @@ fn for_path(path: &str, spec: &AppSpec) -> Option<String> {
     if SYSTEM.iter().any(|folder| within(folder)) {
         return None;
     }
+    if !is_in_source(path) {
+        return Some(outside(path, spec));
+    }
     match folder(path, spec) {
         Some(folder) => Some(format!(
             "the source is read-only, and {path} is in it; if that must last, declare a volume in tandem.toml: {}",
@@ -145,6 +153,34 @@ fn for_path(path: &str, spec: &AppSpec) -> Option<String> {
         )),
         None => Some(format!("{path} is in the source, which is read-only: {}", elsewhere(spec))),
     }
+}
+
+fn is_in_source(path: &str) -> bool {
+    path == APP || path.strip_prefix(APP).is_some_and(|rest| rest.starts_with('/'))
+}
+
+/// What lies beside the source is the system's, of which apps see one that is read-only. A volume takes the place of what is in its
+/// folder, so it is the file's own folder and not one above, where others keep theirs.
+fn outside(path: &str, spec: &AppSpec) -> String {
+    let log =
+        LOGS.iter().find(|folder| path.strip_prefix(**folder).is_some_and(|rest| rest.starts_with('/')));
+    if log.is_some() {
+        return format!(
+            "the system is read-only, and {path} is in it: have the app log to standard output, which `tandem logs` keeps"
+        );
+    }
+    let (parent, name) = path.rsplit_once('/').unwrap_or_default();
+    let is_file = name.trim_start_matches('.').contains('.');
+    let own = if is_file { parent } else { path };
+    // `/srv` itself would hide what others keep there.
+    let is_top = own.matches('/').count() < 2 && SHARED.contains(&own) || own.is_empty();
+    if is_top {
+        return format!("the system is read-only, and {path} is in it: {}", elsewhere(spec));
+    }
+    format!(
+        "the system is read-only, and {path} is in it; if that must last, declare a volume in tandem.toml: {}",
+        declaration(own, &spec.volumes)
+    )
 }
 
 /// The folder to be a volume. None where it is the app's own, which a volume would hide.
@@ -211,12 +247,32 @@ mod tests {
             ("Error: EROFS: read-only file system, mkdir '/app/tickets'", "tickets = \"/app/tickets\""),
             ("sh: 1: cannot create /app/var/x: Read-only file system", "var = \"/app/var\""),
             ("mkdir: cannot create directory ‘logs’: Read-only file system", "logs = \"/app/logs\""),
-            ("open /srv/files/a: read-only file system", "files = \"/srv/files\""),
             ("OSError: [Errno 30] Read-only file system: '/app/CTFd/../.data'", "data = \"/app/.data\""),
         ] {
             let hint = told(line, &spec);
             assert!(hint.contains("declare a volume in tandem.toml: [volumes] "), "{line}: {hint}");
             assert!(hint.ends_with(declared), "{line}: {hint}");
+        }
+    }
+
+    #[test]
+    fn what_lies_beside_the_source_is_said_to_be_the_systems_and_no_folder_above_is_hidden() {
+        let spec = AppSpec::default();
+        let refused =
+            |path: &str| told(&format!("OSError: [Errno 30] Read-only file system: '{path}'"), &spec);
+        for (path, says) in [
+            ("/var/log/app.log", "have the app log to standard output"),
+            ("/var/log/app/error.log", "have the app log to standard output"),
+            ("/var/lib/app/x.db", "[volumes] app = \"/var/lib/app\""),
+            ("/var/lib/app", "[volumes] app = \"/var/lib/app\""),
+            ("/srv/files/a.txt", "[volumes] files = \"/srv/files\""),
+            ("/srv/app.db", "[volumes] data = \"/data\""),
+            ("/data", "[volumes] data = \"/data\""),
+            ("/app.db", "[volumes] data = \"/data\""),
+        ] {
+            let hint = refused(path);
+            assert!(hint.starts_with(&format!("the system is read-only, and {path} is in it")), "{hint}");
+            assert!(hint.contains(says), "{path}: {hint}");
         }
     }
 
