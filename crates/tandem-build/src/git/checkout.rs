@@ -7,9 +7,13 @@ use std::path::Path;
 use tandem_blobs::BlobStore;
 use tandem_blobs::ingest::{self, Rules, ingest_folder};
 use tandem_blobs::store::TreeSummary;
+use tandem_types::Digest;
+use tandem_types::tree::Entry;
 
-use super::{Error, lfs};
+use super::{Error, FetchRequest, lfs};
+use crate::app_file::{self, APP_FILE};
 use crate::error::io_error;
+use crate::source::below;
 use crate::survey;
 use crate::workshop::Workshop;
 
@@ -45,6 +49,23 @@ pub(super) fn keep(shop: &Workshop, store: &BlobStore) -> Result<TreeSummary, Er
     let kept = ingest_folder(&folder, store, &rules).map_err(|error| unfit(&folder, error))?;
     store.sync().map_err(crate::Error::from)?;
     Ok(kept)
+}
+
+/// What people should know where the source calls the app otherwise than who deploys it: the name was made from the URL, as
+/// a rule, and the next app of that name is a new one. An app file that cannot be read is told by the build.
+pub(super) fn other_name(store: &BlobStore, tree: &Digest, request: &FetchRequest) -> Option<String> {
+    let root = request.source.root.as_deref().unwrap_or_default().trim_matches('/');
+    let Ok(Some(Entry::File { digest, .. })) = store.lookup(tree, &below(root, APP_FILE)) else {
+        return None;
+    };
+    let text = store.read(&digest).ok()?;
+    let said = app_file::parse(&String::from_utf8_lossy(&text)).ok()?.app?;
+    (said != request.app).then(|| {
+        format!(
+            "{APP_FILE} calls this app {said}, and it is deployed as {}: `tandem deploy URL --app {said}` deploys that one",
+            request.app
+        )
+    })
 }
 
 /// A link or name that people have to change is theirs; all else is the server's.

@@ -257,9 +257,15 @@ impl<'a> Steps<'a> {
         Ok(self.unpack(&name, &format!("{APP}/{path}")).await?.submodules)
     }
 
-    async fn keep(&self) -> Result<TreeSummary, Error> {
-        let (shop, store) = (Arc::clone(&self.shop), self.store.clone());
-        tasks::blocking("keep source", move || checkout::keep(&shop, &store)).await
+    async fn keep(&mut self) -> Result<TreeSummary, Error> {
+        let (shop, store, request) = (Arc::clone(&self.shop), self.store.clone(), self.request.clone());
+        let kept = tasks::blocking("keep source", move || {
+            let kept = checkout::keep(&shop, &store)?;
+            Ok::<_, Error>((checkout::other_name(&store, &kept.digest, &request), kept))
+        });
+        let (warning, kept) = kept.await?;
+        self.warnings.extend(warning);
+        Ok(kept)
     }
 
     /// Whether a pack grew to the limit of one fetch.

@@ -73,6 +73,20 @@ async fn a_name_that_is_not_there_is_told_with_those_that_are_near() {
 }
 
 #[tokio::test]
+async fn a_source_that_calls_the_app_otherwise_says_so() {
+    let server = GitServer::start();
+    let files =
+        "mkdir -p api && echo 'app = \"other\"' >tandem.toml && echo 'app = \"shop\"' >api/tandem.toml";
+    server.commit("shop", &format!("{files} && git add . && git commit -qm x"));
+    let bench = Bench::of(&server, &[]).await;
+    let fetched = bench.fetch(&server.url("shop"), None).await;
+    let [warning] = fetched.warnings.as_slice() else { panic!("{:?}", fetched.warnings) };
+    assert!(warning.starts_with("tandem.toml calls this app other, and it is deployed as shop"), "{warning}");
+    server.commit("shop", "echo 'app = \"third\"' >third.toml && ln -sf third.toml tandem.toml && git add . && git commit -qm x");
+    assert_eq!(bench.fetch(&server.url("shop"), None).await.warnings, [""; 0], "links are not followed");
+}
+
+#[tokio::test]
 async fn who_cannot_be_reached_or_will_not_say_is_told_with_what_helps() {
     let server = GitServer::start();
     server.commit("shop", FIRST);
