@@ -5,7 +5,7 @@ use std::path::Path;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
 /// Endings of files that only show which values there are.
-const EXAMPLES: [&str; 5] = ["default", "dist", "example", "sample", "template"];
+const EXAMPLES: [&str; 6] = ["default", "defaults", "dist", "example", "sample", "template"];
 
 /// Whether a file's name is `.env` or `.env.NAME`, but for examples.
 #[must_use]
@@ -66,6 +66,7 @@ mod tests {
             ".env.sample",
             ".env.template",
             ".env.dist",
+            ".env.defaults",
             ".env.prod.example",
             ".envrc",
             "env",

@@ -165,15 +165,10 @@ pub(crate) fn read(
     }
     if let Some(path) = source.nearest(folder, VERSION_FILE) {
         let text = source.text(&path)?.unwrap_or_default();
-        found.asked = plain_lines(&text).find_map(|line| Asked::parse(line, &path));
+        // pyenv's plug-ins keep names of environments there.
+        found.look_into(&path, &text);
         if found.asked.is_some() {
             return Ok(found);
-        }
-        // pyenv's plug-ins keep names of environments there.
-        if let Some(line) = plain_lines(&text).next() {
-            found.notes.push(format!(
-                "{path} says {line:?}, which is no version of CPython, and is not heeded; [build] python in {APP_FILE} decides"
-            ));
         }
     }
     if let Some((text, file)) = requirements.and_then(|requirements| requirements.requires_python.as_ref()) {
@@ -184,10 +179,20 @@ pub(crate) fn read(
         return Ok(found);
     }
     if let Some(path) = source.nearest(folder, RUNTIME_FILE) {
-        let text = source.text(&path)?.unwrap_or_default();
-        found.asked = plain_lines(&text).find_map(|line| Asked::parse(line, &path));
+        found.look_into(&path, &source.text(&path)?.unwrap_or_default());
     }
     Ok(found)
+}
+
+impl Found {
+    /// Takes the first version of a file, or says that what it has is none.
+    fn look_into(&mut self, path: &str, text: &str) {
+        self.asked = plain_lines(text).find_map(|line| Asked::parse(line, path));
+        let line = plain_lines(text).next().filter(|_| self.asked.is_none());
+        self.notes.extend(line.map(|line| {
+            format!("{path} says {line:?}, which is no version of CPython, and is not heeded; [build] python in {APP_FILE} decides")
+        }));
+    }
 }
 
 fn plain_lines(text: &str) -> impl Iterator<Item = &str> {
@@ -302,6 +307,13 @@ mod tests {
         assert_eq!(found.asked.unwrap().by, "runtime.txt");
         assert!(
             found.notes[0].contains("\"shop-env\"") && found.notes[0].contains("[build] python"),
+            "{:?}",
+            found.notes
+        );
+        let found = asked(&[("runtime.txt", "pypy-3.10\n")], "", None).unwrap();
+        assert_eq!(found.asked, None);
+        assert!(
+            found.notes[0].starts_with("runtime.txt says \"pypy-3.10\", which is no version"),
             "{:?}",
             found.notes
         );
