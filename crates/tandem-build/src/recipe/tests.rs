@@ -328,3 +328,27 @@ fn a_procfile_of_several_commands_is_taken_as_it_is() {
     assert_eq!(recipe.spec.release.unwrap().command, "yes \"yes\" | python manage.py migrate");
     assert!(recipe.spec.smoke.unwrap().contains("import_module('shop')"));
 }
+
+#[test]
+fn a_project_that_is_built_has_its_packages_on_the_path() {
+    const BUILT: &str = "[project]\nname = \"shop\"\n[build-system]\nrequires = []\n";
+    let path = |files: &[(&str, &str)]| {
+        let common = [("requirements.txt", "idna==3.11\n"), ("Procfile", "web: python scripts/serve.py\n")];
+        let recipe = read(&[&common[..], files].concat()).unwrap();
+        recipe.spec.environment.get("PYTHONPATH").cloned()
+    };
+    let (built, package) = (("pyproject.toml", BUILT), ("shop/__init__.py", ""));
+    assert_eq!(path(&[built, package]).as_deref(), Some("/app"));
+    assert_eq!(path(&[built, ("src/shop/__init__.py", ""), package]).as_deref(), Some("/app/src"));
+    assert_eq!(path(&[built]), None, "nothing to be found there");
+    let settings = ("pyproject.toml", "[project]\nname = \"shop\"\n");
+    assert_eq!(path(&[settings, package]), None, "nobody installs it");
+}
+
+#[test]
+fn a_project_above_the_working_folder_is_on_the_path_as_well() {
+    let file = ("tandem.toml", "root = \"site\"\n[processes.web]\ncommand = \"python serve.py\"\n");
+    let project = ("pyproject.toml", "[project]\nname = \"shop\"\n[build-system]\n");
+    let files = [file, project, ("shop/__init__.py", ""), ("site/serve.py", "")];
+    assert_eq!(read(&files).unwrap().spec.environment["PYTHONPATH"], "/app");
+}

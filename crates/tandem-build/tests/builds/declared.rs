@@ -51,6 +51,11 @@ async fn a_lock_in_the_working_folder_wins_aloud_with_the_extras_and_groups_that
     let again = bench.build().await.unwrap();
     assert_eq!(bench.note("dependencies"), "3 packages, cached");
     assert_eq!(build.packages, again.packages, "a cached part is recorded as well");
+
+    // Of uv's own accord it is installed, of Tandem's it is not: unless somebody asks for it.
+    bench.write("tandem.toml", &more.replace("prod", "dev"));
+    let build = bench.build().await.unwrap();
+    assert_eq!(names(&build), ["humanize", "idna", "six"]);
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! The steps of Python: which interpreter, and the dependencies for it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tandem_types::Digest;
@@ -35,22 +36,16 @@ impl Steps<'_> {
             };
             return Ok((found.into_iter().next(), None));
         }
-        let mut waiting = self.builder.pythons(asked, self.events).await?;
-        if let Some(note) = asked.and_then(|asked| patch_note(asked, &waiting[0])) {
+        let found = self.builder.pythons(asked, self.events).await?;
+        if let Some(note) = asked.and_then(|asked| patch_note(asked, &found[0])) {
             self.note(note);
         }
-        let mut tried = 0;
-        let mut reason: Option<String> = None;
-        loop {
-            let python = waiting.remove(0);
-            tried += 1;
+        let mut tries = Tries::of(found);
+        while let Some(python) = tries.pick() {
             let outdated = match self.dependencies(tree, recipe, &python).await {
                 Ok(installed) => {
-                    if let Some(reason) = reason {
-                        self.note(format!(
-                            "{} is used, since {reason}; `[build] python` in tandem.toml decides otherwise",
-                            python.version
-                        ));
+                    if let Some(note) = tries.note(&python) {
+                        self.note(note);
                     }
                     return Ok((Some(python), Some(installed)));
                 }
@@ -61,18 +56,12 @@ impl Steps<'_> {
                 }
                 Err(error) => return Err(error),
             };
-            waiting.retain(|python| outdated.wants.admits(python.number()));
-            if waiting.is_empty() && tried < MOST_TRIES {
-                let fetched = self.builder.pythons(Some(&outdated.wants), self.events).await?;
-                waiting = fetched.into_iter().filter(|other| *other != python).collect();
+            if tries.refused(&outdated) {
+                tries.add(self.builder.pythons(Some(&outdated.wants), self.events).await?);
             }
-            if waiting.is_empty() || tried >= MOST_TRIES {
-                return Err(Error::PythonMissing(Box::new(
-                    self.builder.missing(Some(&outdated.wants), None),
-                )));
-            }
-            reason = Some(outdated.reason);
         }
+        let missing = self.builder.missing(tries.wants.as_ref(), None);
+        Err(Error::PythonMissing(Box::new(missing)))
     }
 
     async fn dependencies(
@@ -118,10 +107,110 @@ impl Steps<'_> {
     }
 }
 
+/// Interpreters that are tried one after the other where nothing says which: each time a dependency does not support one,
+/// those that it does support.
+struct Tries {
+    waiting: VecDeque<Python>,
+    tried: Vec<Python>,
+    /// What the last refusal asked for, and in words why.
+    wants: Option<Asked>,
+    reason: Option<String>,
+}
+
+impl Tries {
+    fn of(found: Vec<Python>) -> Self {
+        Self { waiting: found.into(), tried: Vec::new(), wants: None, reason: None }
+    }
+
+    /// The next one; none once there is no other, or enough were tried.
+    fn pick(&mut self) -> Option<Python> {
+        let python = self.waiting.pop_front().filter(|_| self.tried.len() < MOST_TRIES)?;
+        self.tried.push(python.clone());
+        Some(python)
+    }
+
+    /// Takes note of a refusal. Says whether others are to be looked for, or fetched: nothing that waits would do.
+    fn refused(&mut self, outdated: &Outdated) -> bool {
+        self.waiting.retain(|python| outdated.wants.admits(python.number()));
+        self.reason = Some(outdated.reason.clone());
+        self.wants = Some(outdated.wants.clone());
+        self.waiting.is_empty() && self.tried.len() < MOST_TRIES
+    }
+
+    fn add(&mut self, found: Vec<Python>) {
+        self.waiting.extend(found.into_iter().filter(|python| !self.tried.contains(python)));
+    }
+
+    /// Said where it is not the first one.
+    fn note(&self, python: &Python) -> Option<String> {
+        let reason = self.reason.as_ref()?;
+        Some(format!(
+            "{} is used, since {reason}; `[build] python` in tandem.toml decides otherwise",
+            python.version
+        ))
+    }
+}
+
 /// Said where a version was named with all its digits and another of the same minor one is taken.
 fn patch_note(asked: &Asked, python: &Python) -> Option<String> {
     let differs = asked.names_patch() && !asked.is_exactly(python.number());
     differs.then(|| {
         format!("{} is used: {} asks for {}, which is not here", python.version, asked.by, asked.text)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn python(version: &str) -> Python {
+        let minor = version.rsplit_once('.').expect("it has three numbers").0;
+        let path = format!("/usr/bin/python{minor}").into();
+        Python {
+            path,
+            version: format!("CPython {version}"),
+            tag: format!("cpython-{}", minor.replace('.', "")),
+        }
+    }
+
+    fn refusal(by: &str, python: &str, wants: &str) -> Outdated {
+        let line = format!(
+            "Because the current Python version ({python}) does not satisfy Python{wants} and {by} depends on Python{wants}, …"
+        );
+        Outdated::in_lines(&[line]).expect("uv says it so")
+    }
+
+    #[test]
+    fn another_python_is_taken_where_a_dependency_refuses_the_first_and_is_named() {
+        let mut tries =
+            Tries::of(vec![python("3.11.2"), python("3.9.18"), python("3.12.4"), python("3.13.0")]);
+        let first = tries.pick().expect("there is one");
+        assert_eq!((first.number(), tries.note(&first)), ("3.11.2", None));
+        assert!(!tries.refused(&refusal("django==6.0", "3.11.2", ">=3.12")), "one that fits waits");
+        let second = tries.pick().expect("there is another");
+        assert_eq!(
+            tries.note(&second).as_deref(),
+            Some(
+                "CPython 3.12.4 is used, since django==6.0 does not support Python 3.11.2; `[build] python` in tandem.toml \
+                 decides otherwise"
+            )
+        );
+        assert!(tries.refused(&refusal("shop==1", "3.12.4", ">=3.14")), "none that waits would do");
+        tries.add(vec![python("3.12.4"), python("3.14.0")]);
+        assert_eq!(tries.pick().map(|python| python.version), Some("CPython 3.14.0".to_owned()));
+        assert!(tries.refused(&refusal("shop==1", "3.14.0", ">=3.15")));
+        tries.add(vec![python("3.14.0")]);
+        assert_eq!((tries.pick(), tries.wants.expect("a refusal").text), (None, ">=3.15".to_owned()));
+    }
+
+    #[test]
+    fn not_more_than_a_few_are_tried() {
+        let mut tries = Tries::of((5..15).map(|minor| python(&format!("3.{minor}.0"))).collect());
+        let mut count = 0;
+        while let Some(python) = tries.pick() {
+            count += 1;
+            assert!(!tries.refused(&refusal("x==1", python.number(), ">=3")));
+        }
+        assert_eq!(count, MOST_TRIES);
+    }
 }
