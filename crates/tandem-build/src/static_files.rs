@@ -20,6 +20,7 @@ use crate::source::Source;
 use crate::workshop::{Call, Workshop, real_folder};
 use crate::{Error, Events, kept, survey};
 
+pub(crate) mod folders;
 mod trace;
 
 use trace::Trace;

@@ -126,6 +126,25 @@ async fn a_folder_that_settings_name_and_git_does_not_keep_is_made() {
 }
 
 #[tokio::test]
+async fn such_a_folder_is_there_before_any_command_runs() {
+    let bench = Bench::new().await;
+    crate::django::write_project(&bench);
+    let settings = std::fs::read_to_string(bench.source().join("shop/settings.py")).unwrap();
+    let named = "STATICFILES_DIRS = [BASE_DIR / \"assets\", BASE_DIR / \"more\" / \"static\"]\n\
+        try: open(BASE_DIR / 'written', 'x').close()\nexcept OSError: pass\n";
+    bench.write("shop/settings.py", &settings.replace("STATICFILES_DIRS = [BASE_DIR / \"assets\"]", named));
+    bench.write("tandem.toml", "[build]\ncommands = [\"echo 'a { }' > more/static/made.css\"]\n");
+    let build = bench.build().await.unwrap();
+    assert!(has(&bench.store, &build, "static", "made.css"));
+    assert!(!has(&bench.store, &build, "app", "written"), "looking at the settings changes nothing");
+    assert!(
+        build.notes.iter().any(|note| note.contains("the empty folder more/static was made")),
+        "{:?}",
+        build.notes
+    );
+}
+
+#[tokio::test]
 async fn a_committed_env_file_is_built_only_where_somebody_says_so() {
     let bench = Bench::new().await;
     bench.write("Procfile", "web: ./serve\n");

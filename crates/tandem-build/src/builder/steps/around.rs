@@ -73,14 +73,17 @@ impl Steps<'_> {
         let shop = Arc::clone(&self.shop);
         self.warn_of_open_loopback().await;
         recipe.mount_points().iter().for_each(|point| source.insert_folder(point));
-        let before = collected.clone();
+        let (before, sent) = (collected.clone(), source.clone());
         self.blocking(move |shop, store| {
-            shop.lay_out(store, &source.put(store)?)?;
+            shop.lay_out(store, &sent.put(store)?)?;
             before.map_or(Ok(()), |collected| static_files::lay_out(shop, store, &collected))
         })
         .await?;
         let around = self.around(recipe, parts).await?;
         around.link(&shop)?;
+        if collected.is_none() {
+            self.make_static_folders(&source, (recipe, parts), &around).await?;
+        }
         for command in declared {
             let part = Part::begin("command", &shop, self.events);
             commands::run(&shop, &around, command, self.events).await?;
@@ -98,6 +101,26 @@ impl Steps<'_> {
             Ok((commands::keep(shop, store, &mounted, interpreter.as_deref())?, collected))
         })
         .await
+    }
+
+    /// Makes folders that the settings name, git does not keep, and commands expect.
+    async fn make_static_folders(
+        &mut self,
+        source: &Source,
+        (recipe, parts): (&Recipe, &Parts),
+        around: &Surroundings,
+    ) -> Result<(), Error> {
+        let Some((django, _)) = recipe.django.as_ref().zip(parts.installed) else { return Ok(()) };
+        let settings = django.settings.as_deref().unwrap_or_default();
+        if !static_files::folders::are_named(source, settings) {
+            return Ok(());
+        }
+        let shop = Arc::clone(&self.shop);
+        let manage = django.manage_path(&recipe.work);
+        for folder in static_files::folders::make(&shop, around, &manage, self.events).await? {
+            self.note(super::finish::folder_note(&folder));
+        }
+        Ok(())
     }
 
     /// What commands find around the source.

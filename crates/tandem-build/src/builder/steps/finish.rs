@@ -90,9 +90,7 @@ impl Steps<'_> {
         }
         for folder in missing {
             app.insert_folder(&folder);
-            self.note(format!(
-                "the empty folder {folder} was made, which STATICFILES_DIRS names and the source lacks"
-            ));
+            self.note(folder_note(&folder));
         }
         self.warn_of_debug(debug);
         Some(Subtree { name: "static".to_owned(), mount, tree, bytes, files })
@@ -122,6 +120,10 @@ impl Steps<'_> {
             }
         }
     }
+}
+
+pub(super) fn folder_note(folder: &str) -> String {
+    format!("the empty folder {folder} was made, which STATICFILES_DIRS names and the source lacks")
 }
 
 fn dependencies_part(installed: &Installed) -> Subtree {
