@@ -69,7 +69,7 @@ impl KeyError {
 /// See [`KeyError`].
 pub async fn create_key(data: &DataDir, app: &AppName) -> Result<KeyPair, KeyError> {
     let program = programs::find("ssh-keygen").ok_or(KeyError::Missing)?;
-    remove_leftovers(&data.runtime());
+    remove_leftovers(data.runtime());
     // Two that are asked for at once are two keys.
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let folder = data.runtime().join(format!("{PREFIX}{}-{number}", std::process::id()));

@@ -191,6 +191,12 @@ fn flask_and_fastapi_apps_need_no_file_of_tandems() {
         let told = usize::from(is_added) + usize::from(is_guessed);
         assert_eq!(recipe.notes.len(), told, "{:?}", recipe.notes);
     }
+}
+
+#[test]
+fn an_app_object_that_was_found_is_told_with_the_key_that_names_another() {
+    const FLASK: (&str, &str) = ("requirements.txt", "flask==3.1\n");
+    let made = "from flask import Flask\napp = Flask(__name__)\n";
     let own = read(&[("requirements.txt", "flask==3.1\ngunicorn==23.0\n"), ("app.py", made)]).unwrap();
     assert_eq!(own.server, None);
     assert_eq!(
