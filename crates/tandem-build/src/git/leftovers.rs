@@ -2,7 +2,7 @@
 //!
 //! A fetch ends by SIGKILL when its time is up, when nobody waits for it any more, when memory runs out and when the
 //! power fails. git then removes neither its locks nor its half-written packs, and each later fetch ends with
-//! `Unable to create 'shallow.lock': File exists`. Only under the app's lock: nobody else works in the repository, so
+//! `Unable to create 'shallow.lock': File exists`. Where the power fails, files may be left that are empty. Only under the app's lock: nobody else works in the repository, so
 //! whatever lock is there, nobody holds it.
 
 use std::fs;
@@ -34,20 +34,23 @@ pub(super) fn give_up_if_broken(repository: &Path) -> Result<bool, crate::Error>
 fn has_leftovers(folder: &Path, depth: usize) -> io::Result<bool> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        if is_leftover(&entry.file_name().to_string_lossy()) {
+        // Of the entry itself: links are not followed.
+        let metadata = entry.metadata()?;
+        let is_empty = metadata.is_file() && metadata.len() == 0;
+        if is_leftover(&entry.file_name().to_string_lossy(), is_empty) {
             return Ok(true);
         }
-        // The kind of the entry itself: links are not followed.
-        if entry.file_type()?.is_dir() && (depth == 0 || has_leftovers(&entry.path(), depth - 1)?) {
+        if metadata.is_dir() && (depth == 0 || has_leftovers(&entry.path(), depth - 1)?) {
             return Ok(true);
         }
     }
     Ok(false)
 }
 
-/// No reference may be called so (`git check-ref-format`), and no object is.
-fn is_leftover(name: &str) -> bool {
-    name.ends_with(".lock") || name.starts_with("tmp_")
+/// No reference may be called so (`git check-ref-format`), and no object is. Of git's own files only the list of what a fetch
+/// brought may be empty.
+fn is_leftover(name: &str, is_empty: bool) -> bool {
+    name.ends_with(".lock") || name.starts_with("tmp_") || is_empty && name != "FETCH_HEAD"
 }
 
 #[cfg(test)]
@@ -79,7 +82,11 @@ mod tests {
             assert!(give_up_if_broken(folder.path()).expect("it can be removed"), "{left}");
             assert!(!folder.path().exists(), "{left}");
         }
+        let torn = repository(&[]);
+        files::write_atomic_unsynced(&torn.path().join("refs/heads/y"), b"", 0o644).expect("a new file");
+        assert!(give_up_if_broken(torn.path()).expect("it can be removed"));
         let whole = repository(&[]);
+        files::write_atomic_unsynced(&whole.path().join("FETCH_HEAD"), b"", 0o644).expect("a new file");
         assert!(!give_up_if_broken(whole.path()).expect("nothing is removed"));
         assert!(whole.path().join("objects/pack/pack-1.pack").exists());
         assert!(!give_up_if_broken(&whole.path().join("nowhere")).expect("there is none"));

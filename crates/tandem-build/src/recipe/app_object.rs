@@ -9,6 +9,8 @@ const OBJECTS: [&str; 3] = ["app", "application", "api"];
 const FACTORIES: [&str; 2] = ["create_app", "make_app"];
 /// Classes whose instances a server is given; a subclass mostly bears the name behind one of its own: `APIFlask`.
 const CLASSES: [&str; 7] = ["Flask", "FlaskApp", "FastAPI", "Starlette", "Quart", "Litestar", "Sanic"];
+/// What the names of functions begin with that make one: `create_app`, `get_application`.
+const MAKERS: [&str; 6] = ["build", "create", "get", "init", "make", "new"];
 
 /// The object or factory that a module has at its top level: `app`, `create_app()`.
 pub(super) fn object_in(text: &str) -> Option<String> {
@@ -36,7 +38,8 @@ fn makes_app(line: &str, name: &str) -> bool {
         return false;
     }
     let made_by = made_by.rsplit('.').next().unwrap_or_default();
-    CLASSES.iter().any(|class| made_by.ends_with(class)) || FACTORIES.contains(&made_by)
+    let is_factory = made_by.contains("app") && MAKERS.iter().any(|verb| made_by.starts_with(verb));
+    CLASSES.iter().any(|class| made_by.ends_with(class)) || is_factory
 }
 
 fn imports(line: &str, name: &str) -> bool {
@@ -91,6 +94,8 @@ mod tests {
             ("app: FastAPI = fastapi.FastAPI(\n", Some("app")),
             ("application=APIFlask(__name__)", Some("application")),
             ("from shop import create_app\napp = create_app('production')\n", Some("app")),
+            ("application = shop.get_application()\n", Some("application")),
+            ("app = get_settings()\n", None),
             ("api = FastAPI()\n", Some("api")),
             ("api = Blueprint('api', __name__)\n", None),
             ("app = Typer()\n", None),

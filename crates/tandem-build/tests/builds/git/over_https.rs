@@ -127,6 +127,12 @@ async fn a_fetch_that_was_killed_is_in_nobodys_way() {
         assert_eq!(bench.files(&bench.fetch(&url, None).await)["app.py"], format!("{left}\n"));
         assert!(!git.join(left).exists(), "{left}");
     }
+    let mark = git.join("mark");
+    tandem_kit::files::write_atomic_unsynced(&mark, b"x", 0o644).expect("the folder takes files");
+    bench.fetch(&url, None).await;
+    bench.problem(&url, Some("nope")).await;
+    bench.fetch(&url, None).await;
+    assert!(mark.exists(), "one in which nobody was killed stays");
 }
 
 #[tokio::test]
