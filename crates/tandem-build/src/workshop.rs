@@ -235,6 +235,7 @@ impl Workshop {
             return Err(timed_out(Vec::new()));
         }
         let timeout = Span::millis(u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
+        self.ensure_mount_points(&call)?;
         let options = run::Options { timeout, output_bytes: OUTPUT_BYTES, last_lines: 5 * LINES_SHOWN };
         let is_shown = call.is_shown;
         // Only who has them can print them.

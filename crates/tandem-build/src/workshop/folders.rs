@@ -8,9 +8,10 @@ use std::io::ErrorKind;
 use std::os::unix::fs::lchown;
 use std::path::{Path, PathBuf};
 
-use super::Workshop;
+use super::{Call, Workshop};
 use crate::Error;
 use crate::error::io_error;
+use crate::recipe::APP;
 
 /// A folder below another that is reached without a link; none otherwise.
 pub(crate) fn real_folder(base: &Path, below: &str) -> Option<PathBuf> {
@@ -37,6 +38,22 @@ pub(crate) fn ensure_real(what: &'static str, path: &Path) -> Result<(), Error> 
 }
 
 impl Workshop {
+    /// What is mounted below the app is mounted on real folders. The sandbox mounts behind no link either, but its refusal
+    /// reads as a failure of the server's.
+    ///
+    /// # Errors
+    /// See [`ensure_real`].
+    pub(super) fn ensure_mount_points(&self, call: &Call) -> Result<(), Error> {
+        if self.is_plain() {
+            return Ok(());
+        }
+        let targets = call.mounts.iter().filter_map(|mount| mount.target.strip_prefix(APP).ok()?.to_str());
+        for below in targets.filter(|below| !below.is_empty()) {
+            self.folder_in_app("an earlier command", below)?;
+        }
+        Ok(())
+    }
+
     /// A folder of the app that was laid out, made for the build's user where nothing is there, with what is above it.
     ///
     /// # Errors

@@ -192,3 +192,25 @@ async fn packages_that_lie_in_the_source_are_linked_and_those_of_a_workspace_ins
         assert!(part(&build, "node_modules").is_none(), "{:?}", build.subtrees);
     }
 }
+
+#[tokio::test]
+async fn nothing_is_mounted_behind_a_link_that_an_earlier_command_left() {
+    if !has_node() || !crate::hostile::is_sandboxed() {
+        return;
+    }
+    let secret = tempfile::tempdir().unwrap();
+    let bench = Bench::new().await;
+    bench.write("Procfile", "web: cd front && npm start\n");
+    bench.write("front/package.json", r#"{"name": "x"}"#);
+    bench.write(
+        "front/package-lock.json",
+        r#"{"name": "x", "lockfileVersion": 3, "packages": {"": {"name": "x"}}}"#,
+    );
+    // Where who mounts would find the host's root.
+    let link = format!("mv front f; ln -s ../../oldroot{} front", secret.path().display());
+    bench.write("tandem.toml", &format!("[build]\ncommands = [\"{link}\", \"true\"]\n"));
+    let problem = bench.build().await.unwrap_err().to_problem();
+    assert_eq!(std::fs::read_dir(secret.path()).unwrap().count(), 0, "a folder was made on the host");
+    assert_eq!(problem.code, "build_unfit", "{problem:?}");
+    assert!(problem.title.starts_with("an earlier command left a link or a file named front"), "{problem:?}");
+}
