@@ -244,7 +244,8 @@ impl Carriage {
         let before =
             self.volumes(named, move |volumes, named| volumes.finish_import(named.wanted(), now)).await?;
         drop(hold);
-        self.volumes(named, |volumes, named| Ok(volumes.clear_import(named.wanted()))).await?;
+        let (volumes, cleared) = (self.context.folders.volumes.clone(), named.clone());
+        tasks::blocking("volume-import", move || volumes.clear_import(cleared.wanted())).await;
         let before = before.map(|path| path.display().to_string());
         Ok(VolumeImported { files: staged.files, bytes: staged.bytes, before, restarted })
     }
