@@ -86,8 +86,7 @@ impl Recipe {
         let server = parts.added_server(&spec);
         notes.extend(server.map(Server::note));
         let (node, commands) = parts.node_plan(&spec, &mut notes)?;
-        let mut warnings: Vec<String> =
-            parts.requirements.iter().flat_map(Requirements::warnings).collect();
+        let mut warnings: Vec<String> = parts.requirements.iter().flat_map(Requirements::warnings).collect();
         warnings.extend(node.as_ref().and_then(NodePlan::warning));
         Ok(Self {
             spec: node.as_ref().map_or(spec.clone(), |node| node.complete(spec)),
