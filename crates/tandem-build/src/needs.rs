@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use tandem_sandbox::tool::Tool;
 use tandem_types::Span;
 
-use crate::{python, tools};
+use crate::{node, python, tools};
 
 /// Starting an interpreter takes 50 ms, on a machine that swaps some seconds.
 const ASK_TIME: Span = Span::seconds(20);
@@ -41,6 +41,24 @@ pub async fn python() -> Result<PythonHere, crate::Error> {
 async fn ask(python: &Path) -> String {
     let asked = Tool::new(python).args(["-I", "-c", ASK]).run_ok(ASK_TIME).await;
     asked.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
+}
+
+/// The Node of this machine that apps get where they ask for none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeHere {
+    /// Where it is on the host.
+    pub path: PathBuf,
+    /// `20.19.2`.
+    pub version: String,
+    /// Whether npm is beside it, with which packages are installed.
+    pub has_npm: bool,
+}
+
+/// Looks for it as a build does; none where apps could use none. The data folder may not be there yet, and is not made.
+pub async fn node(data_folder: &Path) -> Option<NodeHere> {
+    let found = node::find(&node::Wanted::default(), &data_folder.join("tools").join("node")).await.ok()?;
+    let has_npm = found.has_npm();
+    Some(NodeHere { path: found.host, version: found.version, has_npm })
 }
 
 /// Where uv is, for a data folder that may not be there yet, and is not made.

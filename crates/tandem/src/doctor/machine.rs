@@ -15,6 +15,10 @@ use super::{Finding, with_line};
 const SOON: Span = Span::seconds(5);
 /// The first kernel that ends a whole control group at once.
 const KERNEL: (u32, u32) = (5, 14);
+/// What gives Tandem all its rights.
+const AS_ROOT: &str = "sudo tandem up";
+/// What brings a kernel that is new enough.
+const NEWER_KERNEL: &str = "uname -r, and upgrade the distribution: Debian 12 has 6.1";
 /// Open files: two for each request under way, and some hundred for the rest.
 const OPEN_FILES: u64 = 16_384;
 
@@ -39,7 +43,7 @@ fn user(is_root: bool) -> Finding {
     let uid = Uid::effective();
     Finding::note("user", format!("user {uid}, not root"))
         .costs("all apps run as this user, and only ports from 1024 on can be served")
-        .line("sudo tandem up")
+        .line(AS_ROOT)
 }
 
 fn kept_apart(isolation: Isolation, reason: &str) -> Finding {
@@ -71,7 +75,8 @@ fn limits(is_root: bool, (whole, says): (bool, String)) -> Finding {
     }
     if !is_root {
         return Finding::note(NAME, format!("{says}, which only root may use"))
-            .costs("memory, CPU and process limits of apps do not hold");
+            .costs("memory, CPU and process limits of apps do not hold")
+            .line(AS_ROOT);
     }
     Finding::lacking(NAME, says)
         .costs("one app can take all memory or CPU of the machine")
@@ -82,7 +87,8 @@ async fn packet_rules(is_root: bool) -> Finding {
     const NAME: &str = "packet rules";
     if !is_root {
         return Finding::note(NAME, "only root may set them")
-            .costs("apps reach each other's ports and every service on the loopback");
+            .costs("apps reach each other's ports and every service on the loopback")
+            .line(AS_ROOT);
     }
     match packet_rules::check().await {
         Ok(()) => Finding::good(NAME, "nftables"),
@@ -98,12 +104,17 @@ async fn packet_rules(is_root: bool) -> Finding {
 
 fn kernel(release: &nix::Result<String>) -> Finding {
     const NAME: &str = "kernel";
-    let Ok(release) = release else { return Finding::note(NAME, "it does not tell its version") };
+    let Ok(release) = release else {
+        return Finding::note(NAME, "it does not tell its version").line(NEWER_KERNEL);
+    };
     match version(release) {
         Some(version) if version >= KERNEL => Finding::good(NAME, release.as_str()),
         Some(_) => Finding::note(NAME, format!("{release}, older than 5.14"))
-            .costs("an app's processes are ended one by one, which takes longer"),
-        None => Finding::note(NAME, format!("{release}, which is no version that is known")),
+            .costs("an app's processes are ended one by one, which takes longer")
+            .line(NEWER_KERNEL),
+        None => {
+            Finding::note(NAME, format!("{release}, which is no version that is known")).line(NEWER_KERNEL)
+        }
     }
 }
 
@@ -120,7 +131,7 @@ fn open_files(limit: nix::Result<u64>) -> Finding {
         Ok(limit) => Finding::note(NAME, format!("at most {limit}"))
             .costs(format!("about {} requests at a time", limit / 2))
             .line("LimitNOFILE=1048576 in the unit of systemd, or a line in /etc/security/limits.conf"),
-        Err(error) => Finding::note(NAME, format!("the limit is not known: {error}")),
+        Err(error) => Finding::note(NAME, format!("the limit is not known: {error}")).line("ulimit -Hn"),
     }
 }
 
@@ -144,7 +155,9 @@ fn clock(synchronized: Option<bool>) -> Finding {
         None => Finding::note(
             NAME,
             "cannot tell whether it is synchronized: there is no timedatectl that answers",
-        ),
+        )
+        .costs("where it is not, certificates may be taken for expired")
+        .line("apt-get install systemd-timesyncd; in a container, see that its host keeps time: date -u"),
     }
 }
 
@@ -184,6 +197,26 @@ mod tests {
         assert_eq!(limits(true, (false, told())).state, State::Lacking);
         assert_eq!(limits(false, (true, told())).state, State::Note);
         assert_eq!(limits(true, (true, "control groups v2".to_owned())).state, State::Good);
+    }
+
+    #[test]
+    fn whatever_is_not_good_has_a_line_to_type() {
+        let unknown = || Err(nix::errno::Errno::EPERM);
+        let all = [
+            user(false),
+            limits(false, (true, "control groups v2".to_owned())),
+            limits(true, (false, "no limit on memory".to_owned())),
+            kernel(&Ok("5.4.0".to_owned())),
+            kernel(&Ok("x".to_owned())),
+            kernel(&unknown()),
+            open_files(Ok(1024)),
+            open_files(Err(nix::errno::Errno::EPERM)),
+            clock(Some(false)),
+            clock(None),
+        ];
+        for finding in &all {
+            assert!(finding.state != State::Good && !finding.line.is_empty(), "{finding:?}");
+        }
     }
 
     #[test]

@@ -28,11 +28,15 @@ fn web(name: &'static str, number: u16, bound: io::Result<()>) -> Finding {
             let who = if holders.is_empty() { "somebody".to_owned() } else { holders };
             Finding::note(name, format!("{who} has it"))
                 .costs("a balancer cannot listen there, unless that is Tandem's own or one in front of it")
+                .line(format!(
+                    "ss -ltnp 'sport = :{number}' shows it; stop it, or name another port with --http"
+                ))
         }
         io::ErrorKind::PermissionDenied => Finding::note(name, "this user may not listen there")
             .costs("sites are served at another port")
             .line(format!("sudo sysctl -w net.ipv4.ip_unprivileged_port_start={number}, or sudo tandem up")),
-        _ => Finding::note(name, format!("nobody can listen there: {error}")),
+        _ => Finding::note(name, format!("nobody can listen there: {error}"))
+            .line("name another port with --http"),
     }
 }
 
@@ -52,7 +56,9 @@ fn newer_family(bound: io::Result<()>) -> Finding {
     const NAME: &str = "IPv6";
     match bound {
         Ok(()) => Finding::good(NAME, "on"),
-        Err(_) => Finding::note(NAME, "off").costs("sites are served by IPv4 alone"),
+        Err(_) => Finding::note(NAME, "off")
+            .costs("sites are served by IPv4 alone")
+            .line("sysctl -w net.ipv6.conf.all.disable_ipv6=0, where the machine has an address of IPv6"),
     }
 }
 
@@ -70,6 +76,9 @@ mod tests {
         let refused = web("port 80", 80, Err(io::ErrorKind::PermissionDenied.into()));
         assert!(refused.line.contains("ip_unprivileged_port_start=80"), "{refused:?}");
         assert_eq!(web("port 80", 80, Ok(())).state, State::Good);
+        let other = web("port 80", 80, Err(io::ErrorKind::OutOfMemory.into()));
+        let off = newer_family(Err(io::ErrorKind::AddrNotAvailable.into()));
+        assert!([finding, other, off].iter().all(|finding| !finding.line.is_empty()));
     }
 
     #[test]

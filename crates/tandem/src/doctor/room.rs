@@ -12,6 +12,8 @@ use super::Finding;
 use crate::output::bytes;
 use crate::session::Session;
 
+/// Rights of the owner. Root needs none of them, and has them all the same where the folder is as it was made.
+const OWN: u32 = 0o700;
 /// Rights of others than the owner.
 const OTHERS: u32 = 0o077;
 
@@ -60,6 +62,14 @@ fn data_folder(folder: &Path, there: &Path) -> Finding {
         .costs("other users of this machine may look at what apps keep")
         .line(format!("chmod 700 {shown}"));
     }
+    if about.mode() & OWN != OWN {
+        return Finding::lacking(
+            NAME,
+            format!("{shown} is closed to its own user (mode {:o})", about.mode() & 0o7777),
+        )
+        .costs("`tandem up` does not start as this user")
+        .line(format!("chmod 700 {shown}"));
+    }
     Finding::good(NAME, shown.to_string())
 }
 
@@ -82,7 +92,10 @@ fn room(there: &Path, space: std::io::Result<Space>) -> Finding {
     let shown = there.display();
     let space = match space {
         Ok(space) => space,
-        Err(error) => return Finding::note(NAME, format!("it is not known how full {shown} is: {error}")),
+        Err(error) => {
+            return Finding::note(NAME, format!("it is not known how full {shown} is: {error}"))
+                .line(format!("df -h {shown}"));
+        }
     };
     let inodes = match space.total_inodes {
         0 => String::new(),
@@ -116,6 +129,10 @@ mod tests {
         std::fs::set_permissions(path, Permissions::from_mode(0o755)).expect("it is ours");
         let open = data_folder(path, path);
         assert_eq!((open.state, open.line), (State::Lacking, format!("chmod 700 {}", path.display())));
+        std::fs::set_permissions(path, Permissions::from_mode(0o500)).expect("it is ours");
+        let closed = data_folder(path, path);
+        assert_eq!((closed.state, closed.line), (State::Lacking, format!("chmod 700 {}", path.display())));
+        std::fs::set_permissions(path, Permissions::from_mode(0o700)).expect("it is ours");
     }
 
     #[test]
