@@ -23,4 +23,5 @@ pub mod splice;
 pub mod stamp;
 pub mod steady;
 pub mod tasks;
+pub mod tcp;
 pub mod version;

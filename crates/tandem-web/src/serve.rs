@@ -12,8 +12,9 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tandem_kit::http::peer_uid;
 use tandem_kit::tasks::{Kind, Tasks};
+use tandem_kit::tcp::notice_dead_peer;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 
 use crate::caller::Peer;
 
@@ -53,7 +54,13 @@ async fn accept_tcp(listener: TcpListener, router: Router, tasks: Tasks) {
             accepted = listener.accept() => accepted,
             () = tasks.drain().requested() => return,
         };
-        match accepted.and_then(|(stream, _)| stream.set_nodelay(true).map(|()| stream)) {
+        let ready = |stream: TcpStream| {
+            stream.set_nodelay(true)?;
+            // Whoever watches a quiet command from a laptop that is gone would keep their place for ever.
+            notice_dead_peer(&stream)?;
+            Ok(stream)
+        };
+        match accepted.and_then(|(stream, _)| ready(stream)) {
             Ok(stream) => start(&tasks, &router, stream, Peer::Tcp),
             Err(error) => pause(&error).await,
         }

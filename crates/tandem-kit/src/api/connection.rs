@@ -6,17 +6,15 @@ use std::time::Duration;
 
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use nix::sys::socket::{setsockopt, sockopt};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::{Error, Server};
 use crate::http::Body;
 use crate::tasks::{self, Owned};
+use crate::tcp::notice_dead_peer;
 
 /// Longest wait for a connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-/// A TCP peer that acknowledges nothing for this long (in milliseconds) is gone; also bounds the wait for long answers.
-const DEAD_PEER_MS: u32 = 30_000;
 
 /// A connection and the task that drives it; dropping it closes it.
 pub(super) struct Connection {
@@ -37,8 +35,7 @@ async fn connect(server: &Server) -> io::Result<Connection> {
         Server::Http { authority, .. } => {
             let stream = TcpStream::connect(authority).await?;
             stream.set_nodelay(true)?;
-            setsockopt(&stream, sockopt::KeepAlive, &true)?;
-            setsockopt(&stream, sockopt::TcpUserTimeout, &DEAD_PEER_MS)?;
+            notice_dead_peer(&stream)?;
             drive(TokioIo::new(stream)).await
         }
     }
