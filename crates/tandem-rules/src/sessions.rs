@@ -4,12 +4,14 @@
 //! dies. One whose job is in no assignment any more has an end that nobody knows.
 
 use tandem_types::assignment::{AssignedJob, JobKind};
+use tandem_types::document::Cause;
 use tandem_types::instance::JobState;
 use tandem_types::session::Session;
 use tandem_types::{ProcessType, defaults};
 
 use crate::draft::Draft;
 use crate::placement;
+use crate::world::later;
 
 /// Takes every unfinished one as far as it goes now.
 pub(crate) fn follow(draft: &mut Draft<'_>) {
@@ -59,7 +61,13 @@ fn begin(draft: &mut Draft<'_>, session: &mut Session) {
     let memory = build.spec.processes.get(&web).map_or(defaults::MEMORY_BYTES, |spec| spec.memory_bytes);
     let has_volumes = !build.spec.volumes.is_empty();
     // Where there is no host now, one may come.
-    let Some(place) = placement::place(draft.world, &web, 1, has_volumes) else { return };
+    let Some(place) = placement::place(draft.world, &web, 1, has_volumes) else {
+        if expires(draft, session) {
+            session.state =
+                not_started(&format!("no host came for it within {}", defaults::SESSION_BEGINS_WITHIN));
+        }
+        return;
+    };
     draft.name_build(&place.host, session.release);
     let job = AssignedJob {
         id: session.id,
@@ -77,6 +85,20 @@ fn begin(draft: &mut Draft<'_>, session: &mut Session) {
 }
 
 fn look(draft: &mut Draft<'_>, session: &mut Session) {
+    let is_heard = draft.world.job(session.id, draft.now).is_some();
+    // A host that is silent may come back much later. What it began before it fell silent it tells of then.
+    if !is_heard
+        && session.state == JobState::Waiting
+        && session.canceled.is_none()
+        && expires(draft, session)
+    {
+        session.canceled = Some(Cause {
+            actor: "system:upkeep".to_owned(),
+            action: "run.expire".to_owned(),
+            reason: format!("its host was not heard of within {}", defaults::SESSION_BEGINS_WITHIN),
+            subject: session.cause.subject.clone(),
+        });
+    }
     let canceled = session.canceled.is_some();
     let jobs = draft.assignments.values_mut().flat_map(|assignment| &mut assignment.jobs);
     let Some(job) = jobs.filter(|job| job.kind == JobKind::Run).find(|job| job.id == session.id) else {
@@ -88,6 +110,13 @@ fn look(draft: &mut Draft<'_>, session: &mut Session) {
     let Some(seen) = draft.world.job(session.id, draft.now) else { return };
     session.state = seen.state.clone();
     session.started = seen.started.or(session.started);
+}
+
+/// Whether it has waited for too long to begin.
+fn expires(draft: &mut Draft<'_>, session: &Session) -> bool {
+    let until = later(session.created, defaults::SESSION_BEGINS_WITHIN);
+    draft.wake_at(until);
+    until <= draft.now
 }
 
 #[cfg(test)]

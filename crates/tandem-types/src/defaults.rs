@@ -43,6 +43,9 @@ pub const LISTED_ROLLOUTS: usize = 200;
 pub const SESSIONS_KEPT: Span = Span::minutes(7 * 24 * 60);
 /// One-off commands of an environment that stay listed: the latest.
 pub const LISTED_SESSIONS: usize = 200;
+/// Time in which a one-off command begins. One whose host is silent for so long does not begin any more: whoever wanted it
+/// has long done something else.
+pub const SESSION_BEGINS_WITHIN: Span = Span::minutes(5);
 /// Most one-off commands of an environment that run at a time: each may use what a web process may.
 pub const MOST_SESSIONS: usize = 20;
 /// Length of a lease.

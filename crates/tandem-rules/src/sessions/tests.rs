@@ -43,7 +43,7 @@ fn session(id: u64) -> Session {
 fn world(session: Session) -> (Simulation, World) {
     let simulation = Simulation::deployed(&[("web", 1)], 1);
     let mut world = simulation.world();
-    world.sessions = vec![Arc::new(session)];
+    world.sessions = vec![Arc::new(Session { created: simulation.now, ..session })];
     (simulation, world)
 }
 
@@ -128,4 +128,26 @@ fn a_build_that_is_gone_is_told() {
     let (simulation, first) = world(Session { build: BuildNumber(77), ..session(9) });
     let (ended, _) = plan(&simulation, &first);
     assert!(matches!(ended.expect("it is over").state, JobState::NotStarted { .. }));
+}
+
+#[test]
+fn one_whose_host_is_silent_does_not_begin_when_it_comes_back() {
+    let (simulation, first) = world(session(9));
+    let (begun, jobs) = plan(&simulation, &first);
+    let waiting = written(&first, &begun.expect("it is assigned"), &jobs);
+    let silent = |after: Timestamp| upkeep::plan(&waiting, after);
+    let until = crate::world::later(simulation.now, tandem_types::defaults::SESSION_BEGINS_WITHIN);
+    let expired = |plan: crate::rollout::Plan| {
+        plan.changes.into_iter().find_map(|change| match change {
+            Change::Session(session) => Some(*session),
+            _ => None,
+        })
+    };
+    let before = crate::world::later(simulation.now, tandem_types::Span::minutes(4));
+    let plan = silent(before);
+    assert!(plan.look_again.is_some_and(|look| look <= until), "{:?}", plan.look_again);
+    assert_eq!(expired(plan), None);
+    let expired = expired(silent(until)).expect("it expires");
+    assert_eq!(expired.canceled.expect("it is canceled").action, "run.expire");
+    assert_eq!(expired.state, JobState::Waiting, "its host may have begun it");
 }
