@@ -17,6 +17,8 @@ use crate::world::Gathered;
 
 /// Who the journal says did it.
 const ACTOR: &str = "system:rollouts";
+/// What keeps an environment as it should be.
+const UPKEEP: &str = "environment.upkeep";
 
 /// The transaction that writes a plan's changes under the lease.
 pub(super) fn transaction(
@@ -69,17 +71,20 @@ pub(super) fn point_after(changes: &[Change], entered: Option<RolloutState>) -> 
 }
 
 fn reason(place: &Place, world: &World, changes: &[Change]) -> Cause {
-    if let Some(state) = leaving(world, changes) {
-        let text = format!("{state:?}").to_lowercase();
-        return cause(ACTOR, "destroy.step", text, place);
-    }
+    let (action, text) = step(world, changes);
     let ended = ended_sessions(changes);
-    if !ended.is_empty() {
-        return cause(ACTOR, "run.end", ended, place);
+    // One transaction has one line: whatever else is in it is told in the same.
+    let action = if !ended.is_empty() && action == UPKEEP { "run.end" } else { action };
+    let parts: Vec<_> = [text, ended].into_iter().filter(|part| !part.is_empty()).collect();
+    cause(ACTOR, action, parts.join("; "), place)
+}
+
+/// What the changes do besides ending one-off commands.
+fn step(world: &World, changes: &[Change]) -> (&'static str, String) {
+    if let Some(state) = leaving(world, changes) {
+        return ("destroy.step", format!("{state:?}").to_lowercase());
     }
-    let Some(after) = rollout(changes) else {
-        return cause(ACTOR, "environment.upkeep", upkeep(world, changes), place);
-    };
+    let Some(after) = rollout(changes) else { return (UPKEEP, upkeep(world, changes)) };
     let before = world.rollout(after.number).map(|before| before.state);
     let text = match before.filter(|before| *before != after.state) {
         Some(before) => format!("{}: {} → {}", after.number, name(before), name(after.state)),
@@ -87,7 +92,7 @@ fn reason(place: &Place, world: &World, changes: &[Change]) -> Cause {
     };
     // Kept for longer than the steps that led here.
     let action = if after.state.is_final() { "rollout.end" } else { "rollout.step" };
-    cause(ACTOR, action, text, place)
+    (action, text)
 }
 
 /// Where the environment of an app that is being destroyed stands after the changes.
