@@ -30,7 +30,9 @@ pub(super) fn open(spec: &Spec, session: Option<&SessionSpec>, clock: &Clock) ->
     let expected = (!session.detached).then(|| clock.monotonic());
     let Some(terminal) = &session.terminal else {
         let (theirs, ours) = session::pipe()?;
-        let talk = Some(Talk::new(ours, None, expected));
+        let talk = Talk::new(ours, None, expected);
+        // Nobody types for it: it sees the end of its input at once, as with `</dev/null`.
+        let talk = Some(if session.detached { talk.without_input() } else { talk });
         return Ok(Opened { streams: Streams::Pipes(theirs), talk, terminal: None });
     };
     let uid = (spec.isolation == Isolation::Sandbox).then_some(spec.user.uid);

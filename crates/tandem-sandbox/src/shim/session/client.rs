@@ -30,6 +30,8 @@ pub(super) struct Client {
     pub(super) taken: u64,
     /// Of how many of them it was told.
     told_taken: u64,
+    /// Since when it is there.
+    pub(super) since: Option<Moment>,
     /// Since when it has taken nothing although there was something.
     pub(super) stuck: Option<Moment>,
     /// Whether it has been waited for in vain, so that nobody waits for it until it has everything.
@@ -56,6 +58,7 @@ impl Client {
             key: None,
             taken: 0,
             told_taken: 0,
+            since: None,
             stuck: None,
             is_slow: false,
             told_end: false,

@@ -31,9 +31,14 @@ const MOST_CLIENTS: usize = 16;
 /// Clients that were there and may come back, of which it is known how much of their input was taken.
 const MOST_AWAY: usize = 64;
 
+/// Time in which a client says what it wants; one that says nothing takes a place from others.
+const SAYS_HELLO_WITHIN: Duration = Duration::from_secs(30);
+
 /// A client that is expected: nothing behind its offset is given up.
 #[derive(Debug, Clone, Copy)]
 struct Absent {
+    /// What it calls itself; none: whoever comes is the one.
+    key: Option<u64>,
     at: u64,
     until: Moment,
 }
@@ -49,7 +54,8 @@ pub(crate) struct Talk {
     clients: Vec<Client>,
     /// Who was there, and how much of their input was taken; the latest last.
     away: VecDeque<(u64, u64)>,
-    absent: Option<Absent>,
+    /// One for each, the latest last.
+    absent: Vec<Absent>,
     end: Option<(Ended, Moment)>,
     /// Whether the last turn left something undone that nothing will tell of.
     is_busy: bool,
@@ -58,7 +64,8 @@ pub(crate) struct Talk {
 impl Talk {
     /// For a command whose input is `input`. Where somebody is expected, output waits for them from the start.
     pub(crate) fn new(input: File, terminal: Option<OwnedFd>, expected: Option<Moment>) -> Self {
-        let absent = expected.map(|now| Absent { at: 0, until: now + COMES_BACK });
+        let first = expected.map(|now| Absent { key: None, at: 0, until: now + COMES_BACK });
+        let absent = first.into_iter().collect();
         Self {
             input: Input::new(input),
             has_terminal: terminal.is_some(),
@@ -77,6 +84,12 @@ impl Talk {
         if self.clients.len() < MOST_CLIENTS {
             self.clients.push(Client::new(stream, rest));
         }
+    }
+
+    /// The command gets no input, from anybody.
+    pub(crate) fn without_input(mut self) -> Self {
+        self.input.close();
+        self
     }
 
     /// Whether another one may attach.
@@ -121,9 +134,11 @@ impl Talk {
         }
         let stuck = self.clients.iter().filter(|client| !client.is_slow);
         let stuck = stuck.filter_map(|client| client.stuck).map(|since| since + WAITS);
-        let absent = self.absent.map(|absent| absent.until);
+        let absent = self.absent.iter().map(|absent| absent.until);
+        let silent = self.clients.iter().filter(|client| client.at.is_none());
+        let silent = silent.filter_map(|client| client.since).map(|since| since + SAYS_HELLO_WITHIN);
         let end = self.end.as_ref().map(|(_, since)| *since + TAKES_THE_REST);
-        let next = stuck.chain(absent).chain(end).filter(|moment| *moment > now).min()?;
+        let next = stuck.chain(absent).chain(silent).chain(end).filter(|moment| *moment > now).min()?;
         Some(next.elapsed_since(now))
     }
 
@@ -144,6 +159,8 @@ impl Talk {
         self.is_busy |= self.input.has_room() && self.clients.iter().any(Client::is_held);
         let end = self.end.as_ref().map(|(ended, _)| ended);
         for client in &mut self.clients {
+            let since = *client.since.get_or_insert(now);
+            client.has_left |= client.at.is_none() && now.elapsed_since(since) >= SAYS_HELLO_WITHIN;
             let sent = client.send(&self.backlog, end);
             let has_more = client.has_more(&self.backlog, end);
             client.stuck = match (has_more, sent) {
@@ -161,7 +178,7 @@ impl Talk {
     pub(crate) fn holds(&self, now: Moment) -> bool {
         let waited = |client: &&Client| !client.is_slow && !client.is_gone;
         let slowest = self.clients.iter().filter(waited).filter_map(|client| client.at);
-        let absent = self.absent.filter(|absent| absent.until > now).map(|absent| absent.at);
+        let absent = self.absent.iter().filter(|absent| absent.until > now).map(|absent| absent.at);
         slowest.chain(absent).any(|offset| self.backlog.is_full_behind(offset))
     }
 
@@ -169,7 +186,7 @@ impl Talk {
     pub(crate) fn is_over(&self, now: Moment) -> bool {
         let Some((_, since)) = &self.end else { return false };
         let late = now.elapsed_since(*since) >= TAKES_THE_REST;
-        late || (self.clients.is_empty() && self.absent.is_none())
+        late || (self.clients.is_empty() && self.absent.is_empty())
     }
 
     fn heed(&mut self, index: usize, frame: Frame, signal: &mut dyn FnMut(i32)) {
@@ -201,7 +218,9 @@ impl Talk {
             self.resize(size);
         }
         if is_new {
-            self.absent = None;
+            // Others that were cut are waited for as before, but at a terminal: that is for eyes.
+            let waits = |absent: &Absent| absent.key.is_some() && absent.key != hello.client;
+            self.absent.retain(|absent| !self.has_terminal && waits(absent));
             let taken = hello.client.map_or(0, |key| self.take_over(index, key));
             self.clients[index].begin(Welcome { terminal: self.has_terminal, offset, taken });
         }
@@ -235,18 +254,18 @@ impl Talk {
     fn part(&mut self, now: Moment) {
         let gone = |client: &Client| client.is_gone || client.has_left || client.has_all();
         let lost = self.clients.iter().filter(|client| gone(client) && !client.has_left && !client.has_all());
-        let lost = lost.filter(|client| !client.is_slow).filter_map(|client| client.at).min();
+        let lost = lost.filter(|client| !client.is_slow);
+        let until = now + COMES_BACK;
+        let lost = lost.filter_map(|client| Some(Absent { key: client.key, at: client.at?, until }));
+        self.absent.extend(lost);
+        let too_many = self.absent.len().saturating_sub(MOST_AWAY);
+        self.absent.drain(..too_many);
+        self.absent.retain(|absent| absent.until > now);
         let away = self.clients.iter().filter(|client| gone(client) && !client.has_left);
         self.away.extend(away.filter_map(|client| Some((client.key?, client.taken))));
         let too_many = self.away.len().saturating_sub(MOST_AWAY);
         self.away.drain(..too_many);
         self.clients.retain(|client| !gone(client));
-        if let Some(at) = lost {
-            self.absent = Some(Absent { at, until: now + COMES_BACK });
-        }
-        if self.absent.is_some_and(|absent| absent.until <= now) {
-            self.absent = None;
-        }
     }
 }
 

@@ -188,3 +188,35 @@ fn input_that_waits_in_a_connection_is_forgotten_where_its_client_says_it_again_
     assert_eq!(welcome(&mut third).taken, 300_000, "also of one that was away");
     assert_eq!(welcome(&mut stranger).taken, 0, "what others say is not counted for it");
 }
+
+#[test]
+fn who_was_cut_is_waited_for_although_another_comes_back_before() {
+    let mut scene = scene(false);
+    let named = |key, after| Hello { client: Some(key), after, ..Hello::default() };
+    let (mut ann, mut ben) = (scene.attach(named(1, None)), scene.attach(named(2, None)));
+    let first = scene.write(MEGABYTE / 4) as u64;
+    assert_eq!((read(&mut scene, &mut ann).0, read(&mut scene, &mut ben).0), (first, first));
+    drop((ann, ben));
+    scene.turn();
+    let mut ann = scene.attach(named(1, Some(first)));
+    let mut second = 0;
+    while scene.write(10_000) > 0 {
+        second += 10_000;
+        read(&mut scene, &mut ann);
+        assert!(second < MEGABYTE as u64, "ben is not waited for");
+    }
+    let mut ben = scene.attach(named(2, Some(first)));
+    assert_eq!(read(&mut scene, &mut ben), (second, 0));
+}
+
+#[test]
+fn who_says_nothing_is_sent_away() {
+    let mut scene = scene(false);
+    let (mut ours, theirs) = UnixStream::pair().unwrap();
+    theirs.set_nonblocking(true).unwrap();
+    scene.talk.attach(theirs, b"");
+    scene.turn();
+    assert_eq!(scene.talk.patience(scene.now), Some(Duration::from_secs(30)));
+    scene.pass(Duration::from_secs(30));
+    assert_eq!(ours.read(&mut [0]).unwrap(), 0, "it is cut off");
+}

@@ -244,7 +244,7 @@ async fn what_is_detached_waits_for_nobody_and_is_come_back_to() {
         return;
     }
     let bench = Bench::new();
-    let mut spec = pipes(&bench, "seq 1 300000; read line; echo got $line");
+    let mut spec = terminal(&bench, "stty -echo -onlcr; seq 1 300000; read line; echo got $line");
     spec.session.as_mut().unwrap().detached = true;
     let handle = bench.try_launch(&spec).await.unwrap();
     bench.said("300000").await;
@@ -265,6 +265,32 @@ async fn what_is_detached_waits_for_nobody_and_is_come_back_to() {
     assert_eq!(other.text(), "299998\n299999\n300000\ngot it\n");
     handle.dismiss().await.unwrap();
     eventually("the shim leaves", || !handle.lives()).await;
+}
+
+#[tokio::test]
+async fn what_is_detached_sees_the_end_of_its_input_at_once() {
+    if !can_isolate() {
+        return;
+    }
+    let bench = Bench::new();
+    let mut spec = pipes(&bench, "cat; echo over");
+    spec.session.as_mut().unwrap().detached = true;
+    let handle = bench.try_launch(&spec).await.unwrap();
+    bench.said("over").await;
+    assert_eq!(end_of(&handle).await.exit.code, Some(0));
+}
+
+#[tokio::test]
+async fn a_command_over_its_memory_tells_its_client() {
+    if !can_isolate() {
+        return;
+    }
+    let bench = Bench::new();
+    let mut spec = pipes(&bench, "/usr/bin/python3 -c 'x = b\"x\" * (256 << 20)'");
+    spec.sandbox.limits.memory_bytes = Some(64 << 20);
+    let handle = bench.try_launch(&spec).await.unwrap();
+    let (mut client, _) = Client::attach(&handle, Hello::default()).await;
+    assert!(client.until_end().await.exit.out_of_memory);
 }
 
 #[tokio::test]
