@@ -5,13 +5,14 @@ use std::sync::Arc;
 use tandem_store::{Error, Expect, Transaction};
 use tandem_types::api::Installation;
 use tandem_types::app::App;
+use tandem_types::assignment::{AssignedJob, Assignment, JobKind};
 use tandem_types::build::Build;
 use tandem_types::environment::Environment;
 use tandem_types::instance::JobState;
 use tandem_types::problem::Problem;
 use tandem_types::release::Release;
 use tandem_types::session::{LONGEST_COMMAND, RunCommand, Session, SessionSpec};
-use tandem_types::{JobId, ProcessType, defaults, keys};
+use tandem_types::{HostName, JobId, ProcessType, defaults, keys};
 
 use crate::handle::Handle;
 use crate::mirror::Versioned;
@@ -83,6 +84,24 @@ impl Handle {
             }
         }
         Err(busy(place))
+    }
+
+    /// Whether a host may offer connections to a one-off command: while it is assigned to it.
+    ///
+    /// # Errors
+    /// `session_not_assigned`.
+    pub fn check_offer(&self, host: &HostName, id: JobId) -> Result<(), Problem> {
+        let prefix = keys::assignments(host);
+        let is_it = |job: &AssignedJob| job.kind == JobKind::Run && job.id == id;
+        let is_assigned = self.shared.look(|mirror| {
+            let mut all = mirror.list::<Assignment>(&prefix);
+            all.any(|(_, assignment)| assignment.value.jobs.iter().any(is_it))
+        });
+        if is_assigned {
+            return Ok(());
+        }
+        let title = format!("{id} is not assigned to {host}, or has ended");
+        Err(Problem::new(404, "session_not_assigned", title).hint("tandem sessions"))
     }
 
     fn stored_session(&self, place: &Place, id: JobId) -> Result<Versioned<Session>, Problem> {

@@ -15,6 +15,8 @@ use crate::session::Size;
 pub const PROTOCOL: &str = "tandem-session/1";
 /// Longest content of a frame in bytes.
 pub const LONGEST: usize = 64 * 1024;
+/// A frame without a meaning, which everybody passes over: who joins two sides tells one so that the other is there.
+pub const NOTHING: [u8; HEAD] = [0; HEAD];
 /// Kind and length.
 const HEAD: usize = 5;
 
@@ -43,6 +45,8 @@ pub enum Frame {
     Taken(u64),
     /// Shim's last: how it ended.
     Ended(Ended),
+    /// The only one to a client that is not let in: why.
+    Refused(String),
 }
 
 /// What a client wants.
@@ -122,6 +126,7 @@ const STDERR: u8 = 19;
 const LOST: u8 = 20;
 const TAKEN: u8 = 21;
 const ENDED: u8 = 22;
+const REFUSED: u8 = 23;
 
 impl Frame {
     /// Adds it to what is to be sent.
@@ -142,6 +147,7 @@ impl Frame {
             Self::Lost(bytes) => put(to, LOST, &bytes.to_be_bytes()),
             Self::Taken(bytes) => put(to, TAKEN, &bytes.to_be_bytes()),
             Self::Ended(ended) => put(to, ENDED, &json(ended)),
+            Self::Refused(reason) => put(to, REFUSED, reason.as_bytes()),
         }
     }
 
@@ -163,6 +169,7 @@ impl Frame {
             LOST => Self::Lost(number(content).ok_or_else(wrong)?),
             TAKEN => Self::Taken(number(content).ok_or_else(wrong)?),
             ENDED => Self::Ended(value(content).ok_or_else(wrong)?),
+            REFUSED => Self::Refused(String::from_utf8_lossy(content).into_owned()),
             _ => return Ok(None),
         }))
     }
@@ -249,6 +256,7 @@ mod tests {
             Frame::Lost(1 << 40),
             Frame::Taken(0),
             Frame::Ended(Ended { exit, timed_out: true }),
+            Frame::Refused("too many are attached to it".to_owned()),
         ]
     }
 
@@ -269,6 +277,7 @@ mod tests {
     #[test]
     fn frames_of_later_versions_are_passed_over() {
         let mut decoder = Decoder::default();
+        decoder.push(&NOTHING);
         decoder.push(&[200, 0, 0, 0, 2, 9, 9, LEAVE, 0, 0, 0, 0]);
         assert_eq!(decoder.next_frame(), Ok(Some(Frame::Leave)));
         assert_eq!(decoder.next_frame(), Ok(None));

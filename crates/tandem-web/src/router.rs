@@ -61,7 +61,7 @@ pub fn router(site: Site) -> Router {
         .route("/v1/tokens/{name}", delete(tokens::revoke))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .merge(streams)
-        .layer(Extension(Switchboard::default()))
+        .layer(Extension(<Switchboard>::default()))
         .fallback(problem::unknown_path)
         .method_not_allowed_fallback(problem::wrong_method)
         .layer(from_fn_with_state(site.clone(), caller::identify))

@@ -10,9 +10,9 @@ use http::Method;
 use tandem_kit::api::{Error, Link};
 use tandem_kit::splice::splice;
 use tandem_kit::tasks::{self, Owned};
-use tandem_sandbox::shim::ShimHandle;
+use tandem_sandbox::shim::{self, ShimHandle};
 use tandem_types::assignment::{AssignedJob, JobKind};
-use tandem_types::frame::PROTOCOL;
+use tandem_types::frame::{Frame, PROTOCOL};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::watch;
 
@@ -21,7 +21,7 @@ use crate::context::Context;
 /// Wait before a server that is away is asked again.
 const AGAIN: Duration = Duration::from_millis(500);
 /// The same for one that does not want to.
-const AGAIN_LATE: Duration = Duration::from_secs(10);
+const AGAIN_LATE: Duration = Duration::from_secs(2);
 /// Longest time in which a shim lets its clients read what is left; it has a shorter one of its own.
 const READ_WITHIN: Duration = Duration::from_secs(60);
 /// Time for what is under way to the server when the shim is gone.
@@ -105,14 +105,25 @@ async fn wanted(context: &Context, path: &str) -> Result<(Link, Vec<u8>), Durati
     }
 }
 
-async fn talk(shim: ShimHandle, link: Link, first: Vec<u8>) {
-    let attached = async {
-        let mut attached = shim.attach().await.map_err(std::io::Error::other)?;
-        attached.write_all(&first).await?;
-        Ok::<_, std::io::Error>(attached)
-    };
-    match attached.await {
-        Ok(attached) => splice(link, attached).await,
-        Err(error) => tracing::debug!(error = &error as &dyn std::error::Error, "a client is not let in"),
+async fn talk(shim: ShimHandle, mut link: Link, first: Vec<u8>) {
+    match shim.attach().await {
+        Ok(mut attached) => match attached.write_all(&first).await {
+            Ok(()) => splice(link, attached).await,
+            Err(error) => tracing::debug!("a client is not let in: {error}"),
+        },
+        Err(error) => {
+            tracing::debug!(error = &error as &dyn std::error::Error, "a client is not let in");
+            // It has its connection already: without a word it would ask again and again.
+            if let shim::Error::Refused { reason } = error {
+                let _ = tokio::time::timeout(SENT_WITHIN, refuse(&mut link, reason)).await;
+            }
+        }
     }
+}
+
+async fn refuse(link: &mut Link, reason: String) -> std::io::Result<()> {
+    let mut words = Vec::new();
+    Frame::Refused(reason).write(&mut words);
+    link.write_all(&words).await?;
+    link.shutdown().await
 }

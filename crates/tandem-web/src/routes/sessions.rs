@@ -47,10 +47,6 @@ impl SessionPath {
 /// Names one session on its host.
 #[derive(Debug, Deserialize)]
 pub(crate) struct OfferPath {
-    #[expect(
-        dead_code,
-        reason = "ids of sessions are the whole installation's; the host stands there for people"
-    )]
     host: HostName,
     session: JobId,
 }
@@ -89,12 +85,19 @@ pub(crate) async fn end(
 
 /// A runner offers a connection to the shim of a session.
 pub(crate) async fn offer(
-    Extension(switchboard): Extension<Switchboard>,
+    State(site): State<Site>,
+    (Extension(switchboard), Extension(tasks)): (Extension<Switchboard>, Extension<Tasks>),
     Path(path): Path<OfferPath>,
     request: Request,
 ) -> Answer<Response> {
+    site.control.check_offer(&path.host, path.session)?;
     let offered = upgrade(request)?;
-    switchboard.offer(path.session, offered);
+    tasks.spawn("web-offer", Kind::Helper, async move {
+        match offered.await {
+            Ok(link) => switchboard.keep(path.session, TokioIo::new(link)).await,
+            Err(error) => tracing::debug!("an offer for {} is gone: {error}", path.session),
+        }
+    });
     Ok(agreed())
 }
 
@@ -106,13 +109,15 @@ pub(crate) async fn attach(
     request: Request,
 ) -> Answer<Response> {
     let (place, id) = path.place();
+    // Before anything is taken: what was offered for others is theirs.
+    let session = site.control.session(&place, id)?;
+    if session.is_over() {
+        return Err(session_over(&session).into());
+    }
     let client = upgrade(request)?;
     let link = tokio::select! {
         link = switchboard.take(id) => link,
-        refusal = never(&site, &place, id) => {
-            switchboard.forget(id);
-            return Err(refusal);
-        }
+        refusal = never(&site, &place, id) => return Err(refusal),
         () = tokio::time::sleep(MEETS_WITHIN) => return Err(unreachable(id)),
         () = site.drain.requested() => return Err(unreachable(id)),
     };
