@@ -11,16 +11,22 @@ use crate::talk::{self, Manner, is_on_terminal};
 /// Arguments of `attach`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Several may be attached at a time: all see the same, and all may type. Ctrl-] three times leaves the
-command, which goes on. Ends with the command's own exit code.
+Several may be attached at a time. To a command with a terminal all may type, and Ctrl-] three times
+leaves it. Of one without a terminal the output is shown, and Ctrl-C leaves it: it gets no signal,
+and input only with --input. It goes on either way; `tandem sessions --end j12` ends it.
+Ends with the command's own exit code.
 
 Examples:
   tandem attach                     back to the last one that runs
-  tandem attach j12")]
+  tandem attach j12 | head -3
+  tandem attach --input j12 < rest.json")]
 pub(crate) struct Args {
     /// Which; the latest that runs where none is named
     #[arg(value_name = "SESSION")]
     id: Option<JobId>,
+    /// Send standard input and its end to one without a terminal
+    #[arg(long)]
+    input: bool,
 }
 
 pub(super) async fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
@@ -40,6 +46,12 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<Exit, Failure> 
         }
     };
     let terminal = command.spec.terminal.is_some() && is_on_terminal();
-    let manner = Manner { terminal, screenful: terminal, aside: false };
+    let manner = Manner {
+        terminal,
+        screenful: terminal,
+        visits: true,
+        looks_on: !terminal && !args.input,
+        ..Manner::default()
+    };
     talk::talk(session, &place, command.id, manner).await
 }

@@ -21,7 +21,8 @@ const LOOKS: (Duration, u32) = (Duration::from_millis(250), 80);
 The command gets the files, the config, the volumes and the limits of a web process of the release
 that is current now. At a terminal it gets a terminal; else three pipes, so that data goes in and
 out unchanged. It goes on when this client is gone, and is neither stopped nor repeated by a deploy.
-Ctrl-] three times leaves it. One word is a line for the shell, several are a program and its words.
+At a terminal Ctrl-] three times leaves it. A reader that closes standard output sends it SIGHUP.
+With --detach it gets no input. One word is a line for the shell, several are a program and its words.
 
 Ends with the command's own exit code, 128 and the signal's number where one ended it, 124 where its
 time was up. The command is in the journal, so do not write secrets into it.
@@ -51,7 +52,7 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<Exit, Failure> 
     let place = session.place().await?;
     let at_terminal = is_on_terminal() && !args.no_terminal && !session.global.json;
     let terminal = (at_terminal && !args.detach).then(|| Terminal { size: window(), term: term() });
-    let manner = Manner { terminal: terminal.is_some(), screenful: false, aside: session.global.json };
+    let manner = Manner { terminal: terminal.is_some(), aside: session.global.json, ..Manner::default() };
     let asked = RunCommand {
         command: shell_line(&args.command),
         message: session.global.reason(),

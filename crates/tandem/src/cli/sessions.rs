@@ -47,7 +47,7 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<Exit, Failure> 
 fn row(command: &Command, style: Style, now: jiff::Timestamp) -> Vec<Cell> {
     vec![
         command.id.into(),
-        state(&command.state, style),
+        state(command, style),
         command.cause.actor.as_str().into(),
         ago(command.started.unwrap_or(command.created), now).into(),
         command.release.into(),
@@ -56,8 +56,10 @@ fn row(command: &Command, style: Style, now: jiff::Timestamp) -> Vec<Cell> {
     ]
 }
 
-fn state(state: &JobState, style: Style) -> Cell {
-    match state {
+fn state(command: &Command, style: Style) -> Cell {
+    match &command.state {
+        // Its host, once it is there, is told not to begin it.
+        JobState::Waiting if command.canceled.is_some() => "given up".into(),
         JobState::Waiting => "waiting".into(),
         JobState::Running => Cell::painted("running", |text| style.green(text)),
         JobState::Ended { exit } if exit.code == Some(0) => "done".into(),

@@ -12,6 +12,8 @@ const PIECE: usize = 16 * 1024;
 const WINDOW: usize = 256 * 1024;
 /// Typed three times in a row it leaves the command: Ctrl-].
 const LEAVE: u8 = 0x1d;
+/// Ctrl-C on a terminal that hands it on.
+const INTERRUPT: u8 = 0x03;
 
 type Reading = Pin<Box<dyn Future<Output = io::Result<Vec<u8>>>>>;
 
@@ -54,6 +56,16 @@ impl Keyboard {
                 true
             }
         }
+    }
+
+    /// Whether Ctrl-C is among what waits to be sent. While there is no connection it is meant for this program: it and
+    /// what was typed before it are gone.
+    pub(super) fn took_interrupt(&mut self) -> bool {
+        let found = self.is_terminal && self.kept.range(self.sent..).any(|byte| *byte == INTERRUPT);
+        if found {
+            self.kept.truncate(self.sent);
+        }
+        found
     }
 
     /// A connection begins at which so much of this was taken.

@@ -23,12 +23,14 @@ use crate::place::Place;
 use crate::session::Session;
 
 use conversation::{Conversation, End};
-pub(crate) use screen::{RawMode, is_on_terminal, window};
+pub(crate) use screen::{is_on_terminal, window};
 
 /// Between two tries to reach the server again.
 const AGAIN: Duration = Duration::from_millis(500);
-/// Tries until it is given up: two minutes, as long as a machine takes to start again.
-const TRIES: u32 = 240;
+/// Time in which nothing is heard of the command, after which it is given up: as long as a machine takes to start again.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Time without an answer after which people are told what is waited for.
+const SAYS_WHY: Duration = Duration::from_secs(2);
 /// Looks whether a command that is over says how it ended, half a second each.
 const LOOKS: u32 = 20;
 /// What `timeout` ends with when time was up.
@@ -43,6 +45,10 @@ pub(crate) struct Manner {
     pub(crate) screenful: bool,
     /// Both outputs go to standard error, and the command gets no input.
     pub(crate) aside: bool,
+    /// Has not started it: leaves it where its starter would end it, and passes no signal on.
+    pub(crate) visits: bool,
+    /// Only looks: it gets no input from here, and no end of its input.
+    pub(crate) looks_on: bool,
 }
 
 /// Talks until the command ends, or until somebody leaves it.
@@ -58,19 +64,36 @@ pub(crate) async fn talk(
 ) -> Result<Exit, Failure> {
     let mut conversation =
         Conversation::new(manner).map_err(|e| Failure::chain("draw a random number", &e))?;
-    let raw = manner.terminal.then(RawMode::enter).transpose()?;
     let outcome = converse(session, (place, id), &mut conversation).await;
-    drop(raw);
+    conversation.give_terminal_back();
     let target = session.target(place);
-    match outcome? {
-        End::Left => {
-            session
-                .output
-                .note(format!("\nleft {id}, which goes on; `tandem attach {id}{target}` comes back"));
-            Ok(Exit::Done)
+    let begun_in_vain = !manner.visits && !conversation.was_heard();
+    let left = || format!("left {id}, which goes on; `tandem sessions{target} --end {id}` ends it");
+    match outcome {
+        Err(failure) if begun_in_vain => Err(match give_up(session, place, id).await {
+            Some(words) => failure.detail(words),
+            None => failure,
+        }),
+        Err(failure) => Err(failure),
+        Ok(End::Left { signal }) => {
+            if begun_in_vain {
+                let words = give_up(session, place, id).await;
+                session.output.note(words.unwrap_or_else(|| format!("{id} is over")));
+            } else {
+                session.output.note(format!("\n{}, `tandem attach{target} {id}` comes back", left()));
+            }
+            Ok(signal.map_or(Exit::Done, |signal| Exit::Command(128 + signal)))
         }
-        End::ReaderGone => Err(Failure::ReaderGone),
-        End::Ended(ended) => {
+        Ok(End::ReaderGone) => {
+            if manner.visits {
+                session.output.note(left());
+            }
+            Err(Failure::ReaderGone)
+        }
+        Ok(End::Refused { reason }) => Err(Failure::new(format!("{id} lets nobody in: {reason}"))
+            .hint(format!("tandem logs{target} --process run"))),
+        Ok(End::NoTerminal(failure)) => Err(failure),
+        Ok(End::Ended(ended)) => {
             let exit = told(session, &ended);
             match conversation.lost() {
                 0 => Ok(exit),
@@ -84,20 +107,50 @@ pub(crate) async fn talk(
     }
 }
 
+/// Ends a command that nobody has heard of: whoever wanted it is gone, and must not be surprised by it hours later. None:
+/// it was over.
+async fn give_up(session: &Session, place: &Place, id: JobId) -> Option<String> {
+    let path = place.path(&format!("sessions/{id}"));
+    let asked = async { session.client()?.delete::<Command>(&path).await.map_err(Failure::from) };
+    match asked.await {
+        Ok(_) => Some(format!("nothing was heard of {id}; it was asked to end, and does not begin any more")),
+        Err(failure) if failure.code_is() == Some("session_over") => None,
+        Err(failure) => {
+            let target = session.target(place);
+            let why = failure.render(session.output.data_style()).unwrap_or_default();
+            Some(format!("{id} could not be ended; type `tandem sessions{target} --end {id}`\n{why}"))
+        }
+    }
+}
+
 async fn converse(
     session: &Session,
     (place, id): (&Place, JobId),
     conversation: &mut Conversation,
 ) -> Result<End, Failure> {
     let path = place.path(&format!("sessions/{id}"));
+    let attach = format!("{path}/attach");
     let client = session.client()?;
-    let (mut tries, mut told) = (0, false);
+    let mut patience = Box::pin(sleep(PATIENCE));
+    let mut told = false;
     loop {
-        let attached = client.upgrade(Method::GET, &format!("{path}/attach"), PROTOCOL).await;
+        let attached = tokio::select! {
+            attached = client.upgrade(Method::GET, &attach, PROTOCOL) => attached,
+            end = conversation.left_meanwhile() => return Ok(end),
+            () = &mut patience => return Err(silent(session, place, id, conversation)),
+            () = sleep(SAYS_WHY), if !told => {
+                told = true;
+                tell_waiting(session, id, conversation);
+                continue;
+            }
+        };
         let end = match attached {
             Ok(link) => {
-                tries = 0;
-                conversation.run(link).await
+                let end = conversation.run(link, &mut patience).await;
+                if conversation.heard_lately() {
+                    (patience, told) = (Box::pin(sleep(PATIENCE)), false);
+                }
+                end
             }
             Err(Error::Problem(problem)) if problem.code == "session_over" => {
                 return over(session, &path).await;
@@ -105,24 +158,38 @@ async fn converse(
             Err(Error::Problem(problem)) if problem.status != 503 => {
                 return Err(Error::Problem(problem).into());
             }
-            Err(error) if !conversation.was_heard() && tries >= 3 => return Err(error.into()),
             Err(_) => None,
         };
         if let Some(end) = end {
             return Ok(end);
         }
-        tries += 1;
-        if tries >= TRIES {
-            let target = session.target(place);
-            return Err(Failure::new(format!("{id} cannot be reached; it goes on as long as its host runs"))
-                .hint(format!("tandem attach {id}{target}")));
+        tokio::select! {
+            () = sleep(AGAIN) => {}
+            end = conversation.left_meanwhile() => return Ok(end),
         }
-        if !told && tries > 1 {
-            session.output.note(format!("\r\nthe connection to {id} is cut; trying again\r"));
-            told = true;
-        }
-        sleep(AGAIN).await;
     }
+}
+
+fn tell_waiting(session: &Session, id: JobId, conversation: &Conversation) {
+    let what = if conversation.was_heard() {
+        format!("the connection to {id} is cut; trying again")
+    } else {
+        format!("{id} waits for its host; `tandem status` says whether one is there")
+    };
+    session.output.note(format!("\r\n{what} (Ctrl-C gives up)\r"));
+}
+
+fn silent(session: &Session, place: &Place, id: JobId, conversation: &Conversation) -> Failure {
+    let target = session.target(place);
+    if let Some(reason) = conversation.refused() {
+        return Failure::new(format!("{id} lets nobody in: {reason}"))
+            .hint(format!("tandem attach{target} {id}"));
+    }
+    if conversation.was_heard() {
+        let title = format!("{id} cannot be reached; it goes on as long as its host runs");
+        return Failure::new(title).hint(format!("tandem attach{target} {id}"));
+    }
+    Failure::new(format!("the host of {id} does not answer")).hint("tandem status")
 }
 
 /// How a command ended of which only the server knows.

@@ -8,8 +8,9 @@ import fcntl, json, os, pty, select, struct, sys, termios, time
 steps, words = json.loads(sys.argv[1]), sys.argv[2:]
 child, screen = pty.fork()
 if child == 0:
+    # Before the program looks at it.
+    fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 101, 0, 0))
     os.execvp(words[0], words)
-fcntl.ioctl(screen, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 101, 0, 0))
 seen, at, deadline = b"", 0, time.monotonic() + 120
 
 

@@ -202,3 +202,37 @@ fn what_is_detached_is_listed_and_ended() {
     assert!(refused.stderr.contains("tandem deploy --app empty"), "{refused}");
     installation.finish();
 }
+
+/// What looks on changes nothing, however it goes.
+#[test]
+fn who_only_looks_on_leaves_a_command_as_it_is() {
+    let (installation, _folder) = with_plain();
+    let line = "trap 'echo signal' INT HUP; (while sleep 0.1; do echo tick; done) & \
+         read it; kill $!; echo got $it; exit 4";
+    let owner = format!(
+        "{{ until [ -e '{0}/go' ]; do sleep 0.05; done; echo mine; }} | \
+         tandem run --app plain \"{1}\" >'{0}/out'; echo $? >'{0}/code'",
+        installation.data().root().display(),
+        line.replace('$', "\\$")
+    );
+    let mut owner = shell(&installation, &owner).silent().start();
+    until(&installation, "j2", "running");
+    let look = |line: &str| shell(&installation, line).run();
+    let head = look("tandem --app plain attach j2 </dev/null 2>&1 | head -1").expect_success();
+    assert_eq!(head.stdout, "tick\n", "{head}");
+    let steps = json!([["see", "tick"], ["type", "\u{3}"]]);
+    let person = person(&installation, &steps, &["--app", "plain", "attach", "j2"]).run().expect_success();
+    assert!(person.stdout.contains("left j2, which goes on"), "{person}");
+    assert!(
+        person.stdout.contains("sessions --app plain --end j2") && person.stdout.contains("code 130"),
+        "{person}"
+    );
+    std::fs::File::create(installation.data().root().join("go")).expect("there is room");
+    owner.wait(std::time::Duration::from_secs(60));
+    let read =
+        |name: &str| std::fs::read_to_string(installation.data().root().join(name)).expect("it was written");
+    assert_eq!(read("code"), "4\n");
+    let out = read("out");
+    assert!(out.ends_with("got mine\n") && !out.contains("signal"), "{out}");
+    installation.finish();
+}
