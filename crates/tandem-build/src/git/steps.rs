@@ -135,9 +135,9 @@ impl<'a> Steps<'a> {
     /// Folders, known hosts, authorities; and a repository, where there is none yet.
     async fn prepare(&mut self) -> Result<(), Error> {
         let known = hosts::file_of(&self.request.known_hosts);
+        // What is said to git adds to what is said to all: neither is a reason to distrust the other.
         let said = self.shop.network().variables();
-        // What is said to git alone may have authorities that nobody else is to trust.
-        let bundle = said.get("GIT_SSL_CAINFO").or_else(|| said.get("SSL_CERT_FILE")).map(PathBuf::from);
+        let bundles = ["GIT_SSL_CAINFO", "SSL_CERT_FILE"].map(|name| said.get(name).cloned());
         let prepared = self.blocking(move |shop, _| {
             if leftovers::give_up_if_broken(&shop.folder.join(FOLDER))? {
                 tracing::info!("a fetch was killed in {}: its repository begins anew", shop.folder.display());
@@ -147,11 +147,12 @@ impl<'a> Steps<'a> {
             }
             shop.put_tool("known_hosts", known.as_bytes())?;
             // Where the administrator has it the build's user may not look.
-            let authorities = bundle.and_then(|path| std::fs::read(path).ok());
-            if let Some(content) = &authorities {
-                shop.put_tool(AUTHORITIES, content)?;
+            let read = bundles.iter().flatten().filter_map(|path| std::fs::read(path).ok());
+            let authorities = read.collect::<Vec<_>>().join(&b'\n');
+            if !authorities.is_empty() {
+                shop.put_tool(AUTHORITIES, &authorities)?;
             }
-            Ok(authorities.is_some())
+            Ok(!authorities.is_empty())
         });
         self.has_authorities = prepared.await?;
         let outcome = self.setting().look("\"$GIT\" init --quiet --bare --template=", &[]).await?;

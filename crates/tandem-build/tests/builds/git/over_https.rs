@@ -101,6 +101,16 @@ async fn who_cannot_be_reached_or_will_not_say_is_told_with_what_helps() {
         let problem = bench.problem(&server.url(name), None).await;
         assert!(["git_unreachable", "git_failed"].contains(&problem.code.as_str()), "{problem:?}");
     }
+    for other in ["GIT_SSL_CAINFO", "SSL_CERT_FILE"] {
+        let (authority, others) =
+            (server.authority().display().to_string(), "/etc/ssl/certs/ca-certificates.crt");
+        let mut network = vec![("TANDEM_BUILD_LOOPBACK", server.address()), (other, authority)];
+        network.push((
+            if other == "SSL_CERT_FILE" { "GIT_SSL_CAINFO" } else { "SSL_CERT_FILE" },
+            others.to_owned(),
+        ));
+        Bench::with(&network, |_| {}).await.fetch(&server.url("shop"), None).await;
+    }
     let stranger = Bench::with(&[("TANDEM_BUILD_LOOPBACK", server.address())], |_| {}).await;
     let problem = stranger.problem(&server.url("shop"), None).await;
     assert_eq!(problem.code, "git_unreachable", "its authority is not trusted: {problem:?}");
