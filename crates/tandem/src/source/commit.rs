@@ -44,7 +44,7 @@ impl Taken {
 ///
 /// # Errors
 ///
-/// No repository, no such commit, a submodule that is not here, a pointer of Git LFS in place of a file.
+/// No repository, no such commit, or one without that folder, a submodule that is not here, a pointer of Git LFS in place of a file.
 pub(crate) async fn take(session: &Session, folder: &Path, reference: &str) -> Result<Taken, Failure> {
     let commit = resolve(folder, reference).await?;
     let prefix = text(folder, &["rev-parse", "--show-prefix"]).await?;
@@ -66,6 +66,11 @@ pub(crate) async fn take(session: &Session, folder: &Path, reference: &str) -> R
             ..SourceInfo::default()
         },
     };
+    if !taken.folder().is_dir() {
+        let shown = folder.display();
+        return Err(Failure::new(format!("{shown} is not in {reference}"))
+            .hint(format!("name a commit that has it: `git -C {shown} log --all -- .` lists them")));
+    }
     refuse_pointers(&taken.folder())?;
     let (work_tree, _) = git::describe(folder).await;
     let changed = work_tree.uncommitted.len() as u64;

@@ -50,13 +50,9 @@ async fn send(
     let taken = commit::take(session, folder, reference).await?;
     let source = taken.folder();
     let below = root.map_or_else(|| source.clone(), |root| source.join(root));
-    if !below.is_dir() {
-        return Err(match root {
-            Some(root) => Failure::new(format!("there is no folder {root} in {reference}"))
-                .hint("--root is a folder of the commit: `tandem deploy --ref REF --root api`"),
-            None => Failure::new(format!("{} is not in {reference}", folder.display()))
-                .hint(format!("name a commit that has it: `git log --all -- {}`", folder.display())),
-        });
+    if let Some(root) = root.filter(|_| !below.is_dir()) {
+        return Err(Failure::new(format!("there is no folder {root} in {reference}"))
+            .hint("--root is a folder of the commit: `tandem deploy --ref REF --root api`"));
     }
     let place = Place::new(app(session, folder, &below)?, session.global.environment());
     session.output.note(format!("deploying {place} from {} at {reference}", folder.display()));
