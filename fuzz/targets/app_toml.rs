@@ -4,7 +4,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tandem_build::app_file::{self, AppFile, ProcessEntry};
+use tandem_app_file as app_file;
+use tandem_app_file::{AppFile, ProcessEntry};
 use toml::{Table, Value};
 
 fuzz_target!(|text: &str| {

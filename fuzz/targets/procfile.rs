@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tandem_build::app_file::{Procfile, parse_procfile};
+use tandem_app_file::{Procfile, parse_procfile};
 
 fuzz_target!(|text: &str| {
     match parse_procfile(text) {

@@ -12,10 +12,10 @@ use tandem_kit::clock::Clock;
 use tandem_types::app::AppSpec;
 
 use crate::Error;
-use crate::app_file::{APP_FILE, PROCFILE};
 use crate::recipe::Recipe;
 use crate::requirements::Declared;
 use crate::source::{Source, below};
+use tandem_app_file::{APP_FILE, PROCFILE};
 
 mod suggested;
 

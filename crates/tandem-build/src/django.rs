@@ -164,7 +164,7 @@ fn entry_module(source: &Source, folder: &str, settings: Option<&str>, name: &st
     let below = source.files.keys().filter_map(|path| path.strip_prefix(&prefix));
     let mut all = below.filter(|path| path.ends_with(&file) || *path == alone);
     let module = all.next()?.strip_suffix(".py")?.replace('/', ".");
-    (all.next().is_none() && is_module(&module)).then_some(module)
+    (all.next().is_none() && tandem_app_file::is_module(&module)).then_some(module)
 }
 
 fn file_of(folder: &str, module: &str) -> String {
@@ -175,13 +175,4 @@ fn file_of(folder: &str, module: &str) -> String {
 fn quoted(path: &str) -> String {
     let is_plain = path.bytes().all(|b| b.is_ascii_alphanumeric() || b"._/-+@".contains(&b));
     if is_plain { path.to_owned() } else { format!("'{}'", path.replace('\'', "'\\''")) }
-}
-
-/// Whether a text is a dotted name, safe within quotes of a shell and of Python.
-pub(crate) fn is_module(text: &str) -> bool {
-    let is_name = |part: &str| {
-        part.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-            && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-    };
-    !text.is_empty() && text.split('.').all(is_name)
 }

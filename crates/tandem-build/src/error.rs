@@ -10,7 +10,7 @@ use tandem_types::Span;
 use tandem_types::disk::Space;
 use tandem_types::problem::Problem;
 
-use crate::app_file;
+use tandem_app_file as app_file;
 
 mod layout;
 mod limits;

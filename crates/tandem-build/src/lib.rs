@@ -5,7 +5,6 @@
 //! and when it runs, is left to `tandem-control`.
 
 mod advice;
-pub mod app_file;
 mod bounds;
 mod builder;
 mod bytecode;

@@ -8,13 +8,14 @@ use std::collections::BTreeSet;
 use tandem_types::app::AppSpec;
 
 use crate::Error;
-use crate::app_file::{self, APP_FILE, AppFile};
 use crate::django::Django;
 use crate::node::Package;
 use crate::python::{Asked, asked};
 use crate::requirements::{self, Packages, Requirements};
 use crate::server::Server;
 use crate::source::{Source, below};
+use tandem_app_file as app_file;
+use tandem_app_file::{APP_FILE, AppFile};
 
 mod app_object;
 mod folders;

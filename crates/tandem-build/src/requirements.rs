@@ -193,7 +193,7 @@ pub(crate) fn read(source: &Source, options: &Options<'_>) -> Result<Option<Requ
     if let Some(file) = options.file {
         let path = source.nearest(options.folder, file);
         let reason = || format!("[build] requirements names {file}, which is not part of the source");
-        let path = path.ok_or_else(|| malformed(crate::app_file::APP_FILE, reason()))?;
+        let path = path.ok_or_else(|| malformed(tandem_app_file::APP_FILE, reason()))?;
         let folder = path.strip_suffix(file).unwrap_or_default().trim_end_matches('/');
         refuse_names(options, file)?;
         return files::read(source, folder, file).map(Some);

@@ -58,7 +58,7 @@ pub(super) fn all(source: &Source, folder: &str) -> Vec<String> {
         let is_settings = path.ends_with("/settings") || path.rsplit_once('/')?.0.ends_with("/settings");
         (is_settings && !path.contains('.') && !path.ends_with("__init__")).then(|| path.replace('/', "."))
     });
-    names.filter(|name| super::is_module(name)).take(MOST_NAMED).collect()
+    names.filter(|name| tandem_app_file::is_module(name)).take(MOST_NAMED).collect()
 }
 
 /// The default in `os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")`.
@@ -68,7 +68,7 @@ pub(super) fn module_in(text: &str) -> Option<String> {
         let rest = rest.strip_prefix([',', '='])?.trim_start();
         let quote = rest.chars().next().filter(|c| matches!(c, '"' | '\''))?;
         let module = rest[1..].split(quote).next()?;
-        super::is_module(module).then(|| module.to_owned())
+        tandem_app_file::is_module(module).then(|| module.to_owned())
     })
 }
 

@@ -11,11 +11,12 @@ use tandem_types::Digest;
 use tandem_types::tree::Entry;
 
 use super::{Error, FetchRequest, lfs};
-use crate::app_file::{self, APP_FILE};
 use crate::error::io_error;
 use crate::source::below;
 use crate::survey;
 use crate::workshop::Workshop;
+use tandem_app_file as app_file;
+use tandem_app_file::APP_FILE;
 
 /// Writes the files of a commit, and what is known about it. `NAME` is its name, `WHERE` the folder.
 pub(super) const UNPACK: &str = "\

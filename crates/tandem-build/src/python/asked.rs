@@ -9,9 +9,9 @@ use std::str::FromStr;
 use pep440_rs::{Version, VersionSpecifiers};
 
 use crate::Error;
-use crate::app_file::APP_FILE;
 use crate::requirements::Requirements;
 use crate::source::Source;
+use tandem_app_file::APP_FILE;
 
 /// File of pyenv and uv.
 const VERSION_FILE: &str = ".python-version";

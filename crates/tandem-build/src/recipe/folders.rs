@@ -1,9 +1,9 @@
 //! Where in a source the app is: the folder whose `tandem.toml` counts, and the one in which commands start.
 
 use crate::Error;
-use crate::app_file::{APP_FILE, AppFile, PROCFILE};
 use crate::django;
 use crate::source::{Found, Source, below};
+use tandem_app_file::{APP_FILE, AppFile, PROCFILE};
 
 /// How deep a `manage.py` is looked for: `site/manage.py`, `src/site/manage.py`.
 const DEPTH: usize = 2;

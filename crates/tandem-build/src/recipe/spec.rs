@@ -10,8 +10,7 @@ use super::{
     APP, AppFile, Django, Error, Folders, Package, Packages, Requirements, Server, Source, VENV, WebApp,
     app_file, below, folders, requirements,
 };
-use crate::app_file::{HealthEntry, ProcessEntry, Procfile};
-use crate::django;
+use tandem_app_file::{HealthEntry, ProcessEntry, Procfile};
 
 /// Servers whose command line names the module they serve.
 const SERVERS: [&str; 7] =
@@ -214,7 +213,7 @@ impl<'a> Parts<'a> {
         };
         words
             .map(|word| word.split(':').next().unwrap_or(word))
-            .find(|module| django::is_module(module) && in_source(module))
+            .find(|module| tandem_app_file::is_module(module) && in_source(module))
             .map(str::to_owned)
     }
 }

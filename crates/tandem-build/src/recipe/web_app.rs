@@ -3,10 +3,10 @@
 
 use super::app_object::object_in;
 use crate::Error;
-use crate::django::is_module;
 use crate::requirements::Packages;
 use crate::server::Server;
 use crate::source::{Source, below};
+use tandem_app_file::is_module;
 
 /// Files that may hold it, in this order.
 const FILES: [&str; 8] =

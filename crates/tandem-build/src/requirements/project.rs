@@ -9,9 +9,9 @@ use super::{
     malformed, name_of, normal, parse_toml,
 };
 use crate::Error;
-use crate::app_file::APP_FILE;
 use crate::network::redacted;
 use crate::source::{Source, below};
+use tandem_app_file::APP_FILE;
 
 /// Groups that include each other are followed no deeper.
 const MOST_INCLUDES: usize = 20;

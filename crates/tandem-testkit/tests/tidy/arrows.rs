@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use toml::{Table, Value};
 
 /// Crate → crates of ours that it may import. `*` stands for any.
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     ("tandem-types", &[]),
     ("tandem-rules", &["types"]),
     ("tandem-kit", &["types"]),
     ("tandem-store", &["types", "kit"]),
     ("tandem-blobs", &["types", "kit"]),
     ("tandem-sandbox", &["types", "kit"]),
-    ("tandem-build", &["types", "kit", "blobs", "sandbox"]),
+    ("tandem-app-file", &["types", "kit"]),
+    ("tandem-build", &["types", "kit", "app-file", "blobs", "sandbox"]),
     ("tandem-runner", &["types", "rules", "kit", "blobs", "sandbox"]),
     ("tandem-balancer", &["types", "rules", "kit", "blobs"]),
     ("tandem-control", &["types", "rules", "kit", "store", "blobs", "build"]),

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use tandem_build::app_file::APP_FILE;
+use tandem_app_file::APP_FILE;
 use tandem_build::{Detected, detect};
 use tandem_kit::{files, tasks};
 use tandem_types::AppName;

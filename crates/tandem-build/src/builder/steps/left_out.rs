@@ -3,8 +3,9 @@
 use tandem_blobs::scan::{EnvironmentFiles, is_environment_file};
 
 use crate::Error;
-use crate::app_file::{self, APP_FILE};
 use crate::source::{Source, below};
+use tandem_app_file as app_file;
+use tandem_app_file::APP_FILE;
 
 /// Files that a warning names.
 const MOST_NAMED: usize = 3;

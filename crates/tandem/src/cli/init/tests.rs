@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use tandem_build::app_file;
+use tandem_app_file as app_file;
 use tandem_kit::clock::Clock;
 
 use super::*;

@@ -45,6 +45,16 @@ pub(super) fn volume_path(text: &str) -> Option<String> {
     (!taken).then_some(path)
 }
 
+/// Whether a text is a dotted name of Python, safe within quotes of a shell and of Python.
+#[must_use]
+pub fn is_module(text: &str) -> bool {
+    let is_name = |part: &str| {
+        part.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    };
+    !text.is_empty() && text.split('.').all(is_name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

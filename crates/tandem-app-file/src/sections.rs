@@ -8,7 +8,7 @@ use tandem_types::{ProcessType, Statuses, defaults};
 use toml::de::DeTable;
 
 use super::toml::{Key, Text, Value};
-use super::values::{is_domain, relative_folder, volume_path};
+use super::values::{is_domain, is_module, relative_folder, volume_path};
 use super::{AppFile, BuildEntry, Error, HealthEntry, ProcessEntry, ReleaseEntry, SourceEntry};
 
 const TOP: &[&str] =
@@ -119,7 +119,7 @@ fn build(text: Text<'_>, table: &DeTable<'_>) -> Result<BuildEntry, Error> {
 /// A dotted name: it becomes a variable, and part of what people are told.
 fn settings(text: Text<'_>, value: &Value<'_>) -> Result<String, Error> {
     let module = text.words(value, "settings")?.trim();
-    if crate::django::is_module(module) {
+    if is_module(module) {
         return Ok(module.to_owned());
     }
     let hint = "such as settings = \"shop.settings.production\"";

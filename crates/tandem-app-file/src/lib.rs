@@ -1,8 +1,7 @@
 //! `tandem.toml` and the Procfile: what people say about their app.
 //!
 //! Everything in them is optional, so a key that is not known is a mistake and never ignored. Mistakes are told with
-//! line and column and, where one is near, the key that was meant. What is not said is detected (see
-//! [`crate::detect`]).
+//! line and column and, where one is near, the key that was meant. What is not said is detected by whoever builds.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,6 +17,7 @@ mod toml;
 mod values;
 
 pub use procfile::{Procfile, parse_procfile};
+pub use values::is_module;
 
 /// Name of the app file.
 pub const APP_FILE: &str = "tandem.toml";

@@ -91,7 +91,7 @@ fn a_probe_is_a_path_or_a_table() {
 
 #[test]
 fn the_documentation_shows_every_key_and_its_default() {
-    let page = include_str!("../../../../docs/app.md");
+    let page = include_str!("../../../docs/app.md");
     let example = page.split_once("```toml\n").unwrap().1.split_once("```").unwrap().0;
     // Taken apart field by field: a new key does not compile until somebody has thought of the page.
     let AppFile { app, root, domains, processes, release, build, static_folders, volumes, source } =
