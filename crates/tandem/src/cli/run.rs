@@ -22,7 +22,8 @@ The command gets the files, the config, the volumes and the limits of a web proc
 that is current now. At a terminal it gets a terminal; else three pipes, so that data goes in and
 out unchanged. It goes on when this client is gone, and is neither stopped nor repeated by a deploy.
 At a terminal Ctrl-] three times leaves it. A reader that closes standard output sends it SIGHUP.
-With --detach it gets no input. One word is a line for the shell, several are a program and its words.
+With --detach it gets no input. One word is a line for the shell, several are a program and its
+words.
 
 Ends with the command's own exit code, 128 and the signal's number where one ended it, 124 where its
 time was up. The command is in the journal, so do not write secrets into it.
