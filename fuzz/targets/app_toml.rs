@@ -5,7 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use tandem_app_file as app_file;
-use tandem_app_file::{AppFile, ProcessEntry};
+use tandem_app_file::{AppFile, BuildEntry, HealthEntry, ProcessEntry};
 use toml::{Table, Value};
 
 fuzz_target!(|text: &str| {
@@ -49,7 +49,8 @@ fn sane(file: &AppFile) {
     }
     for process in file.processes.values() {
         assert!(process.cpus.is_none_or(|cpus| (0.01..=1024.0).contains(&cpus)));
-        assert!(process.health.as_ref().is_none_or(|path| path.parse::<http::Uri>().is_ok()), "{process:?}");
+        let path = process.health.path.as_ref();
+        assert!(path.is_none_or(|path| path.parse::<http::Uri>().is_ok()), "{process:?}");
     }
 }
 
@@ -61,6 +62,8 @@ fn plain(part: &str) -> bool {
 fn print(file: &AppFile) -> String {
     let mut table = Table::new();
     put(&mut table, "app", file.app.as_ref().map(ToString::to_string));
+    put(&mut table, "root", file.root.clone());
+    table.insert("build".to_owned(), build(&file.build).into());
     table.insert("domains".to_owned(), file.domains.clone().into());
     let processes: Table =
         file.processes.iter().map(|(name, entry)| (name.to_string(), process(entry).into())).collect();
@@ -77,14 +80,43 @@ fn print(file: &AppFile) -> String {
     toml::to_string(&table).expect("plain values")
 }
 
+fn build(entry: &BuildEntry) -> Table {
+    let BuildEntry { python, settings, requirements, node, extras, groups, commands, after_collectstatic } =
+        entry;
+    let mut table = Table::new();
+    for (key, text) in
+        [("python", python), ("settings", settings), ("requirements", requirements), ("node", node)]
+    {
+        put(&mut table, key, text.clone());
+    }
+    for (key, texts) in [
+        ("extras", extras),
+        ("groups", groups),
+        ("commands", commands),
+        ("after_collectstatic", after_collectstatic),
+    ] {
+        table.insert(key.to_owned(), texts.clone().into());
+    }
+    table
+}
+
 fn process(entry: &ProcessEntry) -> Table {
     let mut table = Table::new();
     put(&mut table, "command", entry.command.clone());
-    put(&mut table, "health", entry.health.clone());
+    let HealthEntry { path, host, https, statuses } = &entry.health;
+    let mut health = Table::new();
+    put(&mut health, "path", path.clone());
+    put(&mut health, "host", host.clone());
+    put(&mut health, "https", *https);
+    put(&mut health, "status", statuses.as_ref().map(ToString::to_string));
+    if !health.is_empty() {
+        table.insert("health".to_owned(), health.into());
+    }
     put(&mut table, "instances", entry.instances.map(i64::from));
     put(&mut table, "memory", entry.memory_bytes.map(|bytes| format!("{bytes}B")));
     put(&mut table, "cpus", entry.cpus);
     put(&mut table, "stop_timeout", entry.stop_timeout.map(|span| span.to_string()));
+    put(&mut table, "stop_signal", entry.stop_signal.map(|signal| signal.to_string()));
     table
 }
 
