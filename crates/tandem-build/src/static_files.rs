@@ -28,6 +28,8 @@ use trace::Trace;
 const COLLECT: &[u8] = include_bytes!("static_files/collect.py");
 const VERSION: u32 = 1;
 const WHAT: &str = "collectstatic";
+/// Folders below the top that static files are collected into where the settings name none; the first that is free.
+const OWN_ROOTS: [&str; 2] = ["staticfiles", "tandem-staticfiles"];
 
 /// What came of collecting.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,7 +41,7 @@ pub(crate) enum Collected {
         tree: Digest,
         files: u64,
         bytes: u64,
-        /// `STATIC_ROOT` below `/app`.
+        /// `STATIC_ROOT` below `/app`, or a folder of ours where the settings have none.
         folder: String,
         /// `STATIC_URL` as a prefix with slashes at both ends; none where it is another site.
         prefix: Option<String>,
@@ -171,6 +173,10 @@ async fn try_to_run(
     environment.insert("PYTHONDONTWRITEBYTECODE".to_owned(), "1".to_owned());
     environment.insert("MANAGE".to_owned(), manage.to_owned());
     environment.insert("TANDEM_BUILD_ROOT".to_owned(), APP.to_owned());
+    let is_free = |name: &&str| shop.work("app").join(name).symlink_metadata().is_err();
+    if let Some(name) = OWN_ROOTS.iter().copied().find(|name| is_free(name)) {
+        environment.insert("TANDEM_STATIC_ROOT".to_owned(), name.to_owned());
+    }
     let call = Call {
         what: WHAT,
         command: around.in_work("\"$PYTHON\" \"$TOOLS/collect.py\" \"$TOOLS/report.json\" \"$MANAGE\""),

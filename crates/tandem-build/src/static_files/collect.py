@@ -3,7 +3,8 @@
     python collect.py REPORT MANAGE
 
 runs `MANAGE collectstatic` in the working folder and writes REPORT as JSON. Paths in it are below the folder that the
-variable TANDEM_BUILD_ROOT names, the top of the source:
+variable TANDEM_BUILD_ROOT names, the top of the source. Where the settings have no STATIC_ROOT, the folder below it counts that
+TANDEM_STATIC_ROOT names: whoever serves the files need not be the app.
 
 - `opened`: files that were opened to be read (or as a database)
 - `listed`: folders that were listed
@@ -24,6 +25,7 @@ import sys
 
 START = os.getcwd()
 ROOT = os.environ.pop("TANDEM_BUILD_ROOT", START)
+STATIC_ROOT = os.environ.pop("TANDEM_STATIC_ROOT", None)
 OPENED, LISTED, LOOKED_UP = set(), set(), set()
 OPAQUE = []
 # What libraries ask the system at import; the answers do not come from the source, which has no `.git`.
@@ -117,9 +119,27 @@ def install():
     sys.addaudithook(hook)
 
 
+def give_static_root():
+    """Has settings that name no folder for static files name ours, from when they are loaded on."""
+    try:
+        from django.conf import Settings
+    except ImportError:
+        # Told by `manage.py` itself.
+        return
+    load = Settings.__init__
+
+    def loaded(self, *arguments, **named):
+        load(self, *arguments, **named)
+        if not self.STATIC_ROOT and STATIC_ROOT:
+            self.STATIC_ROOT = os.path.join(ROOT, STATIC_ROOT)
+
+    Settings.__init__ = loaded
+
+
 def run(manage):
     sys.path[0] = os.path.dirname(os.path.join(START, manage))
     sys.argv = [manage, "collectstatic", "--noinput"]
+    give_static_root()
     try:
         runpy.run_path(manage, run_name="__main__")
     except SystemExit as end:
