@@ -155,7 +155,8 @@ impl Builder {
     pub fn roots(&self) -> Vec<Digest> {
         let Ok(apps) = std::fs::read_dir(self.inner.config.data.build()) else { return Vec::new() };
         let roots = |folder: &Path| {
-            [dependencies::roots(folder), static_files::roots(folder), modules::roots(folder)].concat()
+            [dependencies::KEPT.roots(folder), static_files::roots(folder), modules::KEPT.roots(folder)]
+                .concat()
         };
         apps.filter_map(Result::ok).flat_map(|app| roots(&app.path())).collect()
     }

@@ -9,7 +9,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use serde::{Deserialize, Serialize};
 use tandem_blobs::{BlobStore, TreeSummary, export, ingest, ingest_folder, store};
 use tandem_sandbox::Network;
 use tandem_types::Digest;
@@ -17,37 +16,20 @@ use tandem_types::tree::Entry;
 
 use crate::bytecode::COMPILE;
 use crate::error::io_error;
+use crate::installed::{Installed, Keys};
 use crate::python::Python;
 use crate::recipe::{APP, VENV};
 use crate::requirements::{Declared, Requirements, normal};
 use crate::server::Server;
 use crate::workshop::{Call, TOOLS, Workshop, real_folder};
-use crate::{Error, Events, kept, platform, survey};
+use crate::{Error, Events, platform, survey};
 
-/// Keys and what they name, in an app's build folder.
-const KNOWN: &str = "dependencies.json";
-const VERSION: u32 = 2;
-/// Keys remembered: a few branches that are deployed in turn.
-const MOST_KEYS: usize = 8;
+/// How what is installed is remembered.
+pub(crate) const KEPT: Keys = Keys { file: "dependencies.json", version: 2, most: 8 };
 /// Packages in a build's record; the largest apps have some hundreds.
 const MOST_PACKAGES: usize = 2000;
 /// Installed folders kept.
 const MOST_FOLDERS: usize = 2;
-/// Installed dependencies in the blob store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Installed {
-    pub(crate) tree: Digest,
-    pub(crate) files: u64,
-    pub(crate) bytes: u64,
-    /// Number of packages.
-    pub(crate) packages: u64,
-}
-
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Known {
-    /// Latest first.
-    entries: Vec<(Digest, Installed)>,
-}
 
 /// What an installation is made with.
 pub(crate) struct Inputs<'a> {
@@ -70,7 +52,7 @@ impl Inputs<'_> {
         };
         let server = self.server.map(|server| [&[server.requirement()], server.extras()].concat());
         let key = serde_json::json!([
-            VERSION,
+            KEPT.version,
             declared,
             server,
             self.requirements.inputs,
@@ -85,34 +67,6 @@ impl Inputs<'_> {
         ]);
         tandem_blobs::tree::digest_of(key.to_string().as_bytes())
     }
-}
-
-/// The part for a key, if it was made before and is still whole.
-pub(crate) fn find(shop: &Workshop, store: &BlobStore, key: &Digest) -> Result<Option<Installed>, Error> {
-    let known: Known = kept::read(&known_path(shop), VERSION);
-    let Some((_, installed)) = known.entries.into_iter().find(|(known, _)| known == key) else {
-        return Ok(None);
-    };
-    Ok(store.is_complete(&installed.tree)?.then_some(installed))
-}
-
-/// Roots of everything that the key cache names: a sweep of blobs keeps them.
-pub(crate) fn roots(build_folder: &Path) -> Vec<Digest> {
-    let known: Known = kept::read(&build_folder.join(KNOWN), VERSION);
-    known.entries.into_iter().map(|(_, installed)| installed.tree).collect()
-}
-
-/// Bytes of the files of all parts but the one that was made last.
-pub(crate) fn spare_bytes(build_folder: &Path) -> u64 {
-    let known: Known = kept::read(&build_folder.join(KNOWN), VERSION);
-    known.entries.iter().skip(1).map(|(_, installed)| installed.bytes).sum()
-}
-
-/// Forgets all parts but the one that was made last, so that a sweep removes their blobs where no build needs them.
-pub(crate) fn forget_spare(build_folder: &Path) {
-    let mut known: Known = kept::read(&build_folder.join(KNOWN), VERSION);
-    known.entries.truncate(1);
-    kept::write(&build_folder.join(KNOWN), VERSION, &known);
 }
 
 /// Compiles what was installed. Files that do not compile are common (templates, code of other versions) and left alone.
@@ -168,11 +122,7 @@ pub(crate) fn keep(
         fs::rename(&venv, &folder).map_err(io_error("keep", &folder))?;
     }
     remove_old_folders(&folders, &folder)?;
-    let mut known: Known = kept::read(&known_path(shop), VERSION);
-    known.entries.retain(|(known, _)| *known != key);
-    known.entries.insert(0, (key, installed));
-    known.entries.truncate(MOST_KEYS);
-    kept::write(&known_path(shop), VERSION, &known);
+    KEPT.remember(&shop.folder, key, installed);
     Ok(installed)
 }
 
@@ -289,8 +239,4 @@ pub(crate) fn remove_old_folders(folders: &Path, newest: &Path) -> Result<(), Er
 
 fn folders(shop: &Workshop) -> PathBuf {
     shop.folder.join("dependencies")
-}
-
-fn known_path(shop: &Workshop) -> PathBuf {
-    shop.folder.join(KNOWN)
 }

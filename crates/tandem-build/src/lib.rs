@@ -18,6 +18,7 @@ mod django;
 mod error;
 pub mod git;
 mod installation;
+mod installed;
 mod kept;
 mod look;
 pub mod needs;

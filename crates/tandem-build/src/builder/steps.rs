@@ -12,9 +12,8 @@ use tandem_types::event::Event;
 
 use super::part::{Part, count};
 use super::{BuildRequest, Builder};
-use crate::dependencies::Installed;
+use crate::installed::Installed;
 use crate::node::Node;
-use crate::node::modules::Modules;
 use crate::python::Python;
 use crate::recipe::Recipe;
 use crate::source::Source;
@@ -48,7 +47,7 @@ struct Parts {
     python: Option<Python>,
     node: Option<Node>,
     installed: Option<Installed>,
-    modules: Option<Modules>,
+    modules: Option<Installed>,
 }
 
 /// A build under way.

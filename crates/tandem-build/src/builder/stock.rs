@@ -72,7 +72,7 @@ fn list(build: &Path) -> Vec<Stocked> {
             (Stock::Copies, bytes_of(&copies(&folder)), copies(&folder)),
             (Stock::Downloads, downloads(&folder), folder.join("uv")),
             (Stock::Repository, uv_cache::measured(&repository(&folder)).bytes, repository(&folder)),
-            (Stock::Parts, dependencies::spare_bytes(&folder), folder.join("dependencies.json")),
+            (Stock::Parts, dependencies::KEPT.spare_bytes(&folder), folder.join("dependencies.json")),
         ] {
             if bytes > 0 {
                 all.push(Stocked { app: app.clone(), stock, bytes, last_used: changed(&used) });
@@ -94,7 +94,7 @@ fn remove(folder: &Path, stock: Stock) -> Result<(), Error> {
             tandem_kit::files::remove_tree(&repository).map_err(io_error("remove", &repository))
         }
         Stock::Parts => {
-            dependencies::forget_spare(folder);
+            dependencies::KEPT.forget_spare(folder);
             Ok(())
         }
     }

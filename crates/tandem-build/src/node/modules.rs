@@ -7,7 +7,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
 use tandem_blobs::{BlobStore, TreeSummary, export, ingest, ingest_folder};
 use tandem_sandbox::Network;
 use tandem_types::Digest;
@@ -16,37 +15,19 @@ use tandem_types::tree::Entry;
 use super::{Installer, Node};
 use crate::commands::{in_folder, way_out};
 use crate::error::io_error;
+use crate::installed::{Installed, Keys};
 use crate::recipe::APP;
 use crate::source::{Source, below};
 use crate::workshop::{Call, Workshop};
-use crate::{Error, Events, dependencies, kept, platform, survey};
+use crate::{Error, Events, dependencies, platform, survey};
 
-/// Keys and what they name, in an app's build folder.
-const KNOWN: &str = "node.json";
-/// Installed folders, in the same.
+/// How what is installed is remembered.
+pub(crate) const KEPT: Keys = Keys { file: "node.json", version: 1, most: 4 };
+/// Installed folders, in an app's build folder.
 pub(crate) const FOLDERS: &str = "node";
-const VERSION: u32 = 1;
 const WHAT: &str = "the installation of the packages of Node";
 /// Longest list of npm's that is read; the largest apps have a mebibyte.
 const MAX_LIST_BYTES: u64 = 64 << 20;
-/// Keys remembered: a few branches that are deployed in turn.
-const MOST_KEYS: usize = 4;
-
-/// Installed packages in the blob store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Modules {
-    pub(crate) tree: Digest,
-    pub(crate) files: u64,
-    pub(crate) bytes: u64,
-    /// Number of packages.
-    pub(crate) packages: u64,
-}
-
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Known {
-    /// Latest first.
-    entries: Vec<(Digest, Modules)>,
-}
 
 /// What an installation is made with.
 pub(crate) struct Inputs<'a> {
@@ -67,7 +48,7 @@ impl Inputs<'_> {
         let files = names.map(digest);
         let listing = || self.source.files.iter().map(|(path, file)| (path, file.digest)).collect::<Vec<_>>();
         let key = serde_json::json!([
-            VERSION,
+            KEPT.version,
             self.runs_scripts.then(listing),
             self.installer.command(),
             files,
@@ -76,21 +57,6 @@ impl Inputs<'_> {
         ]);
         tandem_blobs::tree::digest_of(key.to_string().as_bytes())
     }
-}
-
-/// The part for a key, if it was made before and is still whole.
-pub(crate) fn find(shop: &Workshop, store: &BlobStore, key: &Digest) -> Result<Option<Modules>, Error> {
-    let known: Known = kept::read(&shop.folder.join(KNOWN), VERSION);
-    let Some((_, modules)) = known.entries.into_iter().find(|(known, _)| known == key) else {
-        return Ok(None);
-    };
-    Ok(store.is_complete(&modules.tree)?.then_some(modules))
-}
-
-/// Roots of everything that the key cache names: a sweep of blobs keeps them.
-pub(crate) fn roots(build_folder: &Path) -> Vec<Digest> {
-    let known: Known = kept::read(&build_folder.join(KNOWN), VERSION);
-    known.entries.into_iter().map(|(_, modules)| modules.tree).collect()
 }
 
 /// Installs into what was laid out.
@@ -117,7 +83,7 @@ pub(crate) async fn install(shop: &Workshop, inputs: &Inputs<'_>, events: Events
 }
 
 /// Keeps what was installed: blobs in the store, the folder for later commands, the key for the next build.
-pub(crate) fn keep(shop: &Workshop, store: &BlobStore, point: &str, key: Digest) -> Result<Modules, Error> {
+pub(crate) fn keep(shop: &Workshop, store: &BlobStore, point: &str, key: Digest) -> Result<Installed, Error> {
     // A project without packages gets no folder from npm.
     let made = shop.folder_in_app(WHAT, point)?;
     survey::check(WHAT, &made)?;
@@ -125,7 +91,7 @@ pub(crate) fn keep(shop: &Workshop, store: &BlobStore, point: &str, key: Digest)
     let leave_out = |path: &Path| path == Path::new(".cache");
     let rules = ingest::Rules { interpreter: None, leave_out: Some(&leave_out) };
     let TreeSummary { digest: tree, files, bytes, .. } = ingest_folder(&made, store, &rules)?;
-    let modules = Modules { tree, files, bytes, packages: count_packages(store, &tree)? };
+    let modules = Installed { tree, files, bytes, packages: count_packages(store, &tree)? };
     let folders = shop.folder.join(FOLDERS);
     tandem_kit::files::ensure_dir(&folders, 0o700)?;
     let folder = folders.join(tree.to_string());
@@ -133,11 +99,7 @@ pub(crate) fn keep(shop: &Workshop, store: &BlobStore, point: &str, key: Digest)
         fs::rename(&made, &folder).map_err(io_error("keep", &folder))?;
     }
     dependencies::remove_old_folders(&folders, &folder)?;
-    let mut known: Known = kept::read(&shop.folder.join(KNOWN), VERSION);
-    known.entries.retain(|(known, _)| *known != key);
-    known.entries.insert(0, (key, modules));
-    known.entries.truncate(MOST_KEYS);
-    kept::write(&shop.folder.join(KNOWN), VERSION, &known);
+    KEPT.remember(&shop.folder, key, modules);
     Ok(modules)
 }
 
@@ -199,7 +161,7 @@ mod tests {
             assert_eq!(problem.code, "build_unfit", "{problem:?}");
             assert!(problem.title.contains("left a link or a file named"), "{problem:?}");
             assert_eq!(fs::metadata(&secret).unwrap().permissions().mode() & 0o777, 0o700, "{link}");
-            assert!(roots(&shop.folder).is_empty(), "{link}");
+            assert!(KEPT.roots(&shop.folder).is_empty(), "{link}");
         }
         let shop = Workshop::plain(&data);
         fs::create_dir_all(shop.work("app")).unwrap();

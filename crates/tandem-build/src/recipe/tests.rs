@@ -5,13 +5,13 @@ use tandem_types::{ProcessType, Span};
 
 use super::*;
 
-fn read(files: &[(&str, &str)]) -> Result<Recipe, Error> {
+pub(super) fn read(files: &[(&str, &str)]) -> Result<Recipe, Error> {
     let folder = tempfile::tempdir().unwrap();
     let store = BlobStore::open(folder.path()).unwrap();
     Recipe::read(&Source::of(&store, files), None)
 }
 
-fn code(files: &[(&str, &str)]) -> String {
+pub(super) fn code(files: &[(&str, &str)]) -> String {
     read(files).unwrap_err().to_problem().code
 }
 

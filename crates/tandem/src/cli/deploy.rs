@@ -76,8 +76,21 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<Exit, Failure> 
     may_be_app(&root.as_ref().map_or_else(|| folder.clone(), |root| folder.join(root)))?;
     let place = Place::new(app(session, &folder, root.as_deref())?, session.global.environment());
     session.output.note(format!("deploying {place} from {}", folder.display()));
-    let sent = tokio::select! {
-        sent = source::send(session, &folder, root.as_deref()) => sent?,
+    let sending = async {
+        let sent = source::send(session, &folder, root.as_deref()).await?;
+        Ok((place, sent))
+    };
+    send_and_start(session, sending, (begun, args.wait)).await
+}
+
+/// Sends a source, which Ctrl-C may still stop, and asks for a rollout.
+async fn send_and_start(
+    session: &Session,
+    sending: impl Future<Output = Result<(Place, source::Sent), Failure>>,
+    (begun, until): (Moment, Until),
+) -> Result<Exit, Failure> {
+    let (place, sent) = tokio::select! {
+        sent = sending => sent?,
         signal = tokio::signal::ctrl_c() => {
             signal.map_err(|e| Failure::chain("listen for Ctrl-C", &e))?;
             return Err(Failure::new("stopped before anything was deployed"));
@@ -86,7 +99,7 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<Exit, Failure> 
     summarize(session, begun, &sent);
     let action = RolloutAction::Deploy { tree: sent.tree, source: sent.info };
     let request = StartRollout { action, message: session.global.reason(), no_wait: session.global.no_wait };
-    super::rollout::start(session, Start { place, request, begun, until: args.wait }).await
+    super::rollout::start(session, Start { place, request, begun, until }).await
 }
 
 fn summarize(session: &Session, begun: Moment, sent: &source::Sent) {

@@ -139,14 +139,7 @@ impl Conversation {
     pub(super) async fn run(&mut self, link: Link, patience: &mut Pin<Box<Sleep>>) -> Option<End> {
         self.heard = false;
         let (reader, writer) = split(link);
-        let mut line = Line {
-            reader,
-            writer,
-            decoder: Decoder::default(),
-            out: Vec::new(),
-            writing: None,
-            is_welcome: false,
-        };
+        let mut line = Line { reader, writer, decoder: Decoder::default(), out: Vec::new(), writing: None };
         let size = self.manner.terminal.then(window);
         let screenful = self.manner.screenful && self.at.is_none();
         line.say(&Frame::Hello(Hello { size, after: self.at, screenful, client: Some(self.key) }));
@@ -195,7 +188,7 @@ impl Conversation {
 
     fn send_input(&mut self, line: &mut Line) {
         // Before its welcome nobody knows how much was taken over the connection before: it would be said twice.
-        if !line.is_welcome {
+        if !self.heard {
             return;
         }
         while line.out.len() < UNDER_WAY {
@@ -211,7 +204,7 @@ impl Conversation {
     fn heed(&mut self, frame: Frame, line: &mut Line) -> Option<End> {
         match frame {
             Frame::Welcome(welcome) => {
-                (self.heard, self.refused, line.is_welcome) = (true, None, true);
+                (self.heard, self.refused) = (true, None);
                 if self.manner.terminal && self.raw.is_none() {
                     match RawMode::enter() {
                         Ok(raw) => self.raw = Some(raw),
@@ -251,8 +244,6 @@ struct Line {
     out: Vec<u8>,
     /// On its way to whoever reads our output. Nothing more is read from the server meanwhile.
     writing: Option<Writing>,
-    /// Whether the shim has said how much of the input it has.
-    is_welcome: bool,
 }
 
 impl Line {
@@ -261,7 +252,7 @@ impl Line {
     }
 
     async fn next(&mut self, conversation: &mut Conversation) -> Event {
-        let Self { reader, writer, decoder, out, writing, .. } = self;
+        let Self { reader, writer, decoder, out, writing } = self;
         let Conversation { keyboard, signals, manner, at, .. } = conversation;
         let is_writing = writing.is_some();
         let written = async {

@@ -8,8 +8,9 @@ use tandem_types::Digest;
 use super::super::part::{Part, count};
 use super::{Parts, Steps};
 use crate::commands::{self, Surroundings};
+use crate::installed::Installed;
 use crate::node::Node;
-use crate::node::modules::{self, Modules};
+use crate::node::modules;
 use crate::recipe::{Install, Recipe, VENV};
 use crate::source::Source;
 use crate::static_files::{self, Collected};
@@ -32,7 +33,7 @@ impl Steps<'_> {
         tree: Digest,
         source: &Source,
         (recipe, node): (&Recipe, Option<&Node>),
-    ) -> Result<Option<Modules>, Error> {
+    ) -> Result<Option<Installed>, Error> {
         let Some((plan, node)) = recipe.node.as_ref().zip(node) else { return Ok(None) };
         let (Install::Part(installer), Some(point)) = (plan.install, plan.mount_point()) else {
             return Ok(None);
@@ -47,7 +48,7 @@ impl Steps<'_> {
             node,
         };
         let key = inputs.key();
-        let found = self.blocking(move |shop, store| modules::find(shop, store, &key)).await?;
+        let found = self.blocking(move |shop, store| modules::KEPT.find(&shop.folder, store, &key)).await?;
         if let Some(modules) = found {
             part.end(format!("{}, cached", count(modules.packages, "package", "packages")));
             return Ok(Some(modules));

@@ -8,8 +8,7 @@ use tandem_types::build::Subtree;
 
 use super::{Finished, Parts, Steps};
 use crate::data::Places;
-use crate::dependencies::Installed;
-use crate::node::modules::Modules;
+use crate::installed::Installed;
 use crate::recipe::{APP, NodePlan, Recipe, VENV};
 use crate::source::Source;
 use crate::static_files::Collected;
@@ -131,7 +130,7 @@ fn dependencies_part(installed: &Installed) -> Subtree {
     Subtree { name: "dependencies".to_owned(), mount: VENV.to_owned(), tree, bytes, files }
 }
 
-fn modules_part(point: &str, modules: &Modules) -> Subtree {
-    let Modules { tree, files, bytes, .. } = *modules;
+fn modules_part(point: &str, modules: &Installed) -> Subtree {
+    let Installed { tree, files, bytes, .. } = *modules;
     Subtree { name: "node_modules".to_owned(), mount: format!("{APP}/{point}"), tree, bytes, files }
 }

@@ -7,8 +7,9 @@ use tandem_types::Digest;
 
 use super::super::part::{Part, count};
 use super::Steps;
-use crate::dependencies::{self, Installed};
+use crate::dependencies;
 use crate::installation::{self, Outdated};
+use crate::installed::Installed;
 use crate::python::{Asked, Python};
 use crate::recipe::Recipe;
 use crate::source::Source;
@@ -77,7 +78,8 @@ impl Steps<'_> {
         let server = recipe.server;
         let inputs = dependencies::Inputs { requirements, python, uv: &uv, uv_version: &uv_version, server };
         let key = inputs.key();
-        let found = self.blocking(move |shop, store| dependencies::find(shop, store, &key)).await?;
+        let found =
+            self.blocking(move |shop, store| dependencies::KEPT.find(&shop.folder, store, &key)).await?;
         if let Some(installed) = found {
             part.end(format!("{}, cached", count(installed.packages, "package", "packages")));
             return Ok(installed);

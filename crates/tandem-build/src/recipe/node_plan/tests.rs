@@ -1,21 +1,9 @@
 //! Which packages of Node's are installed, where, and by whom.
 
-use tandem_blobs::BlobStore;
-
-use crate::Error;
 use crate::node::Installer;
-use crate::recipe::{Install, NodePlan, Recipe};
-use crate::source::{Source, below};
-
-fn read(files: &[(&str, &str)]) -> Result<Recipe, Error> {
-    let folder = tempfile::tempdir().unwrap();
-    let store = BlobStore::open(folder.path()).unwrap();
-    Recipe::read(&Source::of(&store, files), None)
-}
-
-fn code(files: &[(&str, &str)]) -> String {
-    read(files).unwrap_err().to_problem().code
-}
+use crate::recipe::tests::{code, read};
+use crate::recipe::{Install, NodePlan};
+use crate::source::below;
 
 /// The plan, commands and notes of an Express app at the top, with more files.
 fn express(more: &[(&str, &str)]) -> (NodePlan, Vec<String>, Vec<String>) {

@@ -3,10 +3,8 @@
 use std::path::Path;
 
 use tandem_types::AppName;
-use tandem_types::api::{RolloutAction, StartRollout};
 
-use super::summarize;
-use crate::cli::rollout::{self, Start};
+use super::send_and_start;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::follow::Until;
@@ -28,17 +26,8 @@ pub(super) async fn run(
     options: Options,
 ) -> Result<Exit, Failure> {
     let begun = session.clock.monotonic();
-    let (place, sent) = tokio::select! {
-        sent = send(session, folder, (reference, options.root.as_deref())) => sent?,
-        signal = tokio::signal::ctrl_c() => {
-            signal.map_err(|e| Failure::chain("listen for Ctrl-C", &e))?;
-            return Err(Failure::new("stopped before anything was deployed"));
-        }
-    };
-    summarize(session, begun, &sent);
-    let action = RolloutAction::Deploy { tree: sent.tree, source: sent.info };
-    let request = StartRollout { action, message: session.global.reason(), no_wait: session.global.no_wait };
-    rollout::start(session, Start { place, request, begun, until: options.wait }).await
+    let sending = send(session, folder, (reference, options.root.as_deref()));
+    send_and_start(session, sending, (begun, options.wait)).await
 }
 
 /// The folder into which the commit is written is gone behind this.
