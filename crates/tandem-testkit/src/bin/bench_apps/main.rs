@@ -46,9 +46,9 @@ struct Plan {
 
 fn main() -> anyhow::Result<ExitCode> {
     if std::env::args().nth(1).as_deref() == Some("--list") {
-        let line =
-            |app: &App| format!("{} https://github.com/{}.git {}\n", app.name, app.repository, app.commit);
-        print(&APPS.iter().map(line).collect::<String>());
+        for App { name, repository, commit, .. } in APPS {
+            print(&format!("{name} https://github.com/{repository}.git {commit}"));
+        }
         return Ok(ExitCode::SUCCESS);
     }
     supervisor::serve(|arguments| plan(arguments.into_iter()), Plan::minutes, measure)
