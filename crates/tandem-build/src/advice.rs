@@ -65,8 +65,12 @@ pub(crate) fn for_dependencies(
             .to_owned()
     } else if says(lines, &["dns error", "Connection refused", "error sending request", "Could not connect"])
     {
-        "the package index cannot be reached from the server; if there is a proxy, set HTTPS_PROXY for Tandem"
-            .to_owned()
+        let index =
+            index_host(lines).map_or("the package index".to_owned(), |host| format!("the index {host}"));
+        format!(
+            "{index} cannot be reached from the server; if there is a proxy, set HTTPS_PROXY for Tandem, and if another \
+             index has the same packages, UV_DEFAULT_INDEX"
+        )
     } else if says(lines, &["Failed to inspect Python interpreter"]) {
         "that Python does not run where it lies: one that is put below tools/python must bring its libraries along and find \
          them beside itself; mend or remove it"
@@ -82,6 +86,17 @@ pub(crate) fn for_dependencies(
         "the lines above are uv's own".to_owned()
     };
     Advice { code: "dependency_failed", title, hint }
+}
+
+/// The host of the address that uv could not fetch: ``Failed to fetch: `https://pypi.org/simple/django/` ``.
+fn index_host(lines: &[String]) -> Option<&str> {
+    let fetched = lines.iter().find_map(|line| {
+        let (_, rest) = line.split_once("Failed to fetch: ").or_else(|| line.split_once("for url ("))?;
+        rest.split_once("://").map(|(_, rest)| rest)
+    })?;
+    let authority = fetched.split(['/', '`', ')']).next()?;
+    let host = authority.rsplit('@').next()?;
+    (!host.is_empty()).then_some(host)
 }
 
 /// The package that uv names: ``Failed to build `psycopg2==2.9.9` ``, or ``Failed to build `shop @ file:///app/libs/shop` ``.
@@ -242,6 +257,25 @@ mod tests {
         let text = "error: Failed to fetch: `x`\n  cause: error sending request for url\n  cause: invalid peer certificate: UnknownIssuer";
         let advice = for_dependencies(&lines(text), &[], &[]);
         assert!(advice.hint.ends_with("run update-ca-certificates"), "{}", advice.hint);
+    }
+
+    #[test]
+    fn an_index_that_cannot_be_reached_is_named_without_its_password() {
+        for (text, index) in [
+            (
+                "  cause: Failed to fetch: `https://pypi.example/simple/django/`",
+                "the index pypi.example cannot",
+            ),
+            (
+                "  cause: error sending request for url (https://me:secret@ours.example:8443/simple/)",
+                "the index ours.example:8443 cannot",
+            ),
+            ("  cause: error sending request", "the package index cannot"),
+        ] {
+            let text = format!("error: Request failed after 3 retries in 5.6s\n{text}\n  cause: dns error");
+            let hint = for_dependencies(&lines(&text), &[], &[]).hint;
+            assert!(hint.starts_with(index), "{hint}");
+        }
     }
 
     #[test]

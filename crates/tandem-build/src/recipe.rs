@@ -85,7 +85,7 @@ impl Recipe {
         notes.extend(python.notes);
         notes.extend(parts.app_note());
         let server = parts.added_server(&spec);
-        notes.extend(server.map(Server::note));
+        notes.extend(server.map(|server| server.note(parts.other_server())));
         let (node, commands) = parts.node_plan(&spec, &mut notes)?;
         let mut warnings: Vec<String> = parts.requirements.iter().flat_map(Requirements::warnings).collect();
         warnings.extend(node.as_ref().and_then(NodePlan::warning));

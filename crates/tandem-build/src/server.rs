@@ -49,12 +49,15 @@ impl Server {
         }
     }
 
-    /// What a build tells of it.
-    pub(crate) fn note(self) -> String {
+    /// What a build tells of it; `other` is a server among the dependencies that only a written command starts.
+    pub(crate) fn note(self, other: Option<&str>) -> String {
         let requirement = self.requirement().replacen("==", " ", 1);
+        let why = match other {
+            Some(other) => format!("nothing says how {other} is to be started"),
+            None => "its dependencies name no web server".to_owned(),
+        };
         format!(
-            "{requirement} serves this app, since its dependencies name no web server; \
-             `[processes.web] command` in tandem.toml names another"
+            "{requirement} serves this app, since {why}; `[processes.web] command` in tandem.toml names another"
         )
     }
 }

@@ -128,7 +128,8 @@ impl Handle {
         let open = self.sessions(place)?.iter().filter(|session| !session.is_over()).count();
         if open >= defaults::MOST_SESSIONS {
             let title = format!("{open} one-off commands of {place} run already");
-            return Err(Problem::new(429, "too_many_sessions", title).hint("tandem sessions"));
+            let hint = format!("end one that `tandem sessions {}` shows", place.arguments());
+            return Err(Problem::new(429, "too_many_sessions", title).hint(hint));
         }
         let missing = || problem::nothing_runs(place);
         let installation: Versioned<Installation> =

@@ -9,8 +9,12 @@ use tandem_types::{AppName, Digest, Timestamp};
 
 use super::Builder;
 use crate::error::io_error;
+use crate::installed::Keys;
 use crate::node::modules;
 use crate::{Error, dependencies, uv_cache};
+
+/// Where the parts of builds are remembered.
+const KEYS: [&Keys; 2] = [&dependencies::KEPT, &modules::KEPT];
 
 /// What of an app is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,7 +25,7 @@ pub enum Stock {
     Downloads,
     /// The bare repository that fetched sources are in.
     Repository,
-    /// Keys of dependencies that earlier builds had, by which their blobs are kept.
+    /// Keys of dependencies and of Node's packages that earlier builds had, by which their blobs are kept.
     Parts,
 }
 
@@ -72,7 +76,7 @@ fn list(build: &Path) -> Vec<Stocked> {
             (Stock::Copies, bytes_of(&copies(&folder)), copies(&folder)),
             (Stock::Downloads, downloads(&folder), folder.join("uv")),
             (Stock::Repository, uv_cache::measured(&repository(&folder)).bytes, repository(&folder)),
-            (Stock::Parts, dependencies::KEPT.spare_bytes(&folder), folder.join("dependencies.json")),
+            (Stock::Parts, spare_parts(&folder), last_of(KEYS.map(|keys| folder.join(keys.file)))),
         ] {
             if bytes > 0 {
                 all.push(Stocked { app: app.clone(), stock, bytes, last_used: changed(&used) });
@@ -94,10 +98,22 @@ fn remove(folder: &Path, stock: Stock) -> Result<(), Error> {
             tandem_kit::files::remove_tree(&repository).map_err(io_error("remove", &repository))
         }
         Stock::Parts => {
-            dependencies::KEPT.forget_spare(folder);
+            for keys in KEYS {
+                keys.forget_spare(folder);
+            }
             Ok(())
         }
     }
+}
+
+fn spare_parts(folder: &Path) -> u64 {
+    KEYS.iter().map(|keys| keys.spare_bytes(folder)).sum()
+}
+
+/// The one that was changed last.
+fn last_of(paths: [PathBuf; 2]) -> PathBuf {
+    let [first, second] = paths;
+    if changed(&first) < changed(&second) { second } else { first }
 }
 
 /// What a build wrote so that it cannot be measured is as much as may be; what is not there is none.
@@ -147,6 +163,29 @@ mod tests {
     use tandem_kit::files;
 
     use super::*;
+    use crate::installed::Installed;
+
+    #[test]
+    fn of_parts_of_both_kinds_the_last_one_stays() {
+        let build = tempfile::tempdir().unwrap();
+        let app = build.path().join("shop");
+        files::ensure_dir(&app, 0o700).unwrap();
+        let digest = |name: &str| tandem_blobs::tree::digest_of(name.as_bytes());
+        for keys in KEYS {
+            for (name, bytes) in [("old", 3000), ("new", 4000)] {
+                let part = Installed { tree: digest(name), files: 1, bytes, packages: 1 };
+                keys.remember(&app, digest(keys.file), Installed { tree: digest("x"), ..part });
+                keys.remember(&app, digest(name), part);
+            }
+        }
+        let stocked = list(build.path());
+        assert_eq!((stocked.len(), stocked[0].stock), (1, Stock::Parts));
+        remove(&app, Stock::Parts).unwrap();
+        assert_eq!(list(build.path()), []);
+        for keys in KEYS {
+            assert_eq!(keys.roots(&app), [digest("new")], "{}", keys.file);
+        }
+    }
 
     #[test]
     fn what_is_given_back_is_what_was_measured_and_nothing_else() {

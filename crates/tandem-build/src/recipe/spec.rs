@@ -16,6 +16,10 @@ use tandem_app_file::{HealthEntry, ProcessEntry, Procfile};
 const SERVERS: [&str; 7] =
     ["daphne", "granian", "gunicorn", "hypercorn", "uvicorn", "uwsgi", "waitress-serve"];
 
+/// Packages of servers that need to be told more than which module they serve, or that serve another kind of app.
+const OTHERS: [&str; 8] =
+    ["uwsgi", "mod-wsgi", "granian", "hypercorn", "daphne", "uvicorn", "bjoern", "cheroot"];
+
 /// Everything that a spec is made of.
 pub(super) struct Parts<'a> {
     pub(super) source: &'a Source,
@@ -141,6 +145,12 @@ impl<'a> Parts<'a> {
         let (command, server) = self.detected()?;
         let web = spec.processes.get(&ProcessType::web())?;
         server.filter(|_| web.command == command)
+    }
+
+    /// A server among the dependencies that no detected command starts.
+    pub(super) fn other_server(&self) -> Option<&'static str> {
+        let packages = &self.requirements.as_ref()?.packages;
+        OTHERS.into_iter().find(|name| packages.has(name))
     }
 
     /// What is told of an app object that was guessed, where nobody wrote a command.

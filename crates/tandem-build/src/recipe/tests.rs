@@ -216,6 +216,9 @@ fn a_server_is_added_only_for_the_command_that_needs_it() {
     let recipe = read(&[MANAGE, WSGI, bare]).unwrap();
     assert_eq!(recipe.server, Some(Server::Gunicorn));
     assert!(recipe.notes[0].starts_with("gunicorn 23.0.0 serves this app"), "{:?}", recipe.notes);
+    let other = ("requirements.txt", "django==5.2\nuWSGI==2.0.31\n");
+    let recipe = read(&[MANAGE, WSGI, other]).unwrap();
+    assert!(recipe.notes[0].contains("nothing says how uwsgi is to be started"), "{:?}", recipe.notes);
     let own = ("tandem.toml", "[processes.web]\ncommand = \"python serve.py\"\n");
     assert_eq!(read(&[MANAGE, WSGI, bare, own]).unwrap().server, None);
     let procfile = ("Procfile", "web: gunicorn shop.wsgi\n");

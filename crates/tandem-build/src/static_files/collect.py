@@ -136,10 +136,36 @@ def give_static_root():
     Settings.__init__ = loaded
 
 
+def keep_names():
+    """Has the manifest keep what the one in the source names and no finder finds.
+
+    Who commits STATIC_ROOT may have made some of its files elsewhere, by a front end's build: Django writes a new manifest
+    without them, and every page that names one of them is an error.
+    """
+    try:
+        from django.contrib.staticfiles.storage import ManifestFilesMixin
+    except ImportError:
+        return
+    save = ManifestFilesMixin.save_manifest
+
+    def saved(self, *arguments, **named):
+        before = self.load_manifest()
+        # With its hash since Django 4.2.
+        before = before[0] if isinstance(before, tuple) else before
+        kept = {name: file for name, file in before.items() if name not in self.hashed_files and self.exists(file)}
+        self.hashed_files.update(kept)
+        save(self, *arguments, **named)
+        if kept:
+            print(f"{len(kept)} files that are only in STATIC_ROOT stay in {self.manifest_name}, such as {min(kept)}")
+
+    ManifestFilesMixin.save_manifest = saved
+
+
 def run(manage):
     sys.path[0] = os.path.dirname(os.path.join(START, manage))
     sys.argv = [manage, "collectstatic", "--noinput"]
     give_static_root()
+    keep_names()
     try:
         runpy.run_path(manage, run_name="__main__")
     except SystemExit as end:

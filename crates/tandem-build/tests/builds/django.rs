@@ -129,3 +129,26 @@ fn check_first(bench: &Bench, build: &Build) {
         assert_eq!((part.files, part.bytes), (summary.files, summary.bytes), "{}", part.name);
     }
 }
+
+#[tokio::test]
+async fn what_only_a_committed_manifest_names_stays_in_it() {
+    let bench = Bench::new().await;
+    write_project(&bench);
+    let manifest = r#"{"paths": {"made.css": "made.0123456789ab.css", "gone.css": "gone.0123456789ab.css", "shop.css": "shop.0123456789ab.css"}, "version": "1.1", "hash": "0123456789ab"}"#;
+    bench.write("collected/staticfiles.json", manifest);
+    bench.write("collected/made.css", "b {}");
+    bench.write("collected/made.0123456789ab.css", "b {}");
+    bench.write("collected/shop.0123456789ab.css", "of before");
+    let build = bench.build().await.unwrap();
+    let told = "1 files that are only in STATIC_ROOT stay in staticfiles.json, such as made.css";
+    assert!(bench.lines().iter().any(|line| line.contains(told)), "{:?}", bench.lines());
+    let statics = static_trees(&build, &bench.store).unwrap()["/static/"];
+    let file = bench.store.lookup(&statics, "staticfiles.json").unwrap();
+    let Some(Entry::File { digest, .. }) = file else { panic!("{file:?} is no file") };
+    let written: serde_json::Value =
+        serde_json::from_slice(&bench.store.read(&digest).unwrap()).expect("a manifest");
+    assert_eq!(written["paths"]["made.css"], "made.0123456789ab.css");
+    assert_eq!(written["paths"].get("gone.css"), None, "its file is not there");
+    assert_ne!(written["paths"]["shop.css"], "shop.0123456789ab.css", "what is found counts");
+    assert_ne!(written["hash"], "0123456789ab");
+}

@@ -31,6 +31,8 @@ pub(super) struct Host {
     pub(super) stuck: BTreeSet<BuildNumber>,
     /// When `web.1` was started again, for the second time; none: never.
     pub(super) restarted: Option<Timestamp>,
+    /// One-off commands go on until they are killed; else they end at once.
+    pub(super) commands_go_on: bool,
     /// What keeps its instances less apart than they could be.
     pub(super) isolation_gaps: Vec<String>,
     /// The boot that it reports; none: that of this machine.
@@ -83,6 +85,7 @@ impl Host {
 
     fn run_job(&mut self, id: JobId, kind: JobKind, build: BuildNumber) -> JobState {
         let state = match kind {
+            JobKind::Run if self.commands_go_on => return JobState::Running,
             JobKind::Smoke | JobKind::Run => exit(0),
             JobKind::Release => {
                 self.ran.push(id);

@@ -15,6 +15,7 @@ mod formats;
 mod killed_store;
 mod room;
 mod secrecy;
+mod sessions;
 mod settings;
 pub(crate) mod site;
 mod snapshots;

@@ -26,7 +26,7 @@ use crate::site::Site;
 use crate::switchboard::Switchboard;
 
 /// Time for the runner to have the command running and to offer a connection to it.
-const MEETS_WITHIN: Duration = Duration::from_secs(20);
+const MEETS_WITHIN: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 20 });
 /// Between two looks whether there will never be one.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 

@@ -16,7 +16,7 @@ use tandem_kit::files;
 use tandem_kit::http::{self as bodies, Body};
 use tandem_kit::paths::DataDir;
 use tandem_kit::tasks::{self, Tasks};
-use tandem_store::{SharedStore, sqlite};
+use tandem_store::{SharedStore, Transaction, sqlite};
 use tandem_types::instance::Isolation;
 use tandem_types::problem::Problem;
 use tempfile::TempDir;
@@ -41,10 +41,18 @@ pub(super) struct Api {
 impl Api {
     /// Starts one.
     pub(super) async fn start() -> Self {
+        Self::start_with(None).await
+    }
+
+    /// As [`Api::start`], with documents that are there from the beginning.
+    pub(super) async fn start_with(documents: Option<Transaction>) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let data = DataDir::open(folder.path()).expect("a data folder");
         let clock = Clock::system();
         let store = sqlite::open(data.database(), clock.clone()).await.expect("a store");
+        if let Some(documents) = documents {
+            store.transact(documents).await.expect("written");
+        }
         let blobs = BlobStore::open(data.blobs()).expect("a blob store");
         files::ensure_dir(&data.keys(), 0o700).expect("the folder of keys");
         let config = ControlConfig {

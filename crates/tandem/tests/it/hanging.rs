@@ -3,9 +3,11 @@
 
 use nix::sys::signal::Signal;
 use tandem_testkit::program::Outcome;
+use tandem_testkit::wait::{PATIENCE, eventually};
 
 use crate::apart::Role;
 use crate::cut_off::Scene;
+use crate::run;
 
 /// What a verb says whose server is stopped: which process, and how to let it go on.
 fn expect_told(outcome: &Outcome, pid: nix::unistd::Pid) {
@@ -31,11 +33,38 @@ fn a_server_that_hangs_is_named_and_missed_by_nobody_else_and_catches_up() {
     scene.catches_up();
 }
 
+/// Of a command that waits for its host nothing is left for later once nobody waits for it.
+#[test]
+fn a_command_whose_runner_hangs_says_so_and_never_begins_once_its_client_has_given_up() {
+    let mut scene = Scene::new();
+    let _ = scene.apart.signal(Role::Runner, Signal::SIGSTOP);
+    let installation = &scene.apart.installation;
+    let log = installation.data().root().join("../run.log");
+    let words = ["--app", "plain", "run", "--", "touch", "/data/late"];
+    let mut client = run::program(installation, &words).output(&log).start();
+    let said = || std::fs::read_to_string(&log).unwrap_or_default();
+    eventually("it says what it waits for", || {
+        let words = "j2 waits for its host; `tandem status` says whether one is there (Ctrl-C gives up)";
+        said().contains(words).then_some(())
+    });
+    client.signal(Signal::SIGINT);
+    assert_eq!(client.wait(PATIENCE).code(), Some(130), "{}", said());
+    let words = "nothing was heard of j2; it was asked to end, and does not begin any more";
+    assert!(said().contains(words), "{}", said());
+    let _ = scene.apart.signal(Role::Runner, Signal::SIGCONT);
+    let installation = &scene.apart.installation;
+    let sessions = || installation.tandem(["sessions", "--app", "plain"]).expect_success().stdout;
+    eventually("it is over", || sessions().contains("not started").then_some(()));
+    let is_not_there = ["--app", "plain", "run", "--", "test", "!", "-e", "/data/late"];
+    let _ = run::program(installation, &is_not_there).run().expect_success();
+    scene.catches_up();
+}
+
 mod long {
     use nix::sys::signal::kill;
     use tandem_testkit::app_folder::AppFolder;
     use tandem_testkit::load::Mix;
-    use tandem_testkit::wait::{eventually, pass};
+    use tandem_testkit::wait::pass;
 
     use super::*;
     use crate::screen::{PLAIN, ask, ids, instances, release_phases, say, with_plain};

@@ -20,7 +20,7 @@ fn words(installation: &Installation, arguments: &[&str]) -> Vec<String> {
     own.chain(arguments.iter().map(|word| (*word).to_owned())).collect()
 }
 
-fn program(installation: &Installation, arguments: &[&str]) -> Program {
+pub(crate) fn program(installation: &Installation, arguments: &[&str]) -> Program {
     let program = Program::new(TANDEM).arguments(words(installation, arguments));
     program.unset("TANDEM_SERVER").unset("TANDEM_TOKEN").folder(installation.data().root())
 }

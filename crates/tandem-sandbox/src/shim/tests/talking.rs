@@ -353,6 +353,33 @@ async fn with_an_instance_nobody_talks() {
 }
 
 #[tokio::test]
+async fn one_client_too_many_is_told_so_and_has_room_once_another_has_left() {
+    if !can_isolate() {
+        return;
+    }
+    let bench = Bench::new();
+    let handle = bench.try_launch(&pipes(&bench, "read line; echo $line")).await.unwrap();
+    let mut clients = Vec::new();
+    for _ in 0..16 {
+        clients.push(Client::attach(&handle, Hello::default()).await.0);
+    }
+    let Err(Error::Refused { reason }) = handle.attach().await else { panic!("it is refused") };
+    assert_eq!(reason, "too many are attached to it");
+    drop(clients.pop());
+    let has_room = async {
+        while handle.attach().await.is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(ENOUGH, has_room).await.expect("there is room");
+    clients[0].type_in("all hear it\n").await;
+    for mut client in clients {
+        assert_eq!(client.until_end().await.exit.code, Some(0));
+        assert_eq!(client.text(), "all hear it\n");
+    }
+}
+
+#[tokio::test]
 async fn a_shim_outlives_whoever_talks_nonsense() {
     if !can_isolate() {
         return;
