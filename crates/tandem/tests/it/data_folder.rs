@@ -21,6 +21,9 @@ use crate::screen::{PLAIN, current, release_phases};
 /// Written by version 0.1.0 before there were stamps: the fixture `plain` deployed twice, `COLOR=teal` set, scaled to one
 /// instance, a failed deploy, a rollback to r2, and `tandem down`. Kept for ever; a later generation gets one of its own.
 const FIRST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/golden/data-folder-1.tar.gz");
+/// The same of the second generation (one-off commands, deploy keys), where `tandem run -- sh -c 'echo golden; exit 3'` ended
+/// before `tandem down`.
+const SECOND: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/golden/data-folder-2.tar.gz");
 /// A version that no folder of this one is older than.
 const NEWER: &str = "9.0.0/9";
 
@@ -28,19 +31,20 @@ fn prepared() -> Installation {
     Installation::prepare(Setting::of(TANDEM))
 }
 
-#[test]
-fn a_data_folder_of_the_first_version_opens_with_everything_in_it() {
-    if !are_met(&[Need::Root]) {
-        return;
-    }
+/// An installation on a data folder of before, which this version has opened.
+fn opened(folder: &str, check: impl FnOnce(&Path)) -> Installation {
     let mut installation = prepared();
     let root = installation.data().root().to_owned();
-    let _ = Program::new("tar").arguments(["-xzpf", FIRST, "-C"]).arguments([&root]).run().expect_success();
-    assert!(!root.join("stamp.json").exists(), "it is of before stamps");
+    let _ = Program::new("tar").arguments(["-xzpf", folder, "-C"]).arguments([&root]).run().expect_success();
+    check(&root);
     installation.start_again();
     let stamp: Value = tandem_kit::files::read_json(&root.join("stamp.json")).expect("a stamp").expect("one");
     assert_eq!(stamp["generation"], Version::current().generation);
+    installation
+}
 
+/// What every such folder has; at the end the release with the config is served.
+fn expect_everything(installation: &Installation) {
     let site = installation.site(PLAIN);
     let answers = || site.ask(tandem_testkit::connection::Question::get("/")).is_ok_and(|a| a.status == 200);
     eventually("the app serves", || answers().then_some(()));
@@ -48,7 +52,7 @@ fn a_data_folder_of_the_first_version_opens_with_everything_in_it() {
         (site.text("/"), site.text("/environment?COLOR")),
         ("two\n".to_owned(), "(not set)\n".to_owned())
     );
-    assert_eq!((current(&installation, "plain").as_str(), release_phases(&installation)), ("r2", 3));
+    assert_eq!((current(installation, "plain").as_str(), release_phases(installation)), ("r2", 3));
     let shown = |words: &[&str]| installation.tandem(words).expect_success().stdout;
     let releases = shown(&["releases", "--json", "--app", "plain"]);
     assert_eq!(serde_json::from_str::<Value>(&releases).expect("JSON").as_array().map(Vec::len), Some(4));
@@ -60,6 +64,34 @@ fn a_data_folder_of_the_first_version_opens_with_everything_in_it() {
     assert!(shown(&["rollout", "list", "--app", "plain"]).contains("failed"));
     let _ = installation.tandem(["rollback", "r3", "--app", "plain"]).expect_success();
     assert_eq!(site.text("/environment?COLOR"), "teal\n");
+}
+
+#[test]
+fn a_data_folder_of_the_first_version_opens_with_everything_in_it() {
+    if !are_met(&[Need::Root]) {
+        return;
+    }
+    let installation =
+        opened(FIRST, |root| assert!(!root.join("stamp.json").exists(), "it is of before stamps"));
+    expect_everything(&installation);
+    installation.finish();
+}
+
+#[test]
+fn a_data_folder_of_the_second_generation_opens_with_everything_in_it() {
+    if !are_met(&[Need::Root]) {
+        return;
+    }
+    let installation = opened(SECOND, |root| {
+        let stamp = fs::read_to_string(root.join("stamp.json")).expect("a stamp");
+        assert!(stamp.contains("\"generation\": 2") || stamp.contains("\"generation\":2"), "{stamp}");
+    });
+    expect_everything(&installation);
+    let shown = |words: &[&str]| installation.tandem(words).expect_success().stdout;
+    let sessions = shown(&["sessions", "--json", "--app", "plain"]);
+    let sessions: Value = serde_json::from_str(&sessions).expect("JSON");
+    assert_eq!((&sessions[0]["exit"]["code"], &sessions[0]["release"]), (&3.into(), &"r2".into()));
+    assert!(shown(&["logs", "--process", "run", "--app", "plain"]).contains("golden"));
     installation.finish();
 }
 
