@@ -7,3 +7,4 @@ mod life;
 mod limits;
 mod stopping;
 mod talking;
+mod terminals;

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use tandem_types::event::Stream;
 use tandem_types::frame::{Decoder, Ended, Frame, Hello, Welcome};
-use tandem_types::instance::Isolation;
 use tandem_types::session::{SessionSpec, Size, Terminal};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
@@ -13,10 +12,10 @@ use super::harness::{Bench, ENOUGH, end_of};
 use crate::shim::{Error, ShimHandle, ShimSpec};
 use crate::tests::{can_isolate, eventually};
 
-const WINDOW: Size = Size { rows: 33, columns: 101 };
+pub(super) const WINDOW: Size = Size { rows: 33, columns: 101 };
 
 /// Somebody who is attached, and what they have heard so far.
-struct Client {
+pub(super) struct Client {
     stream: UnixStream,
     decoder: Decoder,
     stdout: Vec<u8>,
@@ -26,7 +25,7 @@ struct Client {
 }
 
 impl Client {
-    async fn attach(handle: &ShimHandle, hello: Hello) -> (Self, Welcome) {
+    pub(super) async fn attach(handle: &ShimHandle, hello: Hello) -> (Self, Welcome) {
         let stream = handle.attach().await.unwrap();
         let (stdout, stderr) = (Vec::new(), Vec::new());
         let mut client = Self { stream, decoder: Decoder::default(), stdout, stderr, lost: 0, taken: 0 };
@@ -35,13 +34,13 @@ impl Client {
         (client, welcome)
     }
 
-    async fn say(&mut self, frame: &Frame) {
+    pub(super) async fn say(&mut self, frame: &Frame) {
         let mut bytes = Vec::new();
         frame.write(&mut bytes);
         self.stream.write_all(&bytes).await.unwrap();
     }
 
-    async fn type_in(&mut self, text: &str) {
+    pub(super) async fn type_in(&mut self, text: &str) {
         self.say(&Frame::Input(text.into())).await;
     }
 
@@ -77,7 +76,7 @@ impl Client {
         None
     }
 
-    async fn until_end(&mut self) -> Ended {
+    pub(super) async fn until_end(&mut self) -> Ended {
         loop {
             if let Some(ended) = self.listen().await {
                 assert_eq!(self.hear().await, None, "the end is the last that is said");
@@ -86,14 +85,14 @@ impl Client {
         }
     }
 
-    async fn until(&mut self, text: &str) {
+    pub(super) async fn until(&mut self, text: &str) {
         while !String::from_utf8_lossy(&self.stdout).contains(text) {
             let ended = self.listen().await;
             assert_eq!(ended, None, "{text:?} was never said: {}", String::from_utf8_lossy(&self.stdout));
         }
     }
 
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         String::from_utf8_lossy(&self.stdout).replace('\r', "")
     }
 }
@@ -103,7 +102,7 @@ fn pipes(bench: &Bench, command: &str) -> ShimSpec {
     ShimSpec { session: Some(session), ..bench.spec(command) }
 }
 
-fn terminal(bench: &Bench, command: &str) -> ShimSpec {
+pub(super) fn terminal(bench: &Bench, command: &str) -> ShimSpec {
     let terminal = Some(Terminal { size: WINDOW, term: "xterm".to_owned() });
     let session = SessionSpec { terminal, detached: false, cpus: None, pids: 512 };
     ShimSpec { session: Some(session), ..bench.spec(command) }
@@ -141,84 +140,6 @@ async fn ten_megabytes_through_pipes_come_back_unchanged_and_the_code_is_the_com
     assert_eq!(client.taken, bytes.len() as u64);
     handle.dismiss().await.unwrap();
     eventually("the shim leaves", || !handle.lives()).await;
-}
-
-#[tokio::test]
-async fn a_terminal_has_a_size_and_a_name_and_knows_signals_and_colors() {
-    if !can_isolate() {
-        return;
-    }
-    let bench = Bench::new();
-    let command = "exec /usr/bin/python3 -c '
-import os, signal, sys, time
-print(os.isatty(0), os.isatty(1), os.get_terminal_size(), os.ttyname(0), os.tcgetpgrp(0) == os.getpgrp())
-open(\"/dev/tty\", \"w\").write(\"named\\n\")
-signal.signal(signal.SIGWINCH, lambda *_: os.write(1, f\"now {os.get_terminal_size()}\\n\".encode()))
-try:
-    print(\"up\", flush=True)
-    while True: time.sleep(0.02)
-except KeyboardInterrupt:
-    print(\"interrupted\", flush=True)
-line = input(\"name? \")
-print(\"hello\", line)
-sys.exit(5)'";
-    let handle = bench.try_launch(&terminal(&bench, command)).await.unwrap();
-    let (mut client, welcome) =
-        Client::attach(&handle, Hello { size: Some(WINDOW), ..Hello::default() }).await;
-    assert!(welcome.terminal);
-    client.until("up").await;
-    let begin = "True True os.terminal_size(columns=101, lines=33) /dev/console True\nnamed\nup\n";
-    assert_eq!(client.text(), begin);
-    client.say(&Frame::Size(Size { rows: 50, columns: 132 })).await;
-    client.until("now os.terminal_size(columns=132, lines=50)").await;
-    client.type_in("\x03").await;
-    client.until("name? ").await;
-    client.type_in("ann\n").await;
-    let ended = client.until_end().await;
-    assert_eq!((ended.exit.code, ended.timed_out), (Some(5), false));
-    assert!(client.text().ends_with("^Cinterrupted\nname? ann\nhello ann\n"), "{}", client.text());
-    assert!(
-        bench.output().iter().any(|line| line == "hello ann"),
-        "the log has it too: {:?}",
-        bench.output()
-    );
-}
-
-#[tokio::test]
-async fn a_shell_on_a_terminal_controls_its_jobs() {
-    if !can_isolate() || !std::path::Path::new("/bin/bash").exists() {
-        return;
-    }
-    let bench = Bench::new();
-    let handle = bench.try_launch(&terminal(&bench, "bash --norc --noprofile --noediting -i")).await.unwrap();
-    let (mut client, _) = Client::attach(&handle, Hello { size: Some(WINDOW), ..Hello::default() }).await;
-    client.type_in("sleep 1000; echo after=$?\n").await;
-    // From before it is what it is, it has the terminal.
-    let name = |pid: &i32| std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-    eventually("sleep runs", || handle.processes().iter().any(|pid| name(pid) == "sleep\n")).await;
-    client.type_in("\x1a").await;
-    client.until("after=148").await;
-    client.type_in("fg\n").await;
-    client.until("fg\r\nsleep 1000").await;
-    client.type_in("\x03").await;
-    eventually("sleep has ended", || handle.processes().len() == 1).await;
-    client.type_in("exit 9\n").await;
-    assert_eq!(client.until_end().await.exit.code, Some(9));
-    assert!(!client.text().contains("no job control"), "{}", client.text());
-}
-
-#[tokio::test]
-async fn without_a_sandbox_a_terminal_is_one_as_well() {
-    let bench = Bench::new();
-    let command = "/usr/bin/python3 -c 'import os; print(os.isatty(0), os.get_terminal_size()[1], open(\"/dev/tty\") and 1)'; \
-        sleep 1000; true";
-    let mut spec = terminal(&bench, command);
-    spec.sandbox.isolation = Isolation::Plain;
-    let handle = bench.try_launch(&spec).await.unwrap();
-    let (mut client, _) = Client::attach(&handle, Hello { size: Some(WINDOW), ..Hello::default() }).await;
-    client.until("True 33 1").await;
-    client.type_in("\x03").await;
-    assert_eq!(client.until_end().await.exit.signal, Some(2));
 }
 
 #[tokio::test]
