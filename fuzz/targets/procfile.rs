@@ -12,10 +12,9 @@ fuzz_target!(|text: &str| {
                 assert!(!command.is_empty() && !command.contains(['\n', '\0']), "{command:?}");
             }
             assert!(procfile.processes.keys().all(|name| !matches!(name.as_str(), "release" | "smoke")));
-            assert_eq!(
-                parse_procfile(&print(&procfile)).expect("what was read can be written down"),
-                procfile
-            );
+            let again = parse_procfile(&print(&procfile)).expect("what was read can be written down");
+            // What is noted of names of other platforms is noted once: they are written as they are called here.
+            assert_eq!(again, Procfile { notes: Vec::new(), ..procfile });
         }
         Err(error) => {
             let line = text.split('\n').nth(error.line - 1).expect("the line is there");
