@@ -161,11 +161,35 @@ def keep_names():
     ManifestFilesMixin.save_manifest = saved
 
 
+def copy_anew():
+    """Has `collectstatic` copy every file that it finds, also over one that the source brings in STATIC_ROOT.
+
+    It compares times, and here all files have the time at which their content was first seen: one that was committed long
+    ago would be taken for newer than what it was made from.
+    """
+    try:
+        from django.contrib.staticfiles.management.commands.collectstatic import Command
+    except ImportError:
+        return
+    delete = Command.delete_file
+
+    def delete_file(self, path, prefixed_path, source_storage):
+        try:
+            os.utime(self.storage.path(prefixed_path), (0, 0), follow_symlinks=False)
+        except (OSError, NotImplementedError):
+            # It is not there, or not in a folder.
+            pass
+        return delete(self, path, prefixed_path, source_storage)
+
+    Command.delete_file = delete_file
+
+
 def run(manage):
     sys.path[0] = os.path.dirname(os.path.join(START, manage))
     sys.argv = [manage, "collectstatic", "--noinput"]
     give_static_root()
     keep_names()
+    copy_anew()
     try:
         runpy.run_path(manage, run_name="__main__")
     except SystemExit as end:

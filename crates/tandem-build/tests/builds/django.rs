@@ -152,3 +152,31 @@ async fn what_only_a_committed_manifest_names_stays_in_it() {
     assert_ne!(written["paths"]["shop.css"], "shop.0123456789ab.css", "what is found counts");
     assert_ne!(written["hash"], "0123456789ab");
 }
+
+/// Its content, as it is served.
+fn served(bench: &Bench, build: &Build, path: &str) -> String {
+    let statics = static_trees(build, &bench.store).unwrap()["/static/"];
+    let file = bench.store.lookup(&statics, path).unwrap();
+    let Some(Entry::File { digest, .. }) = file else { panic!("{path} is no file: {file:?}") };
+    String::from_utf8(bench.store.read(&digest).unwrap().to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn what_is_committed_among_the_collected_files_never_hides_what_it_was_made_from() {
+    let bench = Bench::new().await;
+    write_project(&bench);
+    let plain = SETTINGS.replace("ManifestStaticFilesStorage", "StaticFilesStorage");
+    bench.write("shop/settings.py", &plain);
+    bench.write("assets/shop.css", "new");
+    bench.write("collected/shop.css", "old");
+    bench.write("collected/made.css", "made elsewhere");
+    let build = bench.build().await.unwrap();
+    assert_eq!(served(&bench, &build, "shop.css"), "new");
+    assert_eq!(served(&bench, &build, "made.css"), "made elsewhere");
+    // An edit arrives, and one back to a content that was seen before.
+    for text in ["newer", "old", "new"] {
+        bench.write("assets/shop.css", text);
+        let build = bench.build().await.unwrap();
+        assert_eq!(served(&bench, &build, "shop.css"), text);
+    }
+}

@@ -41,6 +41,8 @@ pub(super) struct Client {
     /// Whether it said that it does not come back.
     pub(super) has_left: bool,
     pub(super) is_gone: bool,
+    /// It takes nothing more. What it said last may still be there to be read.
+    pub(super) is_deaf: bool,
 }
 
 impl Client {
@@ -64,6 +66,7 @@ impl Client {
             told_end: false,
             has_left: false,
             is_gone: false,
+            is_deaf: false,
         }
     }
 
@@ -155,7 +158,7 @@ impl Client {
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
-                    self.is_gone |= error.kind() != io::ErrorKind::WouldBlock;
+                    self.is_deaf |= error.kind() != io::ErrorKind::WouldBlock;
                     break;
                 }
             }

@@ -27,6 +27,8 @@ const COMES_BACK: Duration = Duration::from_secs(30);
 const TAKES_THE_REST: Duration = Duration::from_secs(30);
 /// Clients at a time.
 const MOST_CLIENTS: usize = 16;
+/// Frames that are still heard of a client that has closed its end.
+const MOST_LAST_WORDS: usize = 256;
 
 /// Clients that were there and may come back, of which it is known how much of their input was taken.
 const MOST_AWAY: usize = 64;
@@ -171,7 +173,26 @@ impl Talk {
             client.is_slow |= client.stuck.is_some_and(|since| now.elapsed_since(since) >= WAITS);
             client.is_slow &= has_more;
         }
+        self.hear_last_words(signal);
         self.part(now);
+    }
+
+    /// A client that closed its end may have said a moment before that it leaves, and with which signal: of who only writes
+    /// that would be found out too late.
+    fn hear_last_words(&mut self, signal: &mut dyn FnMut(i32)) {
+        for index in 0..self.clients.len() {
+            if !self.clients[index].is_deaf {
+                continue;
+            }
+            for _ in 0..MOST_LAST_WORDS {
+                match self.clients[index].next_frame(true) {
+                    Some(Frame::Input(_)) if !self.input.has_room() => {}
+                    Some(frame) => self.heed(index, frame, signal),
+                    None => break,
+                }
+            }
+            self.clients[index].is_gone = true;
+        }
     }
 
     /// Whether the command should wait with its output.

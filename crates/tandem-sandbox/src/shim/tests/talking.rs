@@ -274,6 +274,26 @@ async fn with_an_instance_nobody_talks() {
 }
 
 #[tokio::test]
+async fn the_last_words_of_a_client_are_heard_however_fast_the_command_writes() {
+    if !can_isolate() {
+        return;
+    }
+    for _ in 0..30 {
+        let bench = Bench::new();
+        let handle = bench.try_launch(&pipes(&bench, "exec yes")).await.unwrap();
+        let (mut client, _) = Client::attach(&handle, Hello::default()).await;
+        client.until("y\ny\n").await;
+        let mut words = Vec::new();
+        Frame::Signal(1).write(&mut words);
+        Frame::Leave.write(&mut words);
+        client.stream.write_all(&words).await.unwrap();
+        // Closed with much unread, as `head -1` leaves it.
+        drop(client);
+        assert_eq!(end_of(&handle).await.exit.signal, Some(1));
+    }
+}
+
+#[tokio::test]
 async fn one_client_too_many_is_told_so_and_has_room_once_another_has_left() {
     if !can_isolate() {
         return;
