@@ -63,14 +63,16 @@ async fn a_shell_on_a_terminal_controls_its_jobs() {
         return;
     }
     let bench = Bench::new();
-    let handle = bench.try_launch(&terminal(&bench, "bash --norc --noprofile --noediting -i")).await.unwrap();
+    let shell = "PS1='> ' exec bash --norc --noprofile --noediting -i";
+    let handle = bench.try_launch(&terminal(&bench, shell)).await.unwrap();
     let (mut client, _) = Client::attach(&handle, Hello { size: Some(WINDOW), ..Hello::default() }).await;
     client.type_in("sleep 1000; echo after=$?\n").await;
     // From before it is what it is, it has the terminal.
     let name = |pid: &i32| std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
     eventually("sleep runs", || handle.processes().iter().any(|pid| name(pid) == "sleep\n")).await;
     client.type_in("\x1a").await;
-    client.until("after=148").await;
+    // With the prompt: what is typed before it stands before it.
+    client.until("after=148\r\n> ").await;
     client.type_in("fg\n").await;
     client.until("fg\r\nsleep 1000").await;
     // The shell says so before it does it.
