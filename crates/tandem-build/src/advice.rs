@@ -2,6 +2,7 @@
 //!
 //! Only what is plain is said: advice that is wrong costs more than none.
 
+use crate::network::Url;
 use crate::recipe::APP;
 
 mod git;
@@ -90,13 +91,11 @@ pub(crate) fn for_dependencies(
 
 /// The host of the address that uv could not fetch: ``Failed to fetch: `https://pypi.org/simple/django/` ``.
 fn index_host(lines: &[String]) -> Option<&str> {
-    let fetched = lines.iter().find_map(|line| {
+    lines.iter().find_map(|line| {
         let (_, rest) = line.split_once("Failed to fetch: ").or_else(|| line.split_once("for url ("))?;
-        rest.split_once("://").map(|(_, rest)| rest)
-    })?;
-    let authority = fetched.split(['/', '`', ')']).next()?;
-    let host = authority.rsplit('@').next()?;
-    (!host.is_empty()).then_some(host)
+        let url = rest.trim_start_matches('`').split(['`', ')']).next().filter(|url| url.contains("://"))?;
+        Url::parse(url).map(|url| url.host)
+    })
 }
 
 /// The package that uv names: ``Failed to build `psycopg2==2.9.9` ``, or ``Failed to build `shop @ file:///app/libs/shop` ``.

@@ -198,15 +198,16 @@ fn is_credential(name: &str) -> bool {
 
 /// The parts of a URL that matter here.
 #[derive(Debug, PartialEq, Eq)]
-struct Url<'a> {
+pub(crate) struct Url<'a> {
     scheme: &'a str,
     user_info: Option<&'a str>,
-    host: &'a str,
+    /// With its port, where one is said.
+    pub(crate) host: &'a str,
 }
 
 impl<'a> Url<'a> {
     /// Reads `NAME=URL` (of `UV_INDEX`), a URL, or `host:port` as proxies are written.
-    fn parse(text: &'a str) -> Option<Self> {
+    pub(crate) fn parse(text: &'a str) -> Option<Self> {
         let (before, rest) = text.split_once("://").unwrap_or(("http", text));
         let scheme = before.rsplit('=').next().unwrap_or(before);
         let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);

@@ -72,14 +72,15 @@ fn list(build: &Path) -> Vec<Stocked> {
     let mut all = Vec::new();
     for (app, folder) in apps {
         let app: AppName = app;
-        for (stock, bytes, used) in [
-            (Stock::Copies, bytes_of(&copies(&folder)), copies(&folder)),
-            (Stock::Downloads, downloads(&folder), folder.join("uv")),
-            (Stock::Repository, uv_cache::measured(&repository(&folder)).bytes, repository(&folder)),
-            (Stock::Parts, spare_parts(&folder), last_of(KEYS.map(|keys| folder.join(keys.file)))),
+        let repository = repository(&folder);
+        for (stock, bytes, last_used) in [
+            (Stock::Copies, bytes_of(&copies(&folder)), changed(&copies(&folder))),
+            (Stock::Downloads, downloads(&folder), changed(&folder.join("uv"))),
+            (Stock::Repository, uv_cache::measured(&repository).bytes, changed(&repository)),
+            (Stock::Parts, spare_parts(&folder), parts_used(&folder)),
         ] {
             if bytes > 0 {
-                all.push(Stocked { app: app.clone(), stock, bytes, last_used: changed(&used) });
+                all.push(Stocked { app: app.clone(), stock, bytes, last_used });
             }
         }
     }
@@ -110,10 +111,9 @@ fn spare_parts(folder: &Path) -> u64 {
     KEYS.iter().map(|keys| keys.spare_bytes(folder)).sum()
 }
 
-/// The one that was changed last.
-fn last_of(paths: [PathBuf; 2]) -> PathBuf {
-    let [first, second] = paths;
-    if changed(&first) < changed(&second) { second } else { first }
+/// Any of them.
+fn parts_used(folder: &Path) -> Timestamp {
+    KEYS.iter().map(|keys| changed(&folder.join(keys.file))).max().unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 /// What a build wrote so that it cannot be measured is as much as may be; what is not there is none.
