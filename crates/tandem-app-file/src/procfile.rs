@@ -7,6 +7,9 @@ use tandem_types::ProcessType;
 use super::sections::process_type;
 use super::{Error, PROCFILE};
 
+/// What some editors put in front of a text; no part of it.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
 /// A Procfile as it was written.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Procfile {
@@ -24,6 +27,7 @@ pub struct Procfile {
 /// # Errors
 /// The first mistake in it.
 pub fn parse_procfile(text: &str) -> Result<Procfile, Error> {
+    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
     let mut procfile = Procfile::default();
     // Each name as it is here → line and name as written.
     let mut taken: BTreeMap<String, (usize, &str)> = BTreeMap::new();
@@ -75,6 +79,13 @@ fn split(line: &str) -> Option<(&str, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_a_name() {
+        let procfile = parse_procfile("\u{feff}web: serve\n").unwrap();
+        assert_eq!(procfile.processes.keys().map(ToString::to_string).collect::<Vec<_>>(), ["web"]);
+        assert_eq!(procfile.notes, [""; 0]);
+    }
 
     #[test]
     fn a_procfile_has_processes_and_perhaps_a_release_command() {

@@ -239,7 +239,9 @@ fn in_folder(source: &Source, folder: &str, options: &Options<'_>) -> Result<Opt
         return Ok(Some(found));
     }
     match project {
-        Some(project) if project.is_package() => project.requirements(source, options).map(Some),
+        Some(project) if project.is_package() && !project.is_poetrys() => {
+            project.requirements(source, options).map(Some)
+        }
         _ => Ok(None),
     }
 }

@@ -88,7 +88,9 @@ impl Source {
         }
         let store = self.store.as_ref().expect("a source with files was loaded from a store");
         let bytes = store.read(&file.digest)?;
-        String::from_utf8(bytes.to_vec()).map(Some).map_err(|_| malformed("it is not UTF-8"))
+        let text = String::from_utf8(bytes.to_vec()).map_err(|_| malformed("it is not UTF-8"))?;
+        // Some editors put a byte order mark in front, which is no part of the text.
+        Ok(Some(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)))
     }
 
     /// What is at a path, links followed as the kernel does.

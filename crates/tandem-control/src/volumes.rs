@@ -128,7 +128,8 @@ impl Handle {
         let arguments = at.place.arguments();
         let ends = open.iter().map(|(id, _)| format!("`tandem sessions --end {id} {arguments}` ends {id}"));
         let ends: Vec<_> = ends.collect();
-        let title = format!("{} of {} has the volume {} open", named.join(", "), at.place, at.name);
+        let runs = if named.len() == 1 { "runs" } else { "run" };
+        let title = format!("{} of {} still {runs}, with its volumes open", named.join(", "), at.place);
         Err(Problem::new(409, "volume_in_use", title)
             .hint(format!("{}; nothing was changed", ends.join(", "))))
     }

@@ -8,6 +8,7 @@ mod client;
 mod connection;
 mod error;
 mod flow;
+mod heard_out;
 mod lines;
 mod pool;
 mod server;

@@ -14,7 +14,17 @@ const LONGEST_NAME: usize = 40;
 const MARKS: [&str; 3] = ["tandem.toml", "Procfile", "manage.py"];
 
 /// Files beside which an app may lie that says nothing of itself: only the server reads it.
-const SIGNS: [&str; 4] = ["package.json", "pyproject.toml", "requirements.txt", "uv.lock"];
+const SIGNS: [&str; 7] = [
+    "Pipfile",
+    "environment.yml",
+    "package.json",
+    "poetry.lock",
+    "pyproject.toml",
+    "requirements.txt",
+    "uv.lock",
+];
+/// Folders that a refusal names.
+const MOST_NAMED: usize = 5;
 
 /// An app's environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +94,24 @@ pub(crate) fn may_be_app(folder: &Path) -> bool {
     };
     has(folder)
         || below(folder).iter().any(|inner| is_app(inner) || below(inner).iter().any(|deep| is_app(deep)))
+}
+
+/// Folders right below this one that may hold an app, by name: what the top of a monorepo could mean.
+pub(crate) fn apps_below(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let may_be = |path: &Path| MARKS.iter().chain(&SIGNS).any(|name| path.join(name).exists());
+    let named = entries
+        .filter(|entry| may_be(&entry.path()))
+        .filter_map(|entry| entry.file_name().into_string().ok());
+    let mut names: Vec<String> = named.filter(|name| !name.starts_with('.')).collect();
+    names.sort();
+    names.truncate(MOST_NAMED);
+    names
+}
+
+/// Whether a folder is a bare repository of git, which has no files of its own to send.
+pub(crate) fn is_bare_repository(folder: &Path) -> bool {
+    ["HEAD", "objects", "refs"].iter().all(|name| folder.join(name).exists())
 }
 
 fn in_git(folder: &Path) -> bool {

@@ -57,6 +57,10 @@ pub(super) fn advice(lines: &[String], repositories: &[(String, String)]) -> Opt
         let hint = "builds have no keys and no passwords for git: publish the package on an index that Tandem is given \
                     (UV_INDEX_URL), or put it into the source and name its folder";
         (format!("the git repository {url}{by} is private, or not there"), hint)
+    } else if says(lines, NOBODY) && !url.starts_with("http") {
+        let hint = "the lines above are git's own; the server must reach that host by SSH, which asks no proxy, and builds have \
+                    no keys: name the repository by https://, or publish the package on an index that the server reaches";
+        (format!("the git repository {url}{by} cannot be reached from the server"), hint)
     } else if says(lines, NOBODY) {
         let hint = "the lines above are git's own; the server must reach that host: if there is a proxy, set HTTPS_PROXY for Tandem, \
                     or publish the package on an index that it reaches";
@@ -133,6 +137,9 @@ mod tests {
         let advice =
             told("fatal: x", &[("https://${TOKEN}@example.org/ours.git", "requirements.txt:1")]).unwrap();
         assert!(advice.hint.contains("no config values"), "{}", advice.hint);
+        let ssh = ("ssh://git@example.org/ours.git", "requirements.txt:1");
+        let advice = told("ssh: connect to host example.org port 22: Connection refused", &[ssh]).unwrap();
+        assert!(advice.hint.contains("name the repository by https://"), "{}", advice.hint);
         assert_eq!(advice_of_other(), None);
     }
 

@@ -76,9 +76,13 @@ fn node_missing((wanted, said_by): (&str, &str), found: &[String], tools: &str) 
             .to_owned(),
         _ => format!("there is: {}", found.join(", ")),
     };
-    let hint = format!(
-        "on the server: apt-get install nodejs npm, or unpack an archive of nodejs.org into {tools}/NAME, so that \
-         {tools}/NAME/bin/node is there. Or ask for what is there: [build] node = \"…\" in tandem.toml"
-    );
+    let unpack =
+        format!("unpack an archive of nodejs.org into {tools}/NAME, so that {tools}/NAME/bin/node is there");
+    let hint = match found {
+        [] => format!("on the server: apt-get install nodejs npm, or {unpack}"),
+        _ => {
+            format!("on the server: {unpack}. Or ask for what is there: [build] node = \"…\" in tandem.toml")
+        }
+    };
     refused("node_missing", title).detail(detail).hint(hint)
 }

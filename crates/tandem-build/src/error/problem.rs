@@ -24,6 +24,7 @@ impl Error {
             }
             Self::Malformed { path, reason } => {
                 refused("source_malformed", format!("{path} cannot be read: {reason}"))
+                    .hint(format!("mend that in {path}, then deploy again"))
             }
             Self::NoDependencies => {
                 refused("no_dependencies", "nothing says which packages this Django project needs").hint(

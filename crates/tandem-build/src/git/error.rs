@@ -140,10 +140,8 @@ impl Error {
                 .hint("type this on the server: apt-get install -y git"),
             Self::SshMissing => ssh_missing(),
             Self::Unreachable { url, lines } => {
-                problem("git_unreachable", format!("{url} cannot be reached from the server"), lines).hint(
-                    "the lines above are git's. Where the host is on this machine's own loopback, start `tandem up` \
-                     with TANDEM_BUILD_LOOPBACK=HOST:PORT",
-                )
+                problem("git_unreachable", format!("{url} cannot be reached from the server"), lines)
+                    .hint(unreachable_hint(url, lines))
             }
             Self::Denied { .. } | Self::HostKeyChanged { .. } => self.to_problem_of_trust(),
             Self::RefMissing { url, reference, near, is_short_hash } => {
@@ -220,6 +218,30 @@ impl Error {
             }
             _ => unreachable!("only refusals of trust come here"),
         }
+    }
+}
+
+/// What helps depends on how far it came: to no address, to nobody there, or past the proxy that is the only way out.
+fn unreachable_hint(url: &str, lines: &[String]) -> String {
+    let says = |words: &str| lines.iter().any(|line| line.contains(words));
+    let loopback = "where the host is on this machine's own loopback, start `tandem up` with \
+                    TANDEM_BUILD_LOOPBACK=HOST:PORT";
+    if says("Could not resolve host") || says("Name or service not known") {
+        let proxy =
+            if url.starts_with("https://") { "; behind a proxy, set HTTPS_PROXY for Tandem" } else { "" };
+        return format!(
+            "the server knows no address of that host: is it spelled right? `getent hosts HOST` on the server asks the \
+             same{proxy}. Or send the source from a clone: `tandem deploy PATH --ref REF`"
+        );
+    }
+    match url.starts_with("https://") {
+        true => format!(
+            "the lines above are git's; if there is a proxy, set HTTPS_PROXY for Tandem; {loopback}. Or send the \
+             source from a clone: `tandem deploy PATH --ref REF`"
+        ),
+        false => format!(
+            "the lines above are ssh's; {loopback}. Or send the source from a clone: `tandem deploy PATH --ref REF`"
+        ),
     }
 }
 

@@ -7,6 +7,8 @@ use tandem_app_file::{APP_FILE, AppFile, PROCFILE};
 
 /// How deep a `manage.py` is looked for: `site/manage.py`, `src/site/manage.py`.
 const DEPTH: usize = 2;
+/// Files beside which an app may lie that says nothing of itself.
+const SIGNS: [&str; 3] = ["package.json", "pyproject.toml", "requirements.txt"];
 /// Folders that an error names.
 const MOST_NAMED: usize = 5;
 
@@ -84,6 +86,12 @@ pub(super) fn apps(source: &Source) -> Result<Vec<String>, Error> {
         (is_mark(name) && folder.split('/').count() <= DEPTH).then(|| folder.to_owned())
     });
     let mut folders: Vec<String> = marked.chain(django::folders(source, "", DEPTH)?).collect();
+    if folders.is_empty() {
+        // Of a monorepo whose apps say nothing of how they run.
+        let listed = source.files.keys().filter_map(|path| path.rsplit_once('/'));
+        let listed = listed.filter(|(folder, name)| SIGNS.contains(name) && !folder.contains('/'));
+        folders.extend(listed.map(|(folder, _)| folder.to_owned()));
+    }
     folders.sort();
     folders.dedup();
     folders.truncate(MOST_NAMED);

@@ -81,6 +81,8 @@ impl<'a> Parts<'a> {
             static_folders: folders.map(|(prefix, folder)| (prefix.clone(), in_file(folder))).collect(),
             volumes: self.volumes(),
             domains: self.file.domains.clone(),
+            limits: self.file.limits,
+            https: self.file.https,
             path: self.requirements.as_ref().map(|_| format!("{VENV}/bin")).into_iter().collect(),
             environment: self.environment(),
             processes,

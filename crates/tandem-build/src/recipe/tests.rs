@@ -65,6 +65,9 @@ fn what_people_write_wins_over_what_is_detected() {
 #[test]
 fn a_source_that_nothing_describes_is_refused_with_the_next_step() {
     assert_eq!(code(&[]), "no_recipe");
+    let mono =
+        read(&[("api/requirements.txt", "flask"), ("web/package.json", "{}")]).unwrap_err().to_problem();
+    assert_eq!(mono.detail, "apps seem to be in: api, web");
     assert_eq!(code(&[("app.py", ""), PINNED]), "no_recipe");
     assert_eq!(code(&[MANAGE, ("requirements.txt", "django==5.2\n")]), "no_web_command");
     assert_eq!(code(&[("tandem.toml", "app = \"x\"\n")]), "no_web_command");

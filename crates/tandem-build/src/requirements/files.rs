@@ -69,7 +69,9 @@ impl Reader<'_> {
             let first = below(self.folder, &self.found.file);
             return Err(malformed(
                 &first,
-                format!("{by} names {path}, which is not part of the source; is it committed?"),
+                format!(
+                    "{by} names {path}, which is not part of the source: is it there, and not named in .gitignore?"
+                ),
             ));
         };
         add_input(self.source, path, &mut self.found.inputs);
@@ -108,6 +110,7 @@ impl Reader<'_> {
         if let Some(url) = repository(text) {
             let by = format!("{}:{}", line.path, line.number);
             self.found.repositories.push(Repository::new(&url, by));
+            self.found.unpinned.extend(moving(text));
         }
         let is_wheel = text.ends_with(".whl") && !text.contains("://");
         if text.starts_with('.') || text.starts_with("file:") || is_wheel {
@@ -141,6 +144,16 @@ pub(crate) fn repository(requirement: &str) -> Option<String> {
     let slash = path.find('/').unwrap_or(path.len());
     let end = path[slash..].find('@').map_or(path.len(), |at| slash + at);
     Some(format!("{scheme}://{}", &path[..end]))
+}
+
+/// The repository of a requirement that follows a branch, as a warning names it: the default one, or one whose name has no
+/// digit, as those of tags and commits have.
+pub(super) fn moving(requirement: &str) -> Option<String> {
+    let rest = &requirement[requirement.find("git+")? + 4..];
+    let url = rest.split([' ', '#', ';', '?', '"', '\'']).next().unwrap_or(rest);
+    let path = url.split_once("://")?.1.split_once('/')?.1;
+    let is_fixed = path.rsplit_once('@').is_some_and(|(_, name)| name.contains(|c: char| c.is_ascii_digit()));
+    (!is_fixed).then(|| without_secret(url))
 }
 
 /// A URL for people and records. What stands in front of its host is a token or has a password, but for the name by which

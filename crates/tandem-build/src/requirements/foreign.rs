@@ -1,5 +1,6 @@
 //! Locks and lists of other tools, which are not read: better told than ignored.
 
+use super::project::Project;
 use super::{Declared, Requirements};
 use crate::Error;
 use crate::source::{Source, below, folders_up};
@@ -13,6 +14,8 @@ struct Foreign {
 }
 
 const PIPENV: &str = "type `pipenv requirements > requirements.txt`, or move to uv: `uvx migrate-to-uv`";
+const POETRY: &str = "move to uv, which reads that and writes a lock: `uvx migrate-to-uv`; or type `poetry lock` and \
+                      `poetry export -f requirements.txt -o requirements.txt` (of the plugin poetry-plugin-export)";
 const FOREIGN: [Foreign; 5] = [
     Foreign {
         name: "poetry.lock",
@@ -38,6 +41,9 @@ const FOREIGN: [Foreign; 5] = [
 pub(super) fn refuse(source: &Source, folder: &str) -> Result<(), Error> {
     match FOREIGN.iter().find(|foreign| source.has(&below(folder, foreign.name))) {
         Some(Foreign { name, hint, .. }) => Err(Error::Unsupported { found: name, hint }),
+        None if Project::read(source, folder)?.is_some_and(|project| project.is_poetrys()) => {
+            Err(Error::Unsupported { found: "[tool.poetry.dependencies] in pyproject.toml", hint: POETRY })
+        }
         None => Ok(()),
     }
 }

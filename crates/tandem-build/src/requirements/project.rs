@@ -6,7 +6,7 @@ use toml::{Table, Value};
 
 use super::{
     Declared, Options, PROJECT_FILE, Repository, Requirements, add_input, is_pinned, join, line_of,
-    malformed, name_of, normal, parse_toml,
+    malformed, name_of, normal, parse_toml, without_secret,
 };
 use crate::Error;
 use crate::network::redacted;
@@ -40,6 +40,13 @@ impl Project {
         self.table.contains_key("project")
     }
 
+    /// Whether only Poetry knows what it needs: `[tool.poetry.dependencies]`, and no dependencies that others read.
+    pub(super) fn is_poetrys(&self) -> bool {
+        let others = ["dependencies", "dynamic"].iter().any(|key| self.of_project(key).is_some());
+        let own = self.table_at(&["tool", "poetry", "dependencies"]);
+        !others && own.is_some_and(|own| own.keys().any(|name| name != "python"))
+    }
+
     /// Whether it names dependencies.
     pub(super) fn has_dependencies(&self) -> bool {
         self.dependencies().next().is_some()
@@ -71,9 +78,12 @@ impl Project {
             found.packages.add(&requirement);
             let origin = self.origin(&requirement);
             if let Some(url) = origin.and_then(|origin| origin.get("git")?.as_str()).map(str::to_owned) {
+                let is_fixed = origin.is_some_and(|origin| origin.get("rev").or(origin.get("tag")).is_some());
+                found.unpinned.extend((!is_fixed).then(|| without_secret(&url)));
                 found.repositories.push(self.repository(url));
             } else if let Some(url) = super::files::repository(&requirement) {
                 found.repositories.push(self.repository(url));
+                found.unpinned.extend(super::files::moving(&requirement));
             } else if origin.is_none() && !is_pinned(&requirement) {
                 found.unpinned.push(redacted(&requirement, &[]));
             }

@@ -130,6 +130,23 @@ fn what_cannot_be_read_is_told() {
 }
 
 #[test]
+fn what_only_poetry_reads_is_told_and_never_taken_for_nothing() {
+    let poetry = "[tool.poetry.dependencies]\npython = \"^3.11\"\nflask = \"^3\"\n";
+    for project in [poetry.to_owned(), format!("[project]\nname = \"shop\"\n{poetry}")] {
+        let problem = read_of(&[("pyproject.toml", &project)]).unwrap_err().to_problem();
+        assert_eq!(problem.title, "[tool.poetry.dependencies] in pyproject.toml is not read by Tandem");
+        assert!(problem.hint.contains("`uvx migrate-to-uv`"), "{}", problem.hint);
+    }
+    let both = format!("[project]\nname = \"shop\"\ndependencies = [\"flask\"]\n{poetry}");
+    assert!(found(&[("pyproject.toml", &both)]).packages.has("flask"));
+    assert_eq!(
+        read_of(&[("pyproject.toml", "[tool.poetry.dependencies]\npython = \"^3.11\"\n")]).unwrap(),
+        None
+    );
+    assert!(found(&[("pyproject.toml", poetry), ("requirements.txt", "flask")]).packages.has("flask"));
+}
+
+#[test]
 fn a_lock_of_another_tool_beside_what_is_read_is_told_with_what_makes_it_count() {
     let project = ("pyproject.toml", PROJECT);
     for (files, lock, hint) in [
@@ -303,7 +320,7 @@ fn repositories_are_known_by_the_line_that_asks_for_them() {
         ]
     );
     assert!(found.packages.has("shop") && found.packages.has("own"));
-    assert_eq!(found.unpinned, [""; 0]);
+    assert_eq!(found.unpinned, ["ssh://git@example.org/own.git", "https://${TOKEN}@example.org/e"]);
 }
 
 #[test]
@@ -325,4 +342,13 @@ fn a_token_in_a_requirement_is_told_to_nobody() {
     let hosts: Vec<_> =
         found(&[("requirements.txt", text)]).repositories.into_iter().map(|one| one.url).collect();
     assert_eq!(hosts[2..], ["ssh://****@example.org/c", "https://${X}@example.org/d"]);
+}
+
+#[test]
+fn what_follows_a_branch_is_not_pinned() {
+    let text = "a @ git+https://h/a.git@main\nb @ git+https://h/b\nc @ git+https://h/c@v1.2\ngit+ssh://git@h/d@0a1b2c3\n";
+    assert_eq!(found(&[("requirements.txt", text)]).unpinned, ["https://h/a.git@main", "https://h/b"]);
+    let project = "[project]\nname = \"x\"\ndependencies = [\"a\", \"b\", \"c @ git+https://h/c\"]\n[tool.uv.sources]\n\
+                   a = { git = \"https://h/a\", branch = \"next\" }\nb = { git = \"https://h/b\", tag = \"x\" }\n";
+    assert_eq!(found(&[("pyproject.toml", project)]).unpinned, ["https://h/a", "https://h/c"]);
 }

@@ -156,7 +156,8 @@ def keep_names():
         self.hashed_files.update(kept)
         save(self, *arguments, **named)
         if kept:
-            print(f"{len(kept)} files that are only in STATIC_ROOT stay in {self.manifest_name}, such as {min(kept)}")
+            what = "file that is" if len(kept) == 1 else "files that are"
+            print(f"kept in {self.manifest_name}: {len(kept)} {what} only in STATIC_ROOT, such as {min(kept)}")
 
     ManifestFilesMixin.save_manifest = saved
 

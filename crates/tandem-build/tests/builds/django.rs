@@ -140,7 +140,7 @@ async fn what_only_a_committed_manifest_names_stays_in_it() {
     bench.write("collected/made.0123456789ab.css", "b {}");
     bench.write("collected/shop.0123456789ab.css", "of before");
     let build = bench.build().await.unwrap();
-    let told = "1 files that are only in STATIC_ROOT stay in staticfiles.json, such as made.css";
+    let told = "kept in staticfiles.json: 1 file that is only in STATIC_ROOT, such as made.css";
     assert!(bench.lines().iter().any(|line| line.contains(told)), "{:?}", bench.lines());
     let statics = static_trees(&build, &bench.store).unwrap()["/static/"];
     let file = bench.store.lookup(&statics, "staticfiles.json").unwrap();

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
+use super::heard_out::HeardOut;
 use super::{Error, Server};
 use crate::http::Body;
 use crate::tasks::{self, Owned};
@@ -31,12 +33,12 @@ pub(super) async fn open(server: &Server) -> Result<Connection, Error> {
 
 async fn connect(server: &Server) -> io::Result<Connection> {
     match server {
-        Server::Unix(path) => drive(TokioIo::new(UnixStream::connect(resolve(path)?).await?)).await,
+        Server::Unix(path) => drive(UnixStream::connect(resolve(path)?).await?).await,
         Server::Http { authority, .. } => {
             let stream = TcpStream::connect(authority).await?;
             stream.set_nodelay(true)?;
             notice_dead_peer(&stream)?;
-            drive(TokioIo::new(stream)).await
+            drive(stream).await
         }
     }
 }
@@ -48,9 +50,10 @@ fn resolve(path: &Path) -> io::Result<std::path::PathBuf> {
 
 async fn drive<I>(io: I) -> io::Result<Connection>
 where
-    I: hyper::rt::Read + hyper::rt::Write + Send + Unpin + 'static,
+    I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let (sender, connection) = http1::handshake(io).await.map_err(io::Error::other)?;
+    let (sender, connection) =
+        http1::handshake(TokioIo::new(HeardOut::new(io))).await.map_err(io::Error::other)?;
     let driver = tasks::owned("api-connection", async move {
         // Whoever waits for an answer is told of the error by hyper; an idle connection may end as it likes.
         let _ = connection.with_upgrades().await;

@@ -151,6 +151,25 @@ async fn a_server_that_does_nothing_is_given_up_whatever_was_asked() {
 }
 
 #[tokio::test]
+async fn a_server_that_refuses_a_body_and_closes_is_heard() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("api.sock");
+    let listener = tokio::net::UnixListener::bind(&path).unwrap();
+    let client = Client::new(Server::Unix(path));
+    let endless = futures_util::stream::repeat_with(|| Ok::<_, std::io::Error>(vec![0; 65_536].into()));
+    let serve = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        read_head(&mut stream).await;
+        let problem = serde_json::to_string(&Problem::new(409, "volume_in_use", "it is open")).unwrap();
+        let head = format!("HTTP/1.1 409 Conflict\r\ncontent-length: {}\r\n\r\n", problem.len());
+        stream.write_all(format!("{head}{problem}").as_bytes()).await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(client.post_stream("/all", crate::http::stream(endless)), serve);
+    let error = answer.expect_err("it was refused");
+    assert_eq!(error.problem().map(|problem| problem.title.as_str()), Some("it is open"), "{error:?}");
+}
+
+#[tokio::test]
 async fn a_body_that_is_slow_to_be_made_is_no_fault_of_the_servers() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("api.sock");

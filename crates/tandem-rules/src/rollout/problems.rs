@@ -259,11 +259,21 @@ fn start_hint(
             let command = &spec.command;
             format!("a program of the command of {process} was not found: {command}; {logs}")
         }
+        _ if process.is_web()
+            && observed.and_then(|seen| seen.detail.as_deref()).is_some_and(has_answered) =>
+        {
+            format!("{logs} has what it said meanwhile (probed: {})", spec.health)
+        }
         _ if process.is_web() => {
             format!("{logs} (probed: {}; it must listen on 127.0.0.1:$PORT)", spec.health)
         }
         _ => logs,
     }
+}
+
+/// Whether it listens where it should, and only what it says there is not good: `GET / answered 500: …`.
+fn has_answered(detail: &str) -> bool {
+    detail.contains(" answered ") && !detail.contains("was not answered")
 }
 
 /// `tandem status` tells of disks; anything else that a host lacks is said nowhere but in the reason.

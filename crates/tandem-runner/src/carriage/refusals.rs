@@ -24,7 +24,8 @@ pub(super) fn in_use(named: &Named, jobs: &[AssignedJob]) -> Problem {
     let all: Vec<_> = jobs.iter().map(named_job).collect();
     let mut hints: Vec<_> = jobs.iter().map(ends).collect();
     hints.dedup();
-    let title = format!("{} of {app}/{environment} has the volume {} open", all.join(", "), named.name);
+    let have = if all.len() == 1 { "has" } else { "have" };
+    let title = format!("{} of {app}/{environment} {have} the volume {} open", all.join(", "), named.name);
     Problem::new(409, "volume_in_use", title)
         .hint(format!("{}; nothing was changed, and nothing was stopped", hints.join(", ")))
 }

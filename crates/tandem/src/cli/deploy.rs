@@ -133,11 +133,16 @@ fn folder(path: Option<PathBuf>) -> Result<PathBuf, Failure> {
 
 /// The server would say the same, but only after a whole home folder was sent to it.
 fn may_be_app(folder: &Path) -> Result<(), Failure> {
-    if place::may_be_app(folder) { Ok(()) } else { Err(not_an_app(&folder.display().to_string())) }
+    if place::may_be_app(folder) { Ok(()) } else { Err(not_an_app(folder)) }
 }
 
-fn not_an_app(shown: &str) -> Failure {
-    let problem = tandem_build::Error::NoRecipe { apps: Vec::new() }.to_problem();
+fn not_an_app(folder: &Path) -> Failure {
+    let shown = folder.display();
+    if place::is_bare_repository(folder) {
+        return Failure::new(format!("{shown} is a bare repository, which has no files of its own"))
+            .hint(format!("name what of it to deploy: `tandem deploy {shown} --ref main`"));
+    }
+    let problem = tandem_build::Error::NoRecipe { apps: place::apps_below(folder) }.to_problem();
     Problem { title: format!("nothing in {shown} says how to run it"), ..problem }.into()
 }
 

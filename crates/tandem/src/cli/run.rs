@@ -66,9 +66,9 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<Exit, Failure> 
     if args.detach {
         session.output.show(&command, |command| format!("{}\n", command.id))?;
         let target = session.target(&place);
-        session
-            .output
-            .note(format!("`tandem attach {id}{target}` talks with it, `tandem sessions{target}` lists it"));
+        session.output.note(format!(
+            "`tandem attach {id}{target}` shows what it prints, `tandem sessions{target}` lists it"
+        ));
         return Ok(Exit::Done);
     }
     let exit = talk::talk(session, &place, id, manner).await?;

@@ -1,19 +1,15 @@
 //! `tandem volume`: what apps keep, listed, taken out as an archive and put back.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures_util::stream;
 use http::HeaderMap;
 use http_body_util::BodyExt as _;
 use serde::{Deserialize, Serialize};
 use tandem_kit::http::{self as bodies, Body, read_limited};
-use tandem_kit::tasks;
 use tandem_types::ProcessType;
 use tandem_types::api::Reason;
 use tandem_types::volume::{SwapVolume, VolumeImported, VolumeLine, VolumeStaged};
@@ -25,16 +21,11 @@ use crate::output::{Bar, Cell, Style, Table, ago, bytes, count, visible};
 use crate::place::Place;
 use crate::session::Session;
 
+mod archive;
 mod aside;
 
 /// What stands for standard input and output.
 const DASH: &str = "-";
-/// Bytes sent in one piece.
-const PIECE: usize = 256 * 1024;
-/// First bytes of what zstd has made (RFC 8878).
-const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
-/// First bytes of what gzip has made (RFC 1952).
-const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// Longest answer to an import, in bytes.
 const ANSWER_LIMIT: usize = 64 * 1024;
 /// Longest list of volumes, in bytes.
@@ -180,6 +171,7 @@ async fn export(args: ExportArgs, session: &Session) -> Result<Exit, Failure> {
     if to_stdout && session.output.json {
         return Err(Failure::usage("--json and an archive cannot both go to standard output"));
     }
+    archive::ensure_writable_as(&args.file)?;
     let place = session.place().await?;
     let reason = Reason { reason: session.global.reason() };
     let path = place.path(&format!("volumes/{}/export", args.volume));
@@ -289,11 +281,11 @@ fn unwritten(error: io::Error) -> Failure {
 
 async fn import(args: ImportArgs, session: &Session) -> Result<Exit, Failure> {
     let place = session.place().await?;
-    let (archive, size) = open(&args.file)?;
+    let (archive, size) = archive::open(&args.file, &args.volume)?;
     let path = |verb: &str| place.path(&format!("volumes/{}/{verb}", args.volume));
     let bar = Bar::new(&session.output, "importing");
     let read = Arc::new(AtomicU64::new(0));
-    let body = bodies::stream(pieces(archive, Arc::clone(&read)));
+    let body = bodies::stream(archive::pieces(archive, Arc::clone(&read)));
     let staged = {
         let client = session.client()?;
         let upload = path("import");
@@ -315,8 +307,8 @@ async fn import(args: ImportArgs, session: &Session) -> Result<Exit, Failure> {
     let staged: VolumeStaged =
         serde_json::from_slice(&staged).map_err(|error| Failure::chain("read the answer", &error))?;
     session.output.note(format!(
-        "{} are unpacked; ending all processes of {place}, exchanging the volume, starting them again",
-        count(staged.files, "file", "files")
+        "{} unpacked; ending all processes of {place}, exchanging the volume, starting them again",
+        count(staged.files, "file is", "files are")
     ));
     let asked = SwapVolume { staged: staged.staged, message: session.global.reason() };
     let client = session.client()?.clone().waiting(SWAP_LIMIT);
@@ -336,57 +328,4 @@ fn imported(done: &VolumeImported, volume: &ProcessType, place: &Place) -> Strin
         text.push_str(&format!("what was in it is kept until the next import, on the host: {before}\n"));
     }
     text
-}
-
-/// The archive as a plain tar, and the size of the file where it has one.
-fn open(path: &Path) -> Result<(Box<dyn Read + Send>, Option<u64>), Failure> {
-    let failed = |error: io::Error| Failure::chain(&format!("read {}", path.display()), &error);
-    let (reader, size): (Box<dyn Read + Send>, _) = if path.as_os_str() == DASH {
-        (Box::new(io::stdin()), None)
-    } else {
-        let file = File::open(path).map_err(failed)?;
-        let size = file.metadata().map_err(failed)?.len();
-        (Box::new(file), Some(size))
-    };
-    let mut reader = BufReader::with_capacity(PIECE, reader);
-    let start = reader.fill_buf().map_err(failed)?;
-    if start.starts_with(&GZIP) {
-        let shown = path.display();
-        return Err(Failure::new(format!(
-            "{shown} is compressed by gzip, and volumes are imported from a tar"
-        ))
-        .hint(format!("gunzip -c {shown} | tandem volume import … -")));
-    }
-    if start.starts_with(&ZSTD) {
-        return Ok((Box::new(zstd::Decoder::with_buffer(reader).map_err(failed)?), None));
-    }
-    Ok((Box::new(reader), size))
-}
-
-type Pieces = Result<Bytes, io::Error>;
-
-/// Read on another thread: a disk or a pipe that is slow must not hold up the connection.
-fn pieces(
-    archive: Box<dyn Read + Send>,
-    read: Arc<AtomicU64>,
-) -> impl futures_util::Stream<Item = Pieces> + Send + 'static {
-    stream::unfold(Some(archive), move |archive| {
-        let read = Arc::clone(&read);
-        async move {
-            let mut archive = archive?;
-            tasks::blocking("read the archive", move || {
-                let mut piece = vec![0; PIECE];
-                match archive.read(&mut piece) {
-                    Ok(0) => None,
-                    Ok(length) => {
-                        piece.truncate(length);
-                        read.fetch_add(length as u64, Ordering::Relaxed);
-                        Some((Ok(piece.into()), Some(archive)))
-                    }
-                    Err(error) => Some((Err(error), None)),
-                }
-            })
-            .await
-        }
-    })
 }

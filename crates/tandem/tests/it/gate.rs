@@ -124,6 +124,7 @@ mod long {
         folder.write("shop/mode.py", &mode(".localhost", false, true));
         let refused = installation.tandem(["deploy", &path]).expect_code(1);
         assert!(refused.stderr.contains("GET / answered 500"), "{refused}");
+        assert!(!refused.stderr.contains("must listen"), "{refused}");
         assert_eq!(current(&installation, "shop"), "r1");
         assert_eq!(installation.site("shop.localhost").text("/"), "in good order", "the old release serves");
         installation.finish();

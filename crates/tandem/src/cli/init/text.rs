@@ -9,11 +9,11 @@ use tandem_build::Detected;
 use tandem_types::AppName;
 
 const HEAD: &str = "\
-# What Tandem should know of this app. Lines behind a # say what holds without them: take the #
-# away to have it otherwise. All keys are in docs/app.md.
+# What Tandem should know of this app. A line behind a # says what holds without it, or is an
+# example where that word is there: take the # away to have it so. All keys are in docs/app.md.
 ";
 const DOMAINS: &str = "
-# Host names under which it is served; without any it has an address of its own for trying it.
+# Host names under which it is served, for example; without any it has an address for trying it.
 # domains = [\"www.example.org\"]
 ";
 const VOLUMES: &str = "
@@ -21,7 +21,7 @@ const VOLUMES: &str = "
 # [volumes]
 ";
 const SOURCE: &str = "
-# Files that .gitignore names and the app needs all the same.
+# For example, files that .gitignore names and the app needs all the same.
 # [source]
 # include = [\"dist/\"]
 ";
@@ -59,7 +59,7 @@ fn volumes(text: &mut String, detected: &Detected) {
             let path = string(&format!("/app/{media}"));
             writeln!(text, "# # Uploads, as the settings place them.\n# media = {path}").expect(INFALLIBLE);
         }
-        None if databases.is_empty() => text.push_str("# media = \"/app/media\"\n"),
+        None if databases.is_empty() => text.push_str("# # For example:\n# media = \"/app/media\"\n"),
         None => {}
     }
 }
@@ -89,7 +89,7 @@ fn build(text: &mut String, detected: &Detected) {
         keys.push(("What is installed.", format!("requirements = {}", string(file))));
     }
     keys.push((
-        "Commands that no file tells of, run before static files are collected.",
+        "For example, a command that no file tells of, run before static files are collected.",
         "commands = [\"npm run build\"]".to_owned(),
     ));
     text.push_str("\n# [build]\n");
@@ -119,7 +119,8 @@ fn processes(text: &mut String, detected: &Detected) {
 
 fn release(text: &mut String, detected: &Detected) {
     let Some(release) = &detected.spec.release else {
-        let example = "# # Runs once before each release takes traffic.\n# command = \"./migrate\"";
+        let example =
+            "# # For example, what runs once before each release takes traffic.\n# command = \"./migrate\"";
         writeln!(text, "\n# [release]\n{example}").expect(INFALLIBLE);
         return;
     };
