@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use toml::{Table, Value};
 
 /// Crate → crates of ours that it may import. `*` stands for any.
-const ARROWS: [(&str, &[&str]); 14] = [
+const ARROWS: [(&str, &[&str]); 16] = [
     ("tandem-types", &[]),
     ("tandem-rules", &["types"]),
     ("tandem-kit", &["types"]),
@@ -15,6 +15,8 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ("tandem-app-file", &["types", "kit"]),
     ("tandem-build", &["types", "kit", "app-file", "blobs", "sandbox"]),
     ("tandem-runner", &["types", "rules", "kit", "blobs", "sandbox"]),
+    ("tandem-wire", &[]),
+    ("tandem-static", &["types", "kit", "blobs"]),
     ("tandem-balancer", &["types", "rules", "kit", "blobs"]),
     ("tandem-control", &["types", "rules", "kit", "store", "blobs", "build"]),
     ("tandem-web", &["types", "kit", "store", "blobs", "build", "control"]),

@@ -1,0 +1,202 @@
+//! HTTP/2 heads as those of HTTP/1.1, and back (RFC 9113, 8).
+//!
+//! What a request means is decided once, by the strict reader of HTTP/1.1: a request that came by HTTP/2 is written as that
+//! reader wants it, and the answer, which is written as for any client, is taken apart again. The frames are somebody
+//! else's business; that reader has refused fields of a connection already.
+
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, request};
+
+use crate::{BadChunk, Framing, HeadError, Kind, MOST_FIELDS, RequestError, RequestHead, Version, refused};
+
+/// Reads the head of a request. `has_body`: the stream goes on behind it.
+///
+/// A body without a length goes on in chunks. Cookies that came in pieces are put together (RFC 9113, 8.2.3).
+///
+/// # Errors
+/// As of one that came by HTTP/1.1; also where `:authority` and `Host` differ.
+pub fn request_head(parts: &request::Parts, has_body: bool) -> Result<RequestHead, RequestError> {
+    let mut text = Vec::with_capacity(512);
+    let mut put = |pieces: &[&[u8]]| pieces.iter().for_each(|piece| text.extend_from_slice(piece));
+    let authority = parts.uri.authority().map(|authority| authority.as_str().as_bytes());
+    let path = match parts.uri.path_and_query() {
+        Some(path) if parts.method != Method::CONNECT => path.as_str().as_bytes(),
+        _ => authority.unwrap_or(b"*"),
+    };
+    put(&[parts.method.as_str().as_bytes(), b" ", path, b" HTTP/1.1\r\n"]);
+    if let Some(authority) = authority {
+        let same = |host: &HeaderValue| host.as_bytes().eq_ignore_ascii_case(authority);
+        if !parts.headers.get_all(HOST).iter().all(same) {
+            return Err(HeadError::Malformed("the request's :authority and its Host differ").into());
+        }
+        put(&[b"host: ", authority, b"\r\n"]);
+    }
+    for (name, value) in &parts.headers {
+        if *name != COOKIE && (authority.is_none() || *name != HOST) {
+            put(&[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
+        }
+    }
+    for (place, cookie) in parts.headers.get_all(COOKIE).iter().enumerate() {
+        put(&[if place == 0 { b"cookie: " } else { b"; " }, cookie.as_bytes()]);
+    }
+    if parts.headers.contains_key(COOKIE) {
+        put(&[b"\r\n"]);
+    }
+    if has_body && !parts.headers.contains_key(CONTENT_LENGTH) {
+        put(&[b"transfer-encoding: chunked\r\n"]);
+    }
+    put(&[b"\r\n"]);
+    let mut head = RequestHead::parse(&text)?;
+    head.version = Version::Http2;
+    Ok(head)
+}
+
+/// Reads the head of an answer as this crate writes it, and how its body follows to a request with this method.
+///
+/// # Errors
+/// It is none.
+pub fn response_of(text: &Bytes, method: &Method) -> Result<(Response<()>, Framing), HeadError> {
+    let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
+    let mut parsed = httparse::Response::new(&mut fields);
+    let _ = parsed.parse(text).map_err(refused)?;
+    let status = parsed.code.and_then(|code| StatusCode::from_u16(code).ok());
+    let status = status.ok_or(HeadError::Malformed("the status is malformed"))?;
+    let mut response = Response::new(());
+    *response.status_mut() = status;
+    let is_empty = *method == Method::HEAD
+        || status.is_informational()
+        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let mut framing = Framing::None;
+    let headers = response.headers_mut();
+    headers.reserve(parsed.headers.len());
+    for field in parsed.headers {
+        let (name, value) = (name(field.name.as_bytes())?, value(text, field.value)?);
+        if name == TRANSFER_ENCODING {
+            framing = Framing::Chunked;
+            continue;
+        }
+        if name == CONTENT_LENGTH {
+            let length = value.to_str().ok().and_then(|length| length.parse().ok());
+            framing = Framing::Length(length.ok_or(HeadError::Malformed("the length is malformed"))?);
+        }
+        if !matches!(Kind::of(name.as_str().as_bytes()), Kind::Connection | Kind::HopByHop | Kind::Upgrade) {
+            headers.append(name, value);
+        }
+    }
+    Ok((response, if is_empty { Framing::None } else { framing }))
+}
+
+/// Reads trailers: the lines behind the last chunk.
+///
+/// # Errors
+/// They are no fields.
+pub fn trailers_of(lines: &[u8]) -> Result<HeaderMap, BadChunk> {
+    let text = Bytes::from([lines, b"\r\n"].concat());
+    let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
+    let Ok(httparse::Status::Complete((_, parsed))) = httparse::parse_headers(&text, &mut fields) else {
+        return Err(BadChunk);
+    };
+    let mut trailers = HeaderMap::new();
+    for field in parsed {
+        let read = name(field.name.as_bytes()).and_then(|name| Ok((name, value(&text, field.value)?)));
+        let (name, value) = read.map_err(|_| BadChunk)?;
+        trailers.append(name, value);
+    }
+    Ok(trailers)
+}
+
+fn name(bytes: &[u8]) -> Result<HeaderName, HeadError> {
+    HeaderName::from_bytes(bytes).map_err(|_| HeadError::Malformed("the name of a field is malformed"))
+}
+
+/// A value that lies in a text, without a copy of its own.
+fn value(text: &Bytes, bytes: &[u8]) -> Result<HeaderValue, HeadError> {
+    let bytes = if bytes.is_empty() { Bytes::new() } else { text.slice_ref(bytes) };
+    HeaderValue::from_maybe_shared(bytes)
+        .map_err(|_| HeadError::Malformed("the value of a field is malformed"))
+}
+
+/// Data out of chunks, as they come in.
+///
+/// # Errors
+/// See [`BadChunk`].
+pub fn data_of(chunks: &mut crate::Chunks, bytes: &[u8]) -> Result<(usize, Bytes), BadChunk> {
+    let (mut used, mut data) = (0, BytesMut::new());
+    while used < bytes.len() && !chunks.is_over() {
+        let step = chunks.step(&bytes[used..])?;
+        data.extend_from_slice(&bytes[used..][step.data]);
+        used += step.used;
+    }
+    Ok((used, data.freeze()))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+    use crate::forward::{Origin, host_of, path_of, write_request};
+
+    fn head(request: http::request::Builder, has_body: bool) -> Result<RequestHead, RequestError> {
+        request_head(&request.body(()).unwrap().into_parts().0, has_body)
+    }
+
+    #[test]
+    fn a_request_is_what_it_would_be_by_http_1() {
+        let request = Request::post("https://shop.example:8443/a?b").header("cookie", "a=1");
+        let head =
+            head(request.header("cookie", "b=2").header("x-a", "1").header("te", "trailers"), true).unwrap();
+        assert_eq!((host_of(&head), path_of(&head)), (Ok("shop.example:8443"), Ok("/a?b")));
+        assert_eq!((head.framing, head.version), (Framing::Chunked, Version::Http2));
+        let mut written = Vec::new();
+        let origin = Origin { address: "::1", scheme: "https", host: "shop.example:8443", id: "i" };
+        write_request(&mut written, &head, &origin, None);
+        let written = String::from_utf8(written).unwrap();
+        assert!(written.starts_with("POST /a?b HTTP/1.1\r\nhost: shop.example:8443\r\n"), "{written}");
+        assert!(written.contains("\r\ncookie: a=1; b=2\r\n") && !written.contains("trailers"), "{written}");
+    }
+
+    #[test]
+    fn a_body_has_its_length_or_goes_on_in_chunks() {
+        let uri = "http://h/";
+        assert_eq!(head(Request::get(uri), false).unwrap().framing, Framing::None);
+        let told = head(Request::post(uri).header("content-length", "5"), true).unwrap();
+        assert_eq!(told.framing, Framing::Length(5));
+        let twice = Request::post(uri).header("content-length", "5").header("content-length", "6");
+        assert!(matches!(head(twice, true), Err(RequestError::Length(_))));
+    }
+
+    #[test]
+    fn a_host_beside_the_authority_says_the_same_or_is_refused() {
+        assert!(head(Request::get("http://a/").header("host", "A"), false).is_ok());
+        assert!(head(Request::get("http://a/").header("host", "b"), false).is_err());
+        let own = head(Request::get("/x").header("host", "b"), false).unwrap();
+        assert_eq!((host_of(&own), path_of(&own)), (Ok("b"), Ok("/x")));
+        assert!(path_of(&head(Request::connect("a:443"), false).unwrap()).is_err());
+    }
+
+    #[test]
+    fn an_answer_loses_what_belongs_to_a_connection_and_keeps_the_rest() {
+        let text = Bytes::from_static(
+            b"HTTP/1.1 200 OK\r\nSet-Cookie: a\r\nset-cookie: b\r\nempty:\r\nconnection: close\r\ncontent-length: 5\r\n\r\n",
+        );
+        let (response, framing) = response_of(&text, &Method::GET).unwrap();
+        assert_eq!(framing, Framing::Length(5));
+        assert_eq!(response.headers().get_all("set-cookie").iter().count(), 2);
+        assert_eq!(response.headers()["content-length"], "5");
+        assert!(response.headers()["empty"].is_empty() && !response.headers().contains_key("connection"));
+        assert_eq!(response_of(&text, &Method::HEAD).unwrap().1, Framing::None);
+        let chunked = Bytes::from_static(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n");
+        let (response, framing) = response_of(&chunked, &Method::GET).unwrap();
+        assert!(framing == Framing::Chunked && response.headers().is_empty());
+    }
+
+    #[test]
+    fn chunks_become_data_and_trailers() {
+        let mut chunks = crate::Chunks::default();
+        let (used, data) = data_of(&mut chunks, b"5\r\nhello\r\n1\r\n!\r\n0\r\nx-sum: 6\r\n\r\n").unwrap();
+        assert_eq!((used, &data[..]), (31, &b"hello!"[..]));
+        assert_eq!(trailers_of(chunks.trailers()).unwrap()["x-sum"], "6");
+    }
+}
