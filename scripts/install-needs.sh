@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing, and only that. `run`: what building and running Tandem needs; `test`: what its tests
-# need besides. As root or with sudo that asks nothing; else it prints the one line to type and fails.
+# need besides; `bench-balancer`: what the balancer is measured with. As root or with sudo that asks nothing; else it
+# prints the one line to type and fails.
 set -euo pipefail
 for_what=${1:-run}
 
@@ -30,9 +31,27 @@ if [ "$for_what" = test ]; then need openssl openssl; fi
 [ "$for_what" != test ] || [ -x /usr/sbin/sshd ] || packages+=(openssh-server)
 # Some tests set the clock for Tandem alone.
 if [ "$for_what" = test ]; then need faketime faketime; fi
+# Clients that people have, against the balancer.
+if [ "$for_what" = test ]; then
+    need curl curl
+    need chromium chromium
+    need h2load nghttp2-client
+fi
+# An authority for certificates, which tests start on ports of their own, and who asks over HTTPS.
+if [ "$for_what" = test ]; then need pebble pebble; need curl curl; fi
 # One test deploys on a real PostgreSQL, which it starts itself. Any version that is there will do.
 if [ "$for_what" = test ] && ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; then
     packages+=(postgresql-15)
+fi
+if [ "$for_what" = bench-balancer ]; then
+    need taskset util-linux
+    need openssl openssl
+    need curl curl
+    need wrk wrk
+    need h2load nghttp2-client
+    [ -x /usr/sbin/nginx ] || need nginx nginx-light
+    [ -x /usr/sbin/haproxy ] || need haproxy haproxy
+    need caddy caddy
 fi
 
 # Debian's PostgreSQL starts a database of its own when it is installed. Nobody asked for one: a drop-in holds it back,
@@ -75,6 +94,14 @@ install_packages() {
         if have systemctl; then "${as[@]}" systemctl disable --now ssh.service ssh.socket >/dev/null 2>&1 || true; fi
         ;;
     esac
+    # Nor for proxies: the benchmark starts its own.
+    local proxy
+    for proxy in nginx haproxy caddy; do
+        case " $* " in *" $proxy "* | *" $proxy-light "*)
+            if have systemctl; then "${as[@]}" systemctl disable --now "$proxy.service" >/dev/null 2>&1 || true; fi
+            ;;
+        esac
+    done
 }
 
 [ ${#packages[@]} = 0 ] || install_packages "${packages[@]}"

@@ -6,9 +6,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use tandem_types::https::HttpsSpec;
 use tandem_types::problem::Problem;
-use tandem_types::{AppName, ProcessType, Span, Statuses, StopSignal};
+use tandem_types::{AppName, Limits, ProcessType, Span, Statuses, StopSignal};
 
+mod limits;
 mod procfile;
 mod sections;
 #[cfg(test)]
@@ -31,14 +33,18 @@ pub struct AppFile {
     pub app: Option<AppName>,
     /// Working folder, below the one of the file; none: that one, or what is detected.
     pub root: Option<String>,
-    /// Exact host names in lower case.
+    /// Host names in lower case; `*.example.org` for all below one.
     pub domains: Vec<String>,
+    /// `[https]`; none where there is none.
+    pub https: Option<HttpsSpec>,
     /// What is said of each process type.
     pub processes: BTreeMap<ProcessType, ProcessEntry>,
     /// `[release]`.
     pub release: ReleaseEntry,
     /// `[build]`.
     pub build: BuildEntry,
+    /// `[limits]`.
+    pub limits: Limits,
     /// URL prefix → folder; none where there is no `[static]`.
     pub static_folders: Option<BTreeMap<String, String>>,
     /// Volume name → absolute path, or one below the folder of the file.

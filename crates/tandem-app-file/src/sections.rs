@@ -3,19 +3,33 @@
 use std::collections::BTreeMap;
 
 use tandem_kit::size::parse_bytes;
+use tandem_types::https::HttpsSpec;
 use tandem_types::ids::ParseError;
 use tandem_types::{ProcessType, Statuses, defaults};
 use toml::de::DeTable;
 
+use super::limits::limits;
 use super::toml::{Key, Text, Value};
-use super::values::{is_domain, is_module, relative_folder, volume_path};
+use super::values::{is_domain, is_host, is_module, relative_folder, volume_path};
 use super::{AppFile, BuildEntry, Error, HealthEntry, ProcessEntry, ReleaseEntry, SourceEntry};
 
-const TOP: &[&str] =
-    &["app", "build", "domains", "processes", "release", "root", "source", "static", "volumes"];
+const TOP: &[&str] = &[
+    "app",
+    "build",
+    "domains",
+    "https",
+    "limits",
+    "processes",
+    "release",
+    "root",
+    "source",
+    "static",
+    "volumes",
+];
 const BUILD: &[&str] =
     &["after_collectstatic", "commands", "extras", "groups", "node", "python", "requirements", "settings"];
 const HEALTH: &[&str] = &["host", "https", "path", "status"];
+const HTTPS: &[&str] = &["hsts", "redirect"];
 const PROCESS: &[&str] = &["command", "cpus", "health", "instances", "memory", "stop_signal", "stop_timeout"];
 const RELEASE: &[&str] = &["command", "timeout"];
 const SOURCE: &[&str] = &["include"];
@@ -29,6 +43,8 @@ pub(super) fn parse(text: &str) -> Result<AppFile, Error> {
             "root" => file.root = Some(folder(text, value, "root")?),
             "build" => file.build = build(text, text.table(value, "build")?)?,
             "domains" => file.domains = domains(text, value)?,
+            "limits" => file.limits = limits(text, text.table(value, "limits")?)?,
+            "https" => file.https = Some(https(text, text.table(value, "https")?)?),
             "processes" => file.processes = processes(text, text.table(value, "processes")?)?,
             "release" => file.release = release(text, text.table(value, "release")?)?,
             "static" => file.static_folders = Some(static_folders(text, text.table(value, "static")?)?),
@@ -65,7 +81,7 @@ fn unknown_section(text: Text<'_>, key: &Key<'_>) -> Error {
 fn domains(text: Text<'_>, value: &Value<'_>) -> Result<Vec<String>, Error> {
     let mut domains = Vec::new();
     for value in text.strings(value, "domains")? {
-        let domain = domain(text, value, "domains")?;
+        let domain = domain(text, value)?;
         if domains.iter().any(|known| known == domain) {
             return Err(text.at(value, format!("{domain:?} is there twice")));
         }
@@ -74,13 +90,39 @@ fn domains(text: Text<'_>, value: &Value<'_>) -> Result<Vec<String>, Error> {
     Ok(domains)
 }
 
-fn domain<'v>(text: Text<'_>, value: &'v Value<'_>, what: &str) -> Result<&'v str, Error> {
-    let domain = text.string(value, what)?;
+fn domain<'v>(text: Text<'_>, value: &'v Value<'_>) -> Result<&'v str, Error> {
+    let domain = text.string(value, "domains")?;
     if is_domain(domain) {
         return Ok(domain);
     }
-    let hint = "exact names in lower case, without scheme, port or `*`: \"www.example.org\"";
+    let hint = match domain {
+        "*" => "name what it is the app of: \"*.example.org\" covers every name below example.org",
+        _ => {
+            "names in lower case, without scheme or port: \"www.example.org\"; \"*.example.org\" for all below it"
+        }
+    };
     Err(text.at(value, format!("{domain:?} is not a host name")).hint(hint))
+}
+
+fn host<'v>(text: Text<'_>, value: &'v Value<'_>) -> Result<&'v str, Error> {
+    let host = text.string(value, "host")?;
+    if is_host(host) {
+        return Ok(host);
+    }
+    let hint = "an exact name in lower case, without scheme, port or `*`: \"www.example.org\"";
+    Err(text.at(value, format!("{host:?} is not a host name")).hint(hint))
+}
+
+fn https(text: Text<'_>, table: &DeTable<'_>) -> Result<HttpsSpec, Error> {
+    let mut entry = HttpsSpec::default();
+    for (key, value) in table {
+        match key.get_ref().as_ref() {
+            "redirect" => entry.redirect = text.flag(value, "redirect")?,
+            "hsts" => entry.hsts = Some(text.parsed(value, "hsts")?),
+            _ => return Err(text.unknown(key, "in [https]", HTTPS)),
+        }
+    }
+    Ok(entry)
 }
 
 /// A folder below the one that the file is in.
@@ -208,7 +250,7 @@ fn health(text: Text<'_>, name: &ProcessType, value: &Value<'_>) -> Result<Healt
     for (key, value) in table {
         match key.get_ref().as_ref() {
             "path" => entry.path = Some(health_path(text, value)?),
-            "host" => entry.host = Some(domain(text, value, "host")?.to_owned()),
+            "host" => entry.host = Some(host(text, value)?.to_owned()),
             "https" => entry.https = Some(text.flag(value, "https")?),
             "status" => entry.statuses = Some(statuses(text, value)?),
             _ => return Err(text.unknown(key, &format!("in `health` of [processes.{name}]"), HEALTH)),

@@ -8,7 +8,7 @@ use super::*;
 const WHOLE: &str = r#"
 app = "guestbook"
 root = "backend"
-domains = ["guestbook.localhost", "www.example.org"]
+domains = ["guestbook.localhost", "*.example.org"]
 
 [processes.web]
 command = "gunicorn guestbook.wsgi --bind 127.0.0.1:$PORT"
@@ -50,7 +50,7 @@ include = ["dist/"]
 fn everything_that_the_design_shows_is_read() {
     let file = parse(WHOLE).unwrap();
     assert_eq!(file.app.unwrap().as_str(), "guestbook");
-    assert_eq!(file.domains, ["guestbook.localhost", "www.example.org"]);
+    assert_eq!(file.domains, ["guestbook.localhost", "*.example.org"]);
     let web = &file.processes[&ProcessType::web()];
     assert_eq!(web.health.path.as_deref(), Some("/healthz"));
     assert_eq!(file.root.as_deref(), Some("backend"));
@@ -94,14 +94,32 @@ fn the_documentation_shows_every_key_and_its_default() {
     let page = include_str!("../../../docs/app.md");
     let example = page.split_once("```toml\n").unwrap().1.split_once("```").unwrap().0;
     // Taken apart field by field: a new key does not compile until somebody has thought of the page.
-    let AppFile { app, root, domains, processes, release, build, static_folders, volumes, source } =
-        parse(example).unwrap();
+    let AppFile {
+        app,
+        root,
+        domains,
+        processes,
+        release,
+        build,
+        limits,
+        static_folders,
+        volumes,
+        source,
+        https,
+    } = parse(example).unwrap();
+    let Limits { hold, requests, head_bytes, body_bytes, client_timeout, answer_timeout } = limits;
+    assert_eq!((hold, head_bytes), (Some(defaults::HOLD), Some(64 << 10)));
+    assert_eq!(client_timeout, Some(defaults::CLIENT_TIMEOUT));
+    assert_eq!(answer_timeout, Some(defaults::ANSWER_TIMEOUT));
+    assert!(requests.is_some() && body_bytes.is_some());
     let BuildEntry { python, requirements, node, extras, groups, commands, after_collectstatic, settings } =
         build;
     assert!(requirements.is_some());
     assert!(root.is_some() && python.is_some() && node.is_some() && !extras.is_empty() && !groups.is_empty());
     assert!(!commands.is_empty() && !after_collectstatic.is_empty() && settings.is_some());
     let SourceEntry { include } = source;
+    let HttpsSpec { redirect, hsts } = https.unwrap();
+    assert_eq!((redirect, hsts), (true, Some("365d".parse().unwrap())));
     assert!(app.is_some() && static_folders.is_some());
     assert!(!domains.is_empty() && !volumes.is_empty() && !include.is_empty());
 
@@ -169,7 +187,8 @@ fn values_that_cannot_be_are_told_where_they_are() {
         ("app = \"My App\"", 1, 7, "is not an app name", ""),
         ("app = 3", 1, 7, "`app` is a value of type integer; expected a text in quotes", ""),
         ("domains = \"a.example\"", 1, 11, "expected a list of texts", ""),
-        ("domains = [\"*.example.org\"]", 1, 12, "is not a host name", "without scheme, port or `*`"),
+        ("domains = [\"*\"]", 1, 12, "is not a host name", "\"*.example.org\" covers every name below"),
+        ("domains = [\"a.*.org\"]", 1, 12, "is not a host name", "without scheme or port"),
         ("domains = [\"a.b\", \"a.b\"]", 1, 19, "is there twice", ""),
         ("[processes.web]\ninstances = \"2\"", 2, 13, "expected a whole number", ""),
         ("[processes.web]\ninstances = -1", 2, 13, "expected a whole number", ""),
@@ -178,7 +197,7 @@ fn values_that_cannot_be_are_told_where_they_are() {
         ("[processes.web]\nhealth = { staus = 200 }", 2, 12, "unknown key `staus`", "`status`?"),
         ("[processes.web]\nhealth = { status = 20 }", 2, 21, "is not a set of HTTP statuses", ""),
         ("[processes.web]\nhealth = { https = \"yes\" }", 2, 20, "expected true or false", ""),
-        ("[processes.web]\nhealth = { host = \"*\" }", 2, 19, "is not a host name", ""),
+        ("[processes.web]\nhealth = { host = \"*.a.org\" }", 2, 19, "is not a host name", "port or `*`"),
         ("[processes.web]\nstop_signal = \"SIGKILL\"", 2, 15, "is not a signal to end with", ""),
         ("[processes.web]\nhealth = \"healthz\"", 2, 10, "is not a path of a URL", "/healthz"),
         ("[processes.web]\nmemory = \"512\"", 2, 10, "is not a size", "512MiB"),
@@ -186,6 +205,13 @@ fn values_that_cannot_be_are_told_where_they_are() {
         ("[processes.web]\ncpus = 0", 2, 8, "is not a number of cores", ""),
         ("[processes.web]\nstop_timeout = 30", 2, 16, "expected a text in quotes", ""),
         ("[processes.web]\nstop_timeout = \"30\"", 2, 16, "is not a length of time", ""),
+        ("[limits]\nhold = \"2m\"", 2, 8, "`hold` cannot be 2m", "to \"1m\""),
+        ("[limits]\nanswer_timeout = \"0s\"", 2, 18, "cannot be 0s", "from \"1s\""),
+        ("[limits]\nhead = \"1MiB\"", 2, 8, "`head` cannot be", "65536"),
+        ("[limits]\nbody = \"many\"", 2, 8, "is not a size", "100MiB"),
+        ("[limits]\nrequests = 0", 2, 12, "no request could ever", "tandem pause"),
+        ("[limits]\nhold = 5", 2, 8, "expected a text in quotes", ""),
+        ("[limits]\nholds = \"5s\"", 2, 1, "unknown key `holds` in [limits]", "`hold`?"),
         ("[processes.release]\ncommand = \"x\"", 1, 12, "`release` is no process", ""),
         ("[static]\n\"static\" = \"x\"", 2, 1, "begin and end with a slash", "\"/static/\""),
         ("[static]\n\"/static/\" = \".\"", 2, 14, "is not such a folder", ""),

@@ -22,16 +22,19 @@ use crate::control::Identity;
 use crate::handover::{
     Elders, Given, Giver, Offer, Refusal, Silence, Sockets, Sought, TakeError, Taker, Voice, has_elders, seek,
 };
+use crate::network::Network;
 use crate::open_files;
-use crate::serve::{Limits, ListenError, Listeners, Serving, start_threads};
-use crate::shared::Shared;
+use crate::serve::{ListenError, Listeners, Serving, WaitLimits, start_threads};
+use crate::shared::{Secure, Shared};
 use crate::start::Start;
-use crate::static_files::Library;
+use tandem_certificates::Certificates;
+use tandem_record::{AccessLogConfig, AccessLogError};
+use tandem_static::Library;
 
 /// Longest wait for a first table before requests are answered without one.
 const FIRST_TABLE: Duration = Duration::from_secs(3);
 /// Time after the drain's limit for the threads to end: they keep it themselves, and a moment more lets them say so.
-const GRACE: Duration = Duration::from_secs(2);
+pub(crate) const GRACE: Duration = Duration::from_secs(2);
 
 /// What a balancer is started with.
 #[derive(Debug, Clone)]
@@ -44,10 +47,22 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// Where to serve HTTP. Port 0 picks a free one, the same for all addresses that ask for it.
     pub http: Vec<SocketAddr>,
+    /// Where to serve HTTPS, in the same way.
+    pub https: Vec<SocketAddr>,
+    /// Which certificates are shown there. May be filled later, and changed at any time.
+    pub certificates: Certificates,
+    /// Where proxies are that say who their clients are: their connections begin with a PROXY header.
+    pub proxy_from: Vec<Network>,
+    /// Where a line is written for each request; none: nowhere.
+    pub access_log: Option<AccessLogConfig>,
     /// Serving threads; none: one per processor.
     pub threads: Option<usize>,
     /// Time over which websockets of un-routed instances are ended, and which open requests get when the process drains.
     pub drain_limit: Duration,
+    /// How long clients and instances may take, where their app says nothing else.
+    pub limits: WaitLimits,
+    /// Client connections at a time [default: what the limit of open files bears].
+    pub most_connections: Option<usize>,
     /// Clock for its start time.
     pub clock: Clock,
 }
@@ -57,7 +72,23 @@ impl Config {
     #[must_use]
     pub fn new(id: BalancerId, server: Server, state_dir: PathBuf, http: Vec<SocketAddr>) -> Self {
         let drain_limit = defaults::DRAIN_TIMEOUT.as_duration();
-        Self { id, server, state_dir, http, threads: None, drain_limit, clock: Clock::system() }
+        let (https, certificates, clock) = (Vec::new(), Certificates::default(), Clock::system());
+        let (access_log, threads, proxy_from) = (None, None, Vec::new());
+        Self {
+            id,
+            server,
+            state_dir,
+            http,
+            https,
+            certificates,
+            proxy_from,
+            access_log,
+            threads,
+            drain_limit,
+            limits: WaitLimits::default(),
+            most_connections: None,
+            clock,
+        }
     }
 }
 
@@ -89,6 +120,12 @@ pub enum RunError {
     /// A serving thread did not start or broke down.
     #[error("run a serving thread")]
     Thread(#[source] io::Error),
+    /// There is no access log, and one is wanted.
+    #[error(transparent)]
+    AccessLog(#[from] AccessLogError),
+    /// TLS cannot be spoken.
+    #[error("prepare TLS")]
+    Tls(#[source] io::Error),
     /// What others need to find this process, or to take over from it, could not be made.
     #[error("write down where this balancer serves")]
     Announce(#[source] io::Error),
@@ -100,6 +137,20 @@ pub enum RunError {
     Task(Failure),
 }
 
+/// What the serving threads will share.
+fn shared(config: &Config, identity: &Identity, threads: usize) -> Result<Shared, RunError> {
+    let most_connections = config.most_connections.unwrap_or_else(open_files::most_connections);
+    let shared = Shared::new(threads, most_connections, config.drain_limit);
+    shared.trust(&config.proxy_from);
+    shared.answer_authorities(config.certificates.answers().clone());
+    if !identity.https.is_empty() {
+        let config = config.certificates.config().map_err(RunError::Tls)?.into();
+        let (addresses, http) = (identity.https.clone(), identity.http.clone());
+        shared.speak_tls(Secure { config, addresses, http });
+    }
+    Ok(shared)
+}
+
 /// A balancer that holds its folder and its ports but does not serve yet.
 #[derive(Debug)]
 pub struct Balancer {
@@ -108,8 +159,6 @@ pub struct Balancer {
     identity: Identity,
     listeners: Listeners,
     library: Library,
-    pub(crate) limits: Limits,
-    pub(crate) most_connections: usize,
     lock: LockGuard,
     /// The balancer that serves until this one does, and what it said.
     before: Option<(UnixStream, Offer)>,
@@ -123,16 +172,17 @@ impl Balancer {
     /// See [`BuildError`].
     pub async fn build(config: Config) -> Result<Self, BuildError> {
         let threads = config.threads.unwrap_or_else(processors).max(1);
-        let sought = seek(&config.state_dir, (&config.id, &config.http)).await;
+        let groups = [config.http.as_slice(), &config.https];
+        let sought = seek(&config.state_dir, (&config.id, &groups.concat())).await;
         let sought = sought.map_err(|refusal| match refusal {
             Refusal::Folder(error) => BuildError::Folder(error),
             other => BuildError::Taken { folder: config.state_dir.clone(), reason: other.to_string() },
         })?;
         let (lock, listeners, before) = match sought {
-            Sought::Free(lock) => (lock, Listeners::bind(&config.http, threads)?, None),
+            Sought::Free(lock) => (lock, Listeners::bind_groups(&groups, threads)?, None),
             Sought::Given(given) => {
                 let Given { stream, lock, listening, offer } = *given;
-                let listeners = Listeners::resume(listening, &config.http, threads)?;
+                let listeners = Listeners::resume(listening, &groups, threads)?;
                 (lock, listeners, Some((stream, offer)))
             }
         };
@@ -141,16 +191,22 @@ impl Balancer {
         let identity = Identity {
             id: config.id.clone(),
             started: config.clock.now(),
-            http: listeners.addresses.clone(),
+            http: listeners.addresses[..config.http.len()].to_vec(),
+            https: listeners.addresses[config.http.len()..].to_vec(),
         };
-        let (limits, most_connections) = (Limits::default(), open_files::most_connections());
-        Ok(Self { config, threads, identity, listeners, library, limits, most_connections, lock, before })
+        Ok(Self { config, threads, identity, listeners, library, lock, before })
     }
 
     /// Where it will serve HTTP, with the real ports.
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.identity.http
+    }
+
+    /// Where it will serve HTTPS.
+    #[must_use]
+    pub fn secure_addresses(&self) -> &[SocketAddr] {
+        &self.identity.https
     }
 
     /// Serves until `drain` is requested or another process takes over, then lets open requests finish. `serving` is told
@@ -163,16 +219,20 @@ impl Balancer {
         drain: Drain,
         serving: Option<oneshot::Sender<Vec<SocketAddr>>>,
     ) -> Result<(), RunError> {
-        let (threads, most_connections) = (self.threads, self.most_connections);
-        let Self { config, identity, listeners, library, limits, mut lock, before, .. } = self;
+        let Self { config, threads, identity, listeners, library, mut lock, before } = self;
         // A process that has handed over ends by itself.
         let (end, ending) = drain::channel();
         let tasks = Tasks::new(ending.clone());
         tasks.spawn("until-asked", Kind::Helper, pass_on(drain, end.clone()));
-        let shared = Arc::new(Shared::new(threads, most_connections, config.drain_limit));
+        let shared = Arc::new(shared(&config, &identity, threads)?);
+        let _writing = shared.records.begin_log(config.access_log.as_ref(), &tasks)?;
         let open = watch::Sender::new(false);
-        let serving_threads =
-            Serving { shared: Arc::clone(&shared), limits, drain: ending.clone(), open: open.subscribe() };
+        let serving_threads = Serving {
+            shared: Arc::clone(&shared),
+            limits: config.limits.clone(),
+            drain: ending.clone(),
+            open: open.subscribe(),
+        };
         let shares = listeners.for_threads(threads).map_err(RunError::Thread)?;
         let ends = start_threads(&serving_threads, shares).map_err(RunError::Thread)?;
         tasks.spawn("serving-threads", Kind::Component, until_ended(ends));
@@ -217,7 +277,8 @@ impl Balancer {
     }
 }
 
-async fn pass_on(drain: Drain, end: Trigger) {
+/// Ends when it is asked to.
+pub(crate) async fn pass_on(drain: Drain, end: Trigger) {
     drain.requested().await;
     end.fire();
 }
@@ -270,7 +331,7 @@ pub(crate) fn version() -> String {
 }
 
 /// Waits for the threads; one that breaks down takes the process along.
-async fn until_ended(ends: Vec<oneshot::Receiver<io::Result<()>>>) -> Result<(), RunError> {
+pub(crate) async fn until_ended(ends: Vec<oneshot::Receiver<io::Result<()>>>) -> Result<(), RunError> {
     let ends = ends.into_iter().map(|end| async {
         let broke_down = |_| Err(io::Error::other("the thread panicked"));
         end.await.unwrap_or_else(broke_down).map_err(RunError::Thread)
@@ -278,6 +339,7 @@ async fn until_ended(ends: Vec<oneshot::Receiver<io::Result<()>>>) -> Result<(),
     try_join_all(ends).await.map(drop)
 }
 
-fn processors() -> usize {
+/// Processors that this process may use.
+pub(crate) fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }

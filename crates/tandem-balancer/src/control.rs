@@ -22,8 +22,9 @@ use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::probe::Target;
 use crate::shared::Shared;
-use crate::static_files::{LoadError, Site, load};
 use crate::table::{Feed, Holder, Saved, Update};
+use tandem_certificates::Answers;
+use tandem_static::{LoadError, Site, load};
 
 /// Sign of life to the server.
 const REPORT_EVERY: Duration = Duration::from_secs(5);
@@ -44,6 +45,8 @@ pub(crate) struct Identity {
     pub started: Timestamp,
     /// Where it serves HTTP.
     pub http: Vec<SocketAddr>,
+    /// Where it serves HTTPS.
+    pub https: Vec<SocketAddr>,
 }
 
 /// Where the control side sends what others act on.
@@ -57,6 +60,10 @@ pub(crate) struct Outlets {
     pub saved: watch::Sender<Option<Saved>>,
     /// Whether it is known what is to be served.
     pub known: watch::Sender<bool>,
+    /// To whoever asks for certificates: grows when there may be others.
+    pub certificates: watch::Sender<u64>,
+    /// To whoever answers authorities.
+    pub answers: Answers,
 }
 
 /// The control side.
@@ -119,7 +126,7 @@ impl Control {
 
     /// Follows the documents until the process drains.
     pub(crate) async fn run(mut self, drain: Drain) {
-        let mut watch = self.client.watch(&[keys::ROUTING, keys::HOSTS]);
+        let mut watch = self.client.watch(&[keys::ROUTING, keys::HOSTS, keys::HTTPS]);
         let mut connected = watch.connected();
         let mut ticks = tokio::time::interval(REPORT_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -143,7 +150,10 @@ impl Control {
                 }
                 Event::Loaded => self.load_static_files(LOAD_AGAIN),
                 Event::Swept(done) => self.swept(done),
-                Event::News => self.holder.tidy(),
+                Event::News => {
+                    self.holder.tidy();
+                    self.shared.raise_hopes();
+                }
                 Event::Tick => {
                     self.sweep_in = self.sweep_in.saturating_sub(1);
                     self.tell(true);
@@ -185,10 +195,13 @@ impl Control {
             match update {
                 Update::Observed(observation) => {
                     if self.holder.observe(&observation) {
+                        self.shared.raise_hopes();
                         self.save();
                     }
                 }
                 Update::Routing(document) => self.route(document),
+                Update::Challenges(challenges) => self.outlets.answers.set(&challenges),
+                Update::Certificates => self.want_certificates(),
                 Update::Complete => self.complete(),
             }
         }
@@ -201,6 +214,11 @@ impl Control {
             self.holder.serve(Table::default());
         }
         self.outlets.known.send_replace(true);
+        self.want_certificates();
+    }
+
+    fn want_certificates(&self) {
+        self.outlets.certificates.send_modify(|wanted| *wanted += 1);
     }
 
     fn route(&mut self, document: RoutingDocument) {
@@ -312,7 +330,10 @@ impl Control {
             problem: self.problem.clone(),
             draining: self.holder.draining(),
             unhealthy: self.shared.live().unhealthy(),
+            left_out: self.shared.live().left_out(),
             http: self.identity.http.iter().copied().map(Address::Tcp).collect(),
+            https: self.identity.https.iter().copied().map(Address::Tcp).collect(),
+            challenges: self.outlets.answers.number(),
             requests: self.shared.requests(),
         };
         self.outlets.status.send_if_modified(|last| {

@@ -1,16 +1,17 @@
 //! Private readers of bytes as the fuzz targets need them (`fuzz/` at the root of the repository). No part of the crate's
 //! interface: nothing else may use this.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
+use std::task::{Context, Poll, Waker};
 
-use http::HeaderValue;
-use http::request::Parts;
+use http::Method;
 use tandem_types::routing::Table;
 
-use crate::forward::{self, Origin};
-use crate::static_files;
+use crate::alone::{self, Mistake};
+use crate::serve::{Ends, Input, Pump};
 use crate::table::StateFile;
+use tandem_wire::forward::{self, Delivery, Origin};
+use tandem_wire::{Arrival, Framing, RequestHead, ResponseHead, Version, arrival};
 
 /// The table in a state file, and the file as it would be written again.
 #[must_use]
@@ -23,21 +24,55 @@ pub fn state(path: &Path) -> Option<(Table, Vec<u8>)> {
 /// The name of a static file that the path in a URL stands for.
 #[must_use]
 pub fn file_name(path: &str) -> Option<String> {
-    static_files::file_name(path)
+    tandem_static::file_name(path)
 }
 
-/// Makes a client's request ready for an instance; false where it is refused.
+/// What an instance gets of what a client sends: each request that is passed on, whole.
 #[must_use]
-pub fn pass_on(parts: &mut Parts) -> bool {
-    let (Ok(framing), Ok(host)) = (forward::check_request(parts), forward::host_of(parts)) else {
-        return false;
-    };
-    let origin = Origin {
-        address: Origin::address_value(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-        scheme: "http",
-        host,
-        id: HeaderValue::from_static("id"),
-    };
-    forward::prepare_request(parts, framing, &origin);
-    true
+pub fn pass_on(bytes: &[u8]) -> Vec<Vec<u8>> {
+    let (mut input, mut all) = (Input::default(), Vec::new());
+    input.push(bytes);
+    while let Ok(Arrival::Whole(length)) = arrival(input.get(), 0) {
+        let Ok(head) = RequestHead::parse(&input.get()[..length]) else { break };
+        let (Ok(_), Ok(host)) = (forward::path_of(&head), forward::host_of(&head)) else { break };
+        input.used(length);
+        let origin = Origin { address: "127.0.0.1", scheme: "http", host, id: "id" };
+        let mut written = Vec::new();
+        forward::write_request(&mut written, &head, &origin, forward::upgrade_wanted(&head));
+        if !pump((head.framing, head.framing), &mut input, &mut written) {
+            break;
+        }
+        all.push(written);
+    }
+    all
+}
+
+/// Reads a file of routes, without looking up what it names. How many routes, TCP addresses and certificates it has.
+///
+/// # Errors
+/// The first mistake in it.
+pub fn routes(text: &str) -> Result<[usize; 3], Mistake> {
+    alone::counts(Path::new("/etc/routes.toml"), text)
+}
+
+/// What a client gets of what an instance answers to its GET; none: nothing that looks like a whole answer.
+#[must_use]
+pub fn pass_back(bytes: &[u8]) -> Option<Vec<u8>> {
+    let Ok(Arrival::Whole(length)) = arrival(bytes, 0) else { return None };
+    let head = ResponseHead::parse(&bytes[..length]).ok()?;
+    let bodies = forward::bodies(&head, &Method::GET, Version::Http11).ok()?;
+    let mut input = Input::default();
+    input.push(&bytes[length..]);
+    let delivery = Delivery { id: "id", version: Version::Http11, keeps: true, date: "now", hsts: None };
+    let mut written = Vec::new();
+    forward::write_response(&mut written, &head, bodies.to, &delivery);
+    pump((bodies.from, bodies.to), &mut input, &mut written).then_some(written)
+}
+
+/// Moves a body that has come in whole; false: it has not, or is none.
+fn pump((from, to): (Framing, Framing), input: &mut Input, written: &mut Vec<u8>) -> bool {
+    let mut context = Context::from_waker(Waker::noop());
+    let (mut nothing, mut scratch) = (tokio::io::empty(), vec![0; 1024]);
+    let ends = Ends { from: &mut nothing, input, to: written };
+    matches!(Pump::new(from, to).poll(&mut context, ends, &mut scratch), Poll::Ready(Ok(())))
 }

@@ -5,12 +5,13 @@
 //! the server; [`forward`] has the header rules. No decision about rollouts is made here, and nothing here waits for the
 //! server while it answers a request.
 
+mod alone;
 mod balancer;
 mod control;
-mod forward;
 #[doc(hidden)]
 pub mod fuzzing;
 mod handover;
+mod network;
 mod open_files;
 mod pages;
 mod probe;
@@ -19,17 +20,18 @@ mod saved;
 mod serve;
 mod shared;
 mod start;
-mod static_files;
 mod table;
 mod thread;
 mod tick;
 mod upstream;
 
+pub use alone::{Alone, AloneConfig, AloneError, Mistake, TakeOverError};
 pub use balancer::{Balancer, BuildError, Config, RunError};
 pub use handover::TakeError;
+pub use network::{Network, NetworkError};
 pub use process::Process;
 pub use saved::saved_table;
-pub use serve::ListenError;
-
-#[cfg(test)]
-mod tests;
+pub use serve::{ListenError, WaitLimits};
+pub use tandem_certificates::{Certificate, CertificateError, Certificates};
+pub use tandem_record::{AccessFormat, AccessLogConfig, AccessLogError};
+pub use tick::TICK;

@@ -7,8 +7,13 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 
+use tandem_wire::Version;
+use tandem_wire::forward::{Delivery, RequestId, write_own};
+
 /// Seconds after which it is worth asking again when an app has no running instance: a restart takes about as long.
 const RETRY_SECONDS: u16 = 2;
+/// The same where people have paused it: they take as long as they take.
+const RETRY_PAUSED_SECONDS: u16 = 60;
 /// Longest host name repeated to the client.
 const LONGEST_HOST: usize = 253;
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;margin:15vh auto;max-width:36rem;padding:0 1rem;\
@@ -29,6 +34,23 @@ pub(crate) enum Page {
         /// The app's name.
         app: String,
     },
+    /// The app is paused.
+    Paused {
+        /// The app's name.
+        app: String,
+    },
+    /// As many requests of the app are under way as may be.
+    Overloaded {
+        /// The app's name.
+        app: String,
+    },
+    /// A page, with the app's own for browsers.
+    Own {
+        /// What it stands for.
+        page: Box<Page>,
+        /// The app's own.
+        html: Bytes,
+    },
     /// The instance broke off or answered nonsense.
     BadGateway,
     /// The instance did not begin to answer in time.
@@ -47,27 +69,54 @@ struct Words {
 
 impl Page {
     /// The answer, in the form that the request's `Accept` asks for.
-    pub(crate) fn answer(&self, accept: Option<&HeaderValue>, id: &HeaderValue) -> Response<Bytes> {
+    pub(crate) fn answer(&self, accept: Option<&[u8]>, id: &str) -> Response<Bytes> {
         let words = self.words();
-        let id = id.to_str().unwrap_or("unknown");
-        let (kind, body) = match Form::wanted(accept) {
-            Form::Html => ("text/html; charset=utf-8", html(&words, id)),
-            Form::Json => ("application/problem+json", json(&words, id)),
-            Form::Text => ("text/plain; charset=utf-8", text(&words, id)),
+        let form = Form::wanted(accept);
+        let (kind, body) = match form {
+            Form::Html => ("text/html; charset=utf-8", self.html(&words, id)),
+            Form::Json => ("application/problem+json", json(&words, id).into()),
+            Form::Text => ("text/plain; charset=utf-8", text(&words, id).into()),
         };
-        let mut answer = Response::new(Bytes::from(body));
+        let mut answer = Response::new(body);
         *answer.status_mut() = words.status;
         let headers = answer.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if matches!(self, Self::NoInstance { .. } | Self::NoTable) {
-            headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_SECONDS));
+        if let Some(seconds) = self.retry_after() {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if kind.starts_with("text/html") {
+        if form == Form::Html && !matches!(self, Self::Own { .. }) {
             let policy = "default-src 'none'; style-src 'unsafe-inline'";
             headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
         }
         answer
+    }
+
+    fn html(&self, words: &Words, id: &str) -> Bytes {
+        match self {
+            Self::Own { html, .. } => html.clone(),
+            _ => html(words, id).into(),
+        }
+    }
+
+    /// Seconds after which it is worth asking again.
+    fn retry_after(&self) -> Option<u16> {
+        match self {
+            Self::NoInstance { .. } | Self::NoTable | Self::Overloaded { .. } => Some(RETRY_SECONDS),
+            Self::Paused { .. } => Some(RETRY_PAUSED_SECONDS),
+            Self::Own { page, .. } => page.retry_after(),
+            _ => None,
+        }
+    }
+
+    /// The whole answer as plain text, after which the connection is closed: for who cannot be understood.
+    pub(crate) fn bytes(&self, id: &RequestId, date: &str) -> Vec<u8> {
+        let (parts, body) = self.answer(None, id.as_str()).into_parts();
+        let mut bytes = Vec::new();
+        let delivery = Delivery { id: id.as_str(), version: Version::Http11, keeps: false, date, hsts: None };
+        write_own(&mut bytes, (parts.status, &parts.headers), Some(body.len() as u64), &delivery);
+        bytes.extend_from_slice(&body);
+        bytes
     }
 
     fn words(&self) -> Words {
@@ -92,12 +141,17 @@ impl Page {
                 "This balancer has just started and waits to be told which apps there are. Please try again in a moment."
                     .to_owned(),
             ),
-            Self::NoInstance { app } => words(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "no_instance",
-                "The app is not running",
-                format!("No running instance of \u{201c}{app}\u{201d} can be reached. Please try again in a moment."),
-            ),
+            Self::NoInstance { app } => {
+                let detail = "No running instance of it can be reached. Please try again in a moment.";
+                unavailable(app, ("no_instance", "The app is not running", detail))
+            }
+            Self::Paused { app } => {
+                unavailable(app, ("paused", "Closed for maintenance", "Please try again in a while."))
+            }
+            Self::Overloaded { app } => {
+                unavailable(app, ("overloaded", "Too many requests at once", "Please try again in a moment."))
+            }
+            Self::Own { page, .. } => page.words(),
             Self::BadGateway => words(
                 StatusCode::BAD_GATEWAY,
                 "bad_gateway",
@@ -112,9 +166,25 @@ impl Page {
                 "The app did not begin to answer in time. Whether it did what was asked is not known.".to_owned(),
             ),
             Self::BadRequest(status, why) => {
-                words(*status, "bad_request", "The request cannot be passed on", format!("Reason: {why}."))
+                words(*status, code_of(*status), "The request cannot be passed on", format!("Reason: {why}."))
             }
         }
+    }
+}
+
+/// The app takes no requests now.
+fn unavailable(app: &str, (code, title, advice): (&'static str, &str, &str)) -> Words {
+    let detail = format!("The app \u{201c}{app}\u{201d} cannot be asked now. {advice}");
+    Words { status: StatusCode::SERVICE_UNAVAILABLE, code, title: title.to_owned(), detail }
+}
+
+/// What a refusal with this status is called.
+fn code_of(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::REQUEST_TIMEOUT => "request_timeout",
+        StatusCode::PAYLOAD_TOO_LARGE => "body_too_long",
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => "head_too_long",
+        _ => "bad_request",
     }
 }
 
@@ -130,7 +200,7 @@ fn unknown_host(host: &str) -> Words {
 }
 
 /// In which form an answer is wanted.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
     Html,
     Json,
@@ -139,8 +209,8 @@ enum Form {
 
 impl Form {
     /// The first of HTML and JSON that is named; weights are not looked at, since no client sends both in earnest.
-    fn wanted(accept: Option<&HeaderValue>) -> Self {
-        let accepted = accept.and_then(|value| value.to_str().ok()).unwrap_or_default();
+    fn wanted(accept: Option<&[u8]>) -> Self {
+        let accepted = accept.and_then(|value| std::str::from_utf8(value).ok()).unwrap_or_default();
         for kind in accepted.split(',') {
             let kind = kind.split(';').next().unwrap_or_default().trim();
             if kind.eq_ignore_ascii_case("text/html") || kind.eq_ignore_ascii_case("application/xhtml+xml") {
@@ -202,7 +272,7 @@ mod tests {
 
     fn answer(page: &Page, accept: &str) -> (StatusCode, String, String) {
         let accept = HeaderValue::from_str(accept).unwrap();
-        let answer = page.answer(Some(&accept), &HeaderValue::from_static("id-1"));
+        let answer = page.answer(Some(accept.as_bytes()), "id-1");
         let kind = answer.headers()[CONTENT_TYPE].to_str().unwrap().to_owned();
         (answer.status(), kind, String::from_utf8(answer.into_body().to_vec()).unwrap())
     }
@@ -228,8 +298,7 @@ mod tests {
 
     #[test]
     fn an_app_without_instances_says_when_to_ask_again() {
-        let id = HeaderValue::from_static("id");
-        let retry = |page: Page| page.answer(None, &id).headers().contains_key(RETRY_AFTER);
+        let retry = |page: Page| page.answer(None, "id").headers().contains_key(RETRY_AFTER);
         assert!(retry(Page::NoInstance { app: "shop".to_owned() }));
         assert!(!retry(Page::BadGateway));
     }

@@ -23,6 +23,9 @@ pub struct Process {
     pub started: Timestamp,
     /// Where it serves HTTP, with the real ports.
     pub http: Vec<SocketAddr>,
+    /// Where it serves HTTPS.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub https: Vec<SocketAddr>,
     /// Version of the program.
     pub version: String,
 }
@@ -118,6 +121,7 @@ mod tests {
             id: "box".parse().unwrap(),
             started: Timestamp::UNIX_EPOCH,
             http: vec!["127.0.0.1:8080".parse().unwrap()],
+            https: vec!["127.0.0.1:8443".parse().unwrap()],
             version: "0.1.0".to_owned(),
         };
         assert_eq!(Process::find(folder.path()).unwrap(), None);

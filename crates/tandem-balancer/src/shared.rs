@@ -1,15 +1,20 @@
 //! What all serving threads and the control side share: the table, counters, the signal of a swap.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use rustls::ServerConfig;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::alone::tcp::Door;
+use crate::network::Network;
 use crate::table::Live;
+use tandem_certificates::{Answers, CHALLENGE_PATH};
+use tandem_record::Outbox;
 
 /// Time for what came in just before the drain's time was over.
 const LAST: Duration = Duration::from_secs(1);
@@ -17,15 +22,33 @@ const LAST: Duration = Duration::from_secs(1);
 /// Shared by all threads; read without locks.
 #[derive(Debug)]
 pub(crate) struct Shared {
+    /// What was seen of requests.
+    pub records: Arc<Outbox>,
     live: ArcSwap<Live>,
     swaps: watch::Sender<u64>,
+    hopes: watch::Sender<u64>,
     requests: Box<[Counter]>,
     connections: Arc<AtomicUsize>,
     accepting: Arc<AtomicUsize>,
     most_connections: usize,
     drain_limit: Duration,
     left: AtomicBool,
+    secure: OnceLock<Secure>,
+    trusted: ArcSwap<Vec<Network>>,
+    answers: OnceLock<Answers>,
     leaving: watch::Sender<Option<Leave>>,
+    doors: watch::Sender<Arc<[Arc<Door>]>>,
+}
+
+/// Where TLS is spoken, and how.
+#[derive(Debug)]
+pub(crate) struct Secure {
+    /// How.
+    pub config: Arc<ServerConfig>,
+    /// Listening addresses with their real ports.
+    pub addresses: Vec<SocketAddr>,
+    /// Where HTTP is spoken beside it.
+    pub http: Vec<SocketAddr>,
 }
 
 /// The listening sockets were handed over.
@@ -52,15 +75,21 @@ impl Shared {
     /// which what is open is drained.
     pub(crate) fn new(threads: usize, most_connections: usize, drain_limit: Duration) -> Self {
         Self {
+            records: Arc::new(Outbox::new(threads)),
             live: ArcSwap::default(),
             swaps: watch::Sender::new(0),
+            hopes: watch::Sender::new(0),
             requests: (0..threads).map(|_| Counter::default()).collect(),
             connections: Arc::default(),
             accepting: Arc::default(),
             most_connections,
             drain_limit,
             left: AtomicBool::new(false),
+            secure: OnceLock::new(),
+            trusted: ArcSwap::default(),
+            answers: OnceLock::new(),
             leaving: watch::Sender::new(None),
+            doors: watch::Sender::default(),
         }
     }
 
@@ -69,6 +98,54 @@ impl Shared {
     pub(crate) fn leave(&self, taken: Vec<SocketAddr>) {
         self.leaving.send_replace(Some(Leave { since: Instant::now(), taken: taken.into() }));
         self.left.store(true, Ordering::Relaxed);
+    }
+
+    /// TLS is spoken at these addresses; to be said once, before connections are accepted.
+    pub(crate) fn speak_tls(&self, secure: Secure) {
+        // Nobody says it twice.
+        let _ = self.secure.set(secure);
+    }
+
+    /// Where and how TLS is spoken, where it is.
+    pub(crate) fn secure(&self) -> Option<&Secure> {
+        self.secure.get()
+    }
+
+    /// Authorities are answered from here on; to be said once.
+    pub(crate) fn answer_authorities(&self, answers: Answers) {
+        // Nobody says it twice.
+        let _ = self.answers.set(answers);
+    }
+
+    /// What is answered to an authority that asks for a path.
+    pub(crate) fn answer_to_authority(&self, path: &str) -> Option<String> {
+        if path.starts_with(CHALLENGE_PATH) { self.answers.get()?.to(path) } else { None }
+    }
+
+    /// How TLS is spoken at an address; none: it is not.
+    pub(crate) fn tls_at(&self, address: SocketAddr) -> Option<Arc<ServerConfig>> {
+        let secure = self.secure.get().filter(|secure| secure.addresses.contains(&address))?;
+        Some(Arc::clone(&secure.config))
+    }
+
+    /// Connections from these networks, accepted from now on, begin with a PROXY header.
+    pub(crate) fn trust(&self, networks: &[Network]) {
+        self.trusted.store(Arc::new(networks.to_vec()));
+    }
+
+    /// Whether a connection from there begins with a PROXY header.
+    pub(crate) fn is_trusted(&self, ip: IpAddr) -> bool {
+        self.trusted.load().iter().any(|network| network.contains(ip))
+    }
+
+    /// TCP is accepted at these addresses and passed through.
+    pub(crate) fn set_doors(&self, doors: Arc<[Arc<Door>]>) {
+        self.doors.send_replace(doors);
+    }
+
+    /// Where TCP is accepted, as it changes.
+    pub(crate) fn doors(&self) -> watch::Receiver<Arc<[Arc<Door>]>> {
+        self.doors.subscribe()
     }
 
     /// Whether each answer is the last one of its connection: the next request is for the process that accepts.
@@ -118,6 +195,17 @@ impl Shared {
     /// un-routed.
     pub(crate) fn announce_swap(&self) {
         self.swaps.send_modify(|swaps| *swaps += 1);
+        self.raise_hopes();
+    }
+
+    /// Wakes requests that wait for an instance: one may be reached now that could not be before.
+    pub(crate) fn raise_hopes(&self) {
+        self.hopes.send_modify(|hopes| *hopes += 1);
+    }
+
+    /// Wakes whenever hopes are raised from now on.
+    pub(crate) fn hopes(&self) -> watch::Receiver<u64> {
+        self.hopes.subscribe()
     }
 
     /// Wakes at each announced swap.

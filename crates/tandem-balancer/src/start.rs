@@ -17,8 +17,10 @@ use crate::control::{Control, Identity, Outlets};
 use crate::handover::{Elders, Offer, Voice, merge};
 use crate::probe::{Target, probe, run_probes};
 use crate::shared::Shared;
-use crate::static_files::Library;
 use crate::table::{Holder, Registry, Saved, StateFile, keep_saved, report};
+use tandem_certificates::{Cached, Followed};
+use tandem_record::report_traffic;
+use tandem_static::Library;
 
 /// Longest wait for the first probes of a saved table: nobody is served meanwhile, and one instance that hangs must not
 /// keep all others waiting.
@@ -73,13 +75,35 @@ impl Start<'_> {
         let (saved, states) = watch::channel(to_save);
         tasks.spawn("merge", Kind::Helper, merge(own.clone(), elders, merging));
         tasks.spawn("report", Kind::Helper, report(client.clone(), merged.clone(), voice.clone()));
+        let process = (identity.id.clone(), identity.started);
+        let seen = report_traffic(client.clone(), Arc::clone(&shared.records), process);
+        tasks.spawn("report-traffic", Kind::Helper, seen);
         tasks.spawn("probe", Kind::Helper, run_probes(probed, Arc::clone(&news)));
         // Brought to its end: who starts while the server is away serves what was written last.
         tasks.spawn("save", Kind::Work, keep_saved(file, states.clone(), voice));
-        let outlets = Outlets { status, targets, saved, known: known.clone() };
+        let certificates = self.follow_certificates(&client).await;
+        let answers = config.certificates.answers().clone();
+        let outlets = Outlets { status, targets, saved, known: known.clone(), certificates, answers };
         let control = Control::new((*identity).clone(), (shared, holder), client, (outlets, news));
         tasks.spawn("control", Kind::Component, control.run(tasks.drain().clone()));
         Outlook { own, merged, saved: states, known }
+    }
+
+    /// Shows what was kept, and follows what the server has; where TLS is spoken.
+    async fn follow_certificates(&self, client: &Client) -> watch::Sender<u64> {
+        let Self { tasks, config, identity, .. } = self;
+        let (wanted, wishes) = watch::channel(0);
+        if !identity.https.is_empty() {
+            let followed = Followed {
+                client: client.clone(),
+                path: format!("/v1/balancers/{}/certificates", identity.id),
+                cached: Cached::at(config.state_dir.join("certificates.json")),
+                certificates: config.certificates.clone(),
+            };
+            let known = followed.show_kept().await;
+            tasks.spawn("certificates", Kind::Helper, followed.run(known, wishes));
+        }
+        wanted
     }
 }
 
@@ -149,6 +173,7 @@ fn first_status(identity: &Identity, serving: Epoch) -> BalancerStatus {
     BalancerStatus {
         started: identity.started,
         http: identity.http.iter().copied().map(Address::Tcp).collect(),
+        https: identity.https.iter().copied().map(Address::Tcp).collect(),
         ..BalancerStatus::silent(identity.id.clone(), serving)
     }
 }

@@ -3,21 +3,26 @@
 //! Nothing here is shared, so nothing is locked. Limits in seconds are checked on ticks of half a second for all
 //! connections together: a timer per connection or request would cost more than the request's routing.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::collections::HashMap;
 use std::future::Future;
 use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use tandem_kit::clock::Clock;
 use tandem_kit::tasks::{Kind, Tasks};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::serve::{Activity, Limits, Socket};
+use crate::serve::{Activity, Socket, WaitLimits};
 use crate::shared::Shared;
 use crate::tick::{TICK, Tick};
 use crate::upstream::Pool;
+use tandem_record::Recorder;
+
+/// Bytes that are read at a time.
+const SCRATCH: usize = 64 * 1024;
 
 /// The context of a serving thread.
 #[derive(Debug)]
@@ -26,7 +31,9 @@ pub(crate) struct Thread {
     pub shared: Arc<Shared>,
     /// Kept connections to instances.
     pub pool: Pool,
-    limits: Limits,
+    /// What was seen of requests.
+    pub recorder: Rc<Recorder>,
+    limits: WaitLimits,
     number: usize,
     tasks: Tasks,
     tick: Tick,
@@ -34,17 +41,21 @@ pub(crate) struct Thread {
     ended: Cell<bool>,
     next_connection: Cell<u64>,
     connections: RefCell<HashMap<u64, (Arc<Activity>, RawFd)>>,
+    scratch: RefCell<Box<[u8]>>,
+    /// The time as `Date` has it, and the tick for which it was made.
+    date: RefCell<(u32, Rc<str>)>,
 }
 
 impl Thread {
     /// A thread's context; threads are numbered from 0, and a seed starts the dice.
     pub(crate) fn new(
         shared: Arc<Shared>,
-        limits: Limits,
+        limits: WaitLimits,
         tasks: Tasks,
         (number, seed): (usize, u64),
     ) -> Rc<Self> {
         Rc::new(Self {
+            recorder: Rc::new(Recorder::new(Arc::clone(&shared.records), number)),
             shared,
             pool: Pool::new(limits.kept),
             limits,
@@ -55,6 +66,8 @@ impl Thread {
             ended: Cell::new(false),
             next_connection: Cell::new(0),
             connections: RefCell::default(),
+            scratch: RefCell::new(vec![0; SCRATCH].into()),
+            date: RefCell::new((0, "".into())),
         })
     }
 
@@ -92,6 +105,7 @@ impl Thread {
     pub(crate) fn end(&self) {
         self.ended.set(true);
         self.pool.clear();
+        self.recorder.drain();
     }
 
     /// 64 random bits, good enough for choices and ids (the splitmix64 sequence).
@@ -101,6 +115,22 @@ impl Thread {
         let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)
+    }
+
+    /// Memory to read into, for as long as nothing is waited for.
+    pub(crate) fn scratch(&self) -> RefMut<'_, Box<[u8]>> {
+        self.scratch.borrow_mut()
+    }
+
+    /// The time as `Date` has it (RFC 9110, 5.6.7), half a second old at most.
+    pub(crate) fn date(&self) -> Rc<str> {
+        let mut date = self.date.borrow_mut();
+        if date.0 != self.now() {
+            let now = Clock::system().now();
+            let text = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&now);
+            *date = (self.now(), text.unwrap_or_default().into());
+        }
+        Rc::clone(&date.1)
     }
 
     /// Watches over a connection's limits until the returned place is dropped; its socket must be open until then.
@@ -127,6 +157,7 @@ impl Thread {
                 activity.check(&self.limits, || Socket::look_at(*socket));
             }
             self.pool.sweep(self.now());
+            self.recorder.tick();
         }
     }
 

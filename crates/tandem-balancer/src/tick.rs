@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-/// Length of a tick.
-pub(crate) const TICK: Duration = Duration::from_millis(500);
+/// Length of a tick: limits of connections are checked once in each.
+pub const TICK: Duration = Duration::from_millis(500);
 
 /// Ticks in some seconds.
 pub(crate) const fn ticks(seconds: u32) -> u32 {

@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use tandem_rules::table;
+use tandem_rules::routing::WILDCARD;
+use tandem_rules::{pause, table};
 use tandem_types::api::{AppSummary, CreateApp, EnvironmentSummary};
 use tandem_types::app::App;
 use tandem_types::assignment::Desired;
 use tandem_types::build::Build;
 use tandem_types::environment::Environment;
 use tandem_types::instance::{Address, InstanceState};
+use tandem_types::pause::Pause;
 use tandem_types::problem::Problem;
 use tandem_types::release::Release;
 use tandem_types::routing::RoutingDocument;
@@ -95,10 +97,16 @@ fn summary(mirror: &Mirror, environment: &Arc<Environment>, now: Timestamp) -> E
         current: environment.current,
         warm: environment.warm.iter().map(|warm| warm.release).collect(),
         addresses: addresses(mirror, environment, now),
+        paused: paused(mirror, environment),
         rollout: mirror.unfinished(&prefix).next().map(|rollout| rollout.value.number),
         ready,
         wanted: wanted(mirror, environment),
     }
+}
+
+fn paused(mirror: &Mirror, environment: &Environment) -> Option<Pause> {
+    let routing = mirror.value::<RoutingDocument>(keys::ROUTING_TABLE)?;
+    pause::paused(&routing.serving, (&environment.app, &environment.name)).cloned()
 }
 
 /// Instances that the serving release should have.
@@ -116,7 +124,7 @@ pub(crate) fn wanted(mirror: &Mirror, environment: &Environment) -> BTreeMap<Pro
     build.spec.processes.iter().map(count).collect()
 }
 
-/// `http://guestbook.localhost:8080`: domains that lead to the environment now, with the ports of live balancers. None
+/// `http://guestbook.localhost:8080`, those of HTTPS behind the others: domains that lead to the environment now, with the ports of live balancers. None
 /// where it takes no requests: an app of workers only, or one that has never served.
 fn addresses(mirror: &Mirror, environment: &Environment, now: Timestamp) -> Vec<String> {
     let balancers = world::balancers(mirror);
@@ -125,15 +133,26 @@ fn addresses(mirror: &Mirror, environment: &Environment, now: Timestamp) -> Vec<
         Address::Tcp(address) => Some(address.port()),
         Address::Unix(_) => None,
     };
-    let ports: BTreeSet<_> = live.flat_map(|report| report.value.http.iter().filter_map(port)).collect();
-    let url = |domain: &String, port: &u16| match port {
-        80 => format!("http://{domain}"),
-        port => format!("http://{domain}:{port}"),
+    let live: Vec<_> = live.map(|report| &report.value).collect();
+    let of = |scheme: &'static str, addresses: &[Address]| {
+        let ports: BTreeSet<_> = addresses.iter().filter_map(port).collect();
+        ports.into_iter().map(move |port| (scheme, port)).collect::<Vec<_>>()
+    };
+    let http: BTreeSet<_> = live.iter().flat_map(|status| of("http", &status.http)).collect();
+    let https: BTreeSet<_> = live.iter().flat_map(|status| of("https", &status.https)).collect();
+    let ports: Vec<_> = http.into_iter().chain(https).collect();
+    let url = |domain: &String, port: &(&str, u16)| match port {
+        ("http", 80) | ("https", 443) => format!("{}://{domain}", port.0),
+        (scheme, port) => format!("{scheme}://{domain}:{port}"),
     };
     let Some(routing) = mirror.value::<RoutingDocument>(keys::ROUTING_TABLE) else { return Vec::new() };
     let routes = routing.serving.routes.iter();
     let own = routes.filter(|route| table::belongs(route, &environment.app, &environment.name));
-    let domains: BTreeSet<_> = own.map(|route| &route.domain).collect();
+    let mut domains: BTreeSet<_> = own.map(|route| &route.domain).collect();
+    // Nobody can go to a wildcard; shown only where there is nothing else to show.
+    if domains.iter().any(|domain| !domain.starts_with(WILDCARD)) {
+        domains.retain(|domain| !domain.starts_with(WILDCARD));
+    }
     domains.into_iter().flat_map(|domain| ports.iter().map(move |port| url(domain, port))).collect()
 }
 

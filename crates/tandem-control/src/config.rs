@@ -24,6 +24,7 @@ use crate::feed::Feed;
 use crate::handle::Handle;
 use crate::housekeeping::Housekeeping;
 use crate::housekeeping::snapshots::SnapshotTaker;
+use crate::https::Keeper;
 use crate::mirror::Mirror;
 use crate::observing::Observing;
 use crate::rollouts::Reconciler;
@@ -47,6 +48,8 @@ pub struct ControlConfig {
     pub hosts: Vec<HostName>,
     /// Version of the server, for `status`.
     pub version: String,
+    /// The authority that is asked for certificates; none: only the local one signs.
+    pub acme: Option<tandem_acme::Config>,
 }
 
 /// Why control cannot start or go on. Fits after "failed to".
@@ -79,7 +82,7 @@ impl Control {
     /// # Errors
     /// The key file or the store cannot be used.
     pub async fn build(config: ControlConfig) -> Result<Self, Error> {
-        let ControlConfig { data, store, blobs, builder, clock, hosts, version } = config;
+        let ControlConfig { data, store, blobs, builder, clock, hosts, version, acme } = config;
         if hosts.is_empty() {
             return Err(Error::NoHost);
         }
@@ -87,7 +90,7 @@ impl Control {
         let steady = Steady::new(clock.clone());
         let logs = EventLogs::new(data.rollouts(), steady.clone());
         let root = data.root().to_owned();
-        let parts = Parts { store, blobs, builder, clock, steady, keyring, logs, hosts, version, root };
+        let parts = Parts { store, blobs, builder, clock, steady, keyring, logs, hosts, version, root, acme };
         let shared = Shared::new(parts);
         let mut feed = Feed::new(Arc::clone(&shared));
         feed.fill().await.map_err(Error::Store)?;
@@ -117,12 +120,19 @@ impl Control {
         let feed = tasks::owned("control feed", feed.run());
         let housekeeping = tasks::owned("housekeeping", Housekeeping::new(Arc::clone(&shared)).run());
         let snapshots = tasks::owned("snapshots", SnapshotTaker::new(Arc::clone(&shared), database).run());
+        let keeper = Keeper::new(Arc::clone(&shared)).run(drain.clone());
+        // At a drain the reconciler is waited for, which may have more to finish.
+        let certificates = tasks::owned("certificates", async {
+            keeper.await;
+            std::future::pending().await
+        });
         tokio::select! {
             () = Reconciler::new(shared, Arc::clone(&observing)).run(drain) => {}
             () = observing.keep() => {}
             () = feed => {}
             () = housekeeping => {}
             () = snapshots => {}
+            () = certificates => {}
         }
         Ok(())
     }

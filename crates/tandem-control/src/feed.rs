@@ -60,6 +60,7 @@ impl Feed {
             keys::INSTALLATION,
             keys::TOKENS,
             keys::GIT,
+            keys::HTTPS,
         ];
         let prefixes = prefixes.map(str::to_owned).to_vec();
         self.batch.clear();

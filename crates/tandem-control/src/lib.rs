@@ -13,9 +13,11 @@ mod git_hosts;
 mod handle;
 mod hosts;
 mod housekeeping;
+mod https;
 mod instance_config;
 mod mirror;
 mod observing;
+mod pausing;
 mod place;
 mod problem;
 mod ps;
@@ -29,6 +31,7 @@ mod shared;
 mod start;
 mod status;
 mod tokens;
+mod traffic;
 mod volumes;
 mod world;
 
@@ -39,6 +42,7 @@ pub use place::{Place, RolloutPlace};
 pub use ps::LogSource;
 pub use sessions::over as session_over;
 pub use tandem_kit::steady::Steady;
+pub use tandem_rules::traffic::Filter as TrafficFilter;
 pub use volumes::{VolumeHost, VolumePlace, volumes_unreachable};
 
 use tandem_kit::steady;

@@ -138,7 +138,7 @@ pub(crate) fn pool(mirror: &Mirror, environment: &Environment) -> BTreeSet<Insta
     let Some(routing) = mirror.value::<RoutingDocument>(keys::ROUTING_TABLE) else { return BTreeSet::new() };
     let pools = routing.serving.routes.iter().map(|route| &route.pool);
     let own = pools.filter(|pool| (&pool.app, &pool.environment) == (&environment.app, &environment.name));
-    own.flat_map(|pool| pool.members.iter().map(|member| member.instance)).collect()
+    own.flat_map(|pool| pool.all_members().map(|member| member.instance)).collect()
 }
 
 fn line(

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 
 use tandem_blobs::{BlobStore, Strangers};
 use tandem_kit::clock::Clock;
 use tandem_kit::{ballast, tasks};
+use tandem_rules::traffic::Traffic;
 use tandem_store::{Error, SharedStore, Transaction, Write};
 use tandem_types::document::{Cause, Document};
 use tandem_types::{HostName, Revision, Timestamp};
@@ -42,6 +43,8 @@ pub(crate) struct Shared {
     /// Hosts that may run instances, in the order in which they are filled.
     pub(crate) hosts: Vec<HostName>,
     pub(crate) version: String,
+    /// The authority that is asked for certificates.
+    pub(crate) acme: Option<tandem_acme::Config>,
     /// Whether snapshots of the store can be taken.
     pub(crate) snapshots: SnapshotProblem,
     /// The data folder, whose disk is looked at.
@@ -52,6 +55,7 @@ pub(crate) struct Shared {
     pub(crate) strangers: Strangers,
     /// Trees that should be here and are not.
     pub(crate) lost_trees: LostTrees,
+    pub(crate) traffic: Mutex<Traffic>,
     pub(crate) started: Timestamp,
     /// Says that the installation should go down.
     pub(crate) down: watch::Sender<bool>,
@@ -74,11 +78,12 @@ pub(crate) struct Parts {
     pub(crate) hosts: Vec<HostName>,
     pub(crate) version: String,
     pub(crate) root: PathBuf,
+    pub(crate) acme: Option<tandem_acme::Config>,
 }
 
 impl Shared {
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
-        let Parts { store, blobs, builder, clock, steady, keyring, logs, hosts, version, root } = parts;
+        let Parts { store, blobs, builder, clock, steady, keyring, logs, hosts, version, root, acme } = parts;
         Arc::new(Self {
             started: steady.now(),
             store,
@@ -90,12 +95,14 @@ impl Shared {
             logs,
             hosts,
             version,
+            acme,
             snapshots: SnapshotProblem::default(),
             root,
             reclaiming: tokio::sync::Mutex::default(),
             budget: LastBudget::default(),
             strangers: Strangers::default(),
             lost_trees: LostTrees::default(),
+            traffic: Mutex::default(),
             down: watch::Sender::new(false),
             changed: Notify::new(),
             generation: watch::Sender::new(0),

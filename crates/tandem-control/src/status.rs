@@ -14,6 +14,7 @@ use tandem_types::{BalancerId, Epoch, HostName, InstanceId, Timestamp, defaults,
 
 use crate::handle::Handle;
 use crate::housekeeping::room;
+use crate::https;
 use crate::mirror::Mirror;
 use crate::place::Place;
 use crate::{apps, disk, problem, ps, settings, world};
@@ -31,7 +32,8 @@ impl Handle {
         let budget = self.shared.budget.get();
         let look = move || (disk::disks(&root), budget.map(|budget| room::measured(budget, &root)));
         let (disks, budget) = tasks::blocking("look at the disks", look).await;
-        let (hosts, balancers, apps, epoch, problems) = self.shared.look(|mirror| {
+        let acme = self.shared.acme.as_ref();
+        let (hosts, balancers, apps, epoch, (certificates, problems)) = self.shared.look(|mirror| {
             let hosts = self.hosts(mirror, now);
             let balancers = balancers(mirror, now);
             let routing = mirror.value::<RoutingDocument>(keys::ROUTING_TABLE);
@@ -42,10 +44,23 @@ impl Handle {
             problems.extend(apps.iter().flat_map(|app| self.waits_of_destruction(mirror, app)));
             problems.extend(self.shared.snapshots.get());
             problems.extend(self.shared.lost_trees.problems(mirror));
-            (hosts, balancers, apps, epoch, problems)
+            problems.extend(https::problems(mirror, acme, now));
+            (hosts, balancers, apps, epoch, (https::lines(mirror, acme), problems))
         });
         let (version, started) = (self.shared.version.clone(), self.shared.started);
-        Ok(Status { version, started, cursor, epoch, hosts, balancers, apps, disks, budget, problems })
+        Ok(Status {
+            version,
+            started,
+            cursor,
+            epoch,
+            hosts,
+            balancers,
+            apps,
+            disks,
+            budget,
+            certificates,
+            problems,
+        })
     }
 
     /// What the destruction of an app waits for.
@@ -111,6 +126,7 @@ fn problems(
         problems.push(format!("the runner of {} does not report", host.name));
     }
     for app in apps {
+        problems.extend(pauses(app));
         problems.extend(app_problems(mirror, app, now));
     }
     for host in hosts.iter().filter(|host| host.isolation == Some(Isolation::Plain)) {
@@ -125,14 +141,30 @@ fn problems(
     problems
 }
 
+/// Environments that somebody paused and perhaps forgot.
+fn pauses(app: &AppSummary) -> impl Iterator<Item = String> {
+    app.environments.iter().filter_map(|environment| {
+        let since = environment.paused.as_ref()?.since.strftime("%Y-%m-%d %H:%M UTC");
+        let place = Place { app: app.name.clone(), environment: environment.name.clone() };
+        let arguments = place.arguments();
+        Some(format!("{place} is paused since {since}; to open it again: `tandem resume {arguments}`"))
+    })
+}
+
 /// Instances that should be ready and are not or not for long, rollouts that wait for something, and config that does
 /// not run.
 fn app_problems(mirror: &Mirror, app: &AppSummary, now: Timestamp) -> Vec<String> {
     let mut problems = Vec::new();
-    let exits = last_exits(mirror);
+    let (exits, left_out) = (last_exits(mirror), left_out(mirror, now));
     for environment in mirror.environments().filter(|environment| environment.app == app.name) {
         let place = Place { app: app.name.clone(), environment: environment.name.clone() };
         for line in ps::lines(mirror, &environment) {
+            if let Some(balancer) = left_out.get(&line.id) {
+                problems.push(format!(
+                    "{} of {place} ({}) gets no requests from the balancer {balancer} for now: it failed many in a row",
+                    line.name, line.release
+                ));
+            }
             let failing = matches!(line.state, InstanceState::Crashed | InstanceState::Unhealthy);
             if failing && (line.role == "serving" || environment.current == Some(line.release)) {
                 let why = line.detail.map(|why| format!(": {why}")).unwrap_or_default();
@@ -191,6 +223,16 @@ fn reason(exit: &Exit) -> String {
         Exit { signal: Some(signal), code: None, .. } => format!("signal {signal}"),
         exit => exit.to_string(),
     }
+}
+
+/// Instances that a live balancer leaves out, with one that does.
+fn left_out(mirror: &Mirror, now: Timestamp) -> BTreeMap<InstanceId, BalancerId> {
+    let reports = world::balancers(mirror).into_iter();
+    let live = reports.filter(|(_, report)| report.is_fresh(defaults::BALANCER_LIVE, now));
+    let named = |(balancer, report): (BalancerId, Received<BalancerStatus>)| {
+        report.value.left_out.iter().map(|id| (*id, balancer.clone())).collect::<Vec<_>>()
+    };
+    live.flat_map(named).collect()
 }
 
 fn last_exits(mirror: &Mirror) -> BTreeMap<InstanceId, Exit> {

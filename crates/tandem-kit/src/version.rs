@@ -7,7 +7,7 @@ use crate::env;
 /// Generation of the formats in a data folder. It grows with each change that the version before could not read: a kind of
 /// document, a table of the store, a file of runner or balancer (`tests/tidy/formats.rs` of the testkit holds the list of a
 /// generation). A folder of a greater one is refused, see [`crate::stamp`].
-const GENERATION: u32 = 2;
+const GENERATION: u32 = 3;
 
 /// A version, and the generation of data folders that it writes.
 #[derive(Debug, Clone, PartialEq, Eq)]

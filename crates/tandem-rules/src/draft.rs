@@ -257,8 +257,8 @@ impl<'w> Draft<'w> {
         let domains = table::domains(&self.app.name, &self.environment.name, &build.spec);
         let assignment = self.assignment(host);
         assignment.builds.insert(number, assigned);
-        if let Some(first) = domains.into_iter().next() {
-            assignment.host_header = first;
+        if let Some(host) = table::host_to_ask(domains.iter().map(String::as_str)) {
+            assignment.host_header = host;
         }
     }
 
@@ -339,7 +339,7 @@ impl<'w> Draft<'w> {
     /// that it serves the present table, or may exist without being written down or having reported since we listen.
     pub(crate) fn may_be_routed(&self, id: InstanceId) -> bool {
         let names = |table: &tandem_types::routing::Table| {
-            table.routes.iter().flat_map(|route| &route.pool.members).any(|member| member.instance == id)
+            table.routes.iter().flat_map(|route| route.pool.all_members()).any(|member| member.instance == id)
         };
         let routing = &self.routing;
         names(&routing.serving)

@@ -1,18 +1,43 @@
-//! Finds the route of a request: exact domain, then the longest path prefix, then static folders.
+//! Finds the route of a request: by its domain, then the longest path prefix, then static folders.
 //!
 //! Balancers ask this for every request, so a table is turned into an index once: one hash look-up for the domain,
-//! however many there are, then the few prefixes of that domain, longest first. What is behind a route (which
-//! instance, which file) is left to the balancer.
+//! however many there are, and one per label where only a wildcard covers it; then the few prefixes of that domain,
+//! longest first. What is behind a route (which instance, which file) is left to the balancer.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use tandem_types::routing::Table;
+use tandem_types::routing::{StaticFolder, Table};
+
+/// The domain of every host that no other route names.
+pub const ANY_HOST: &str = "*";
+/// What a wildcard begins with: `*.example.org` covers any number of labels below `example.org`, and not that itself.
+pub const WILDCARD: &str = "*.";
+/// Longest name of a host (RFC 1035, 2.3.4). What is longer has no domain below which it could be, and is not taken apart:
+/// a client must not make us look up thousands of labels.
+const LONGEST_NAME: usize = 253;
 
 /// A table made ready for look-ups. Answers are positions in [`Table::routes`] of the table it was made from.
+///
+/// An exact domain wins, then the longest wildcard, then [`ANY_HOST`]. The path is looked at afterwards: where the domain
+/// that won has no route for it, none else is asked.
 #[derive(Debug, Clone, Default)]
 pub struct RouteIndex {
     domains: HashMap<Box<str>, Vec<Prefix>>,
+    /// Wildcards by what stands behind their `*.`.
+    suffixes: HashMap<Box<str>, Vec<Prefix>>,
+    any: Option<Vec<Prefix>>,
+}
+
+/// What the index must know of a route.
+#[derive(Debug, Clone, Copy)]
+pub struct RouteKey<'a> {
+    /// A host name, one behind `*.`, or `*`.
+    pub domain: &'a str,
+    /// Path prefix; `/` for all.
+    pub prefix: &'a str,
+    /// Its static folders.
+    pub folders: &'a [StaticFolder],
 }
 
 /// One route of a domain.
@@ -51,30 +76,42 @@ impl RouteIndex {
     /// Makes the index. Of two routes with the same domain and prefix the first one wins.
     #[must_use]
     pub fn new(table: &Table) -> Self {
-        let mut domains: HashMap<Box<str>, Vec<Prefix>> = HashMap::new();
-        for (route, entry) in table.routes.iter().enumerate() {
-            let domain = normalize_host(&entry.domain).into_owned().into_boxed_str();
-            let mut folders: Vec<_> = entry
-                .static_folders
-                .iter()
-                .enumerate()
-                .map(|(place, folder)| Folder { prefix: folder.prefix.as_str().into(), place })
-                .collect();
-            folders.sort_by_key(|folder| std::cmp::Reverse(folder.prefix.len()));
-            let text = entry.prefix.trim_end_matches('/').into();
-            domains.entry(domain).or_default().push(Prefix { text, route, folders });
+        Self::of(table.routes.iter().map(|route| RouteKey {
+            domain: &route.domain,
+            prefix: &route.prefix,
+            folders: &route.static_folders,
+        }))
+    }
+
+    /// The same of routes that are in no table; answers are their positions.
+    #[must_use]
+    pub fn of<'a>(routes: impl IntoIterator<Item = RouteKey<'a>>) -> Self {
+        let mut index = Self::default();
+        for (route, key) in routes.into_iter().enumerate() {
+            index.prefixes(&normalize_host(key.domain)).push(Prefix::new(route, &key));
         }
-        for prefixes in domains.values_mut() {
+        let named = index.domains.values_mut().chain(index.suffixes.values_mut());
+        for prefixes in named.chain(&mut index.any) {
             prefixes.sort_by_key(|prefix| std::cmp::Reverse(prefix.text.len()));
         }
-        Self { domains }
+        index
+    }
+
+    fn prefixes(&mut self, domain: &str) -> &mut Vec<Prefix> {
+        if domain == ANY_HOST {
+            return self.any.get_or_insert_default();
+        }
+        match domain.strip_prefix(WILDCARD) {
+            Some(suffix) => self.suffixes.entry(suffix.into()).or_default(),
+            None => self.domains.entry(domain.into()).or_default(),
+        }
     }
 
     /// Finds the route for the value of `Host` (any case, with or without port or final dot) and the path as it
     /// was sent, without the query.
     #[must_use]
     pub fn find(&self, host: &str, path: &str) -> Match {
-        let Some(prefixes) = self.domains.get(&*normalize_host(host)) else {
+        let Some(prefixes) = self.prefixes_of(&normalize_host(host)) else {
             return Match::UnknownDomain;
         };
         let Some(prefix) = prefixes.iter().find(|prefix| covers(&prefix.text, path)) else {
@@ -84,10 +121,44 @@ impl RouteIndex {
         Match::Route { route: prefix.route, folder: folder.map(|folder| folder.place) }
     }
 
-    /// Whether any route names the domain.
+    fn prefixes_of(&self, host: &str) -> Option<&Vec<Prefix>> {
+        self.domains.get(host).or_else(|| self.below(host)).or(self.any.as_ref())
+    }
+
+    /// The routes of the longest wildcard that covers a host.
+    fn below(&self, host: &str) -> Option<&Vec<Prefix>> {
+        if self.suffixes.is_empty() || host.len() > LONGEST_NAME {
+            return None;
+        }
+        let dots = host.bytes().enumerate().filter(|(_, byte)| *byte == b'.').map(|(place, _)| place);
+        // An empty label is none that a wildcard stands for.
+        let ends = dots.filter(|place| *place > 0 && host.as_bytes()[place - 1] != b'.');
+        ends.map(|place| &host[place + 1..]).find_map(|suffix| self.suffixes.get(suffix))
+    }
+
+    /// Whether any route takes requests for the domain.
     #[must_use]
     pub fn knows(&self, host: &str) -> bool {
-        self.domains.contains_key(&*normalize_host(host))
+        self.prefixes_of(&normalize_host(host)).is_some()
+    }
+}
+
+impl Prefix {
+    fn new(route: usize, key: &RouteKey<'_>) -> Self {
+        let folder =
+            |(place, folder): (usize, &StaticFolder)| Folder { prefix: folder.prefix.as_str().into(), place };
+        let mut folders: Vec<_> = key.folders.iter().enumerate().map(folder).collect();
+        folders.sort_by_key(|folder| std::cmp::Reverse(folder.prefix.len()));
+        Self { text: key.prefix.trim_end_matches('/').into(), route, folders }
+    }
+}
+
+/// A host name that a domain covers, to ask an app with: the domain itself, or one below a wildcard.
+#[must_use]
+pub fn host_below(domain: &str) -> Cow<'_, str> {
+    match domain.strip_prefix(WILDCARD) {
+        Some(suffix) => Cow::Owned(format!("www.{suffix}")),
+        None => Cow::Borrowed(domain),
     }
 }
 

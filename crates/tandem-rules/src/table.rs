@@ -11,6 +11,8 @@ use tandem_types::build::Build;
 use tandem_types::routing::{Member, Pool, Route, RoutingDocument, StaticFolder, Table};
 use tandem_types::{AppName, BuildNumber, Digest, EnvironmentName, Epoch, ProcessType, ReleaseNumber};
 
+use crate::pause;
+use crate::routing::{WILDCARD, host_below};
 use crate::world::Owner;
 
 /// What one environment shows to the world.
@@ -51,7 +53,22 @@ pub fn domains(app: &AppName, environment: &EnvironmentName, spec: &AppSpec) -> 
     domains
 }
 
-/// The first domain that another environment owns, and which that is.
+/// The host name under which an environment is asked whether it is well: its first exact domain; where it has wildcards
+/// alone, a name that the first of them covers.
+#[must_use]
+pub fn host_to_ask<'a>(domains: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    let mut first = None;
+    for domain in domains {
+        if !domain.starts_with(WILDCARD) {
+            return Some(domain.to_owned());
+        }
+        first = first.or(Some(domain));
+    }
+    first.map(|domain| host_below(domain).into_owned())
+}
+
+/// The first domain that another environment owns, and which that is. A wildcard is a name like any other here: what is below
+/// it may belong to others, whose exact names win.
 #[must_use]
 pub fn conflict<'a>(domains: &[String], taken: &'a BTreeMap<String, Owner>) -> Option<(String, &'a Owner)> {
     domains.iter().find_map(|domain| taken.get(domain).map(|owner| (domain.clone(), owner)))
@@ -72,6 +89,10 @@ pub fn routes(service: &Service<'_>) -> Vec<Route> {
         release: service.release,
         members,
         health: web.health.clone(),
+        limits: spec.limits,
+        // What lasts over releases comes from the table that is served.
+        paused: None,
+        canary: None,
     };
     let static_folders = static_folders(service);
     let mut domains = domains(service.app, service.environment, spec);
@@ -81,19 +102,23 @@ pub fn routes(service: &Service<'_>) -> Vec<Route> {
         prefix: "/".to_owned(),
         pool: pool.clone(),
         static_folders: static_folders.clone(),
+        https: spec.https.filter(|https| https.redirect || https.hsts.is_some()),
     };
     domains.into_iter().map(route).collect()
 }
 
-/// The table with the routes of one environment replaced, sorted by domain and prefix: the same input gives the
+/// The table with the routes of one environment replaced, which stays paused where it is, sorted by domain and prefix: the same input gives the
 /// same table.
 #[must_use]
 pub fn replace(
     table: &Table,
     (app, environment): (&AppName, &EnvironmentName),
-    routes: Vec<Route>,
+    mut routes: Vec<Route>,
     epoch: Epoch,
 ) -> Table {
+    // Which release serves it is no reason to open what people have closed.
+    let paused = pause::paused(table, (app, environment));
+    routes.iter_mut().for_each(|route| route.pool.paused = paused.cloned());
     let others = table.routes.iter().filter(|route| !belongs(route, app, environment)).cloned();
     let mut routes: Vec<_> = others.chain(routes).collect();
     routes.sort_by(|a, b| (&a.domain, &a.prefix).cmp(&(&b.domain, &b.prefix)));
@@ -107,10 +132,11 @@ pub fn belongs(route: &Route, app: &AppName, environment: &EnvironmentName) -> b
 }
 
 /// Whether the environment's routes in the table lead requests exactly as these do. Static folders do not count:
-/// they change with time alone.
+/// they change with time alone; nor does a pause, which people end.
 #[must_use]
 pub fn leads_alike(table: &Table, app: &AppName, environment: &EnvironmentName, routes: &[Route]) -> bool {
-    let plain = |route: &Route| (route.domain.clone(), route.prefix.clone(), route.pool.clone());
+    let pool = |route: &Route| Pool { paused: None, ..route.pool.clone() };
+    let plain = |route: &Route| (route.domain.clone(), route.prefix.clone(), pool(route));
     let mut now: Vec<_> =
         table.routes.iter().filter(|route| belongs(route, app, environment)).map(plain).collect();
     now.sort_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)));

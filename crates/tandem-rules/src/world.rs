@@ -158,7 +158,7 @@ impl World {
             .iter()
             .map(|route| &route.pool)
             .filter(|pool| pool.app == self.environment.app && pool.environment == self.environment.name);
-        let mut members: Vec<_> = mine.flat_map(|pool| pool.members.iter().cloned()).collect();
+        let mut members: Vec<_> = mine.flat_map(|pool| pool.all_members().cloned()).collect();
         members.sort();
         members.dedup();
         members

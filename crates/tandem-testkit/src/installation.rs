@@ -26,6 +26,7 @@ use crate::site::Site;
 use crate::wait::eventually;
 
 mod setting;
+mod told;
 
 pub use setting::Setting;
 
@@ -44,6 +45,8 @@ pub struct Installation {
     claim: Option<String>,
     /// Where the balancer is told to serve besides.
     more_http: Vec<SocketAddr>,
+    /// What `tandem up` is told besides.
+    arguments: Vec<OsString>,
     /// What `tandem up` finds in its environment, besides what the tests have in theirs.
     environment: Vec<(String, OsString)>,
     /// Ends everything when this process is killed and cannot do it itself.
@@ -101,14 +104,21 @@ impl Installation {
         };
         let folder = folder.expect("the folder takes files");
         let data = DataDir::open(&folder.path().join("data")).expect("a new data folder opens");
-        let (claim, more_http, environment) = (None, Vec::new(), Vec::new());
+        let (claim, more_http, arguments, environment) = (None, Vec::new(), Vec::new(), Vec::new());
         let (up, ready, heir) = (None, None, None);
-        Self { setting, folder, data, up, ready, claim, more_http, environment, heir, finished: false }
-    }
-
-    /// Sets a variable for every `tandem up` that is started from now on.
-    pub fn set(&mut self, name: &str, value: impl Into<OsString>) {
-        self.environment.push((name.to_owned(), value.into()));
+        Self {
+            setting,
+            folder,
+            data,
+            up,
+            ready,
+            claim,
+            more_http,
+            arguments,
+            environment,
+            heir,
+            finished: false,
+        }
     }
 
     /// Starts `tandem up` where none runs: at the addresses it had before, if it had any.
@@ -137,11 +147,6 @@ impl Installation {
     pub fn change_to(&mut self, binary: &Path, version: &str) {
         self.setting.binary = binary.to_owned();
         self.claim = Some(version.to_owned());
-    }
-
-    /// Addresses that the balancer serves from the next start on, besides the one that it has.
-    pub fn serve_also(&mut self, addresses: &[SocketAddr]) {
-        self.more_http = addresses.to_vec();
     }
 
     /// A copy of the binary in a folder of this installation: the same program, but not the same file.
@@ -179,7 +184,8 @@ impl Installation {
             None => ("127.0.0.1:0".to_owned(), "127.0.0.1:0".to_owned()),
         };
         let arguments = ["up", "--http", &http, "--api", &api, "--ready-file"].map(OsStr::new);
-        let arguments = arguments.into_iter().chain([ready_file.as_os_str()]);
+        let own = self.arguments.iter().map(OsString::as_os_str);
+        let arguments = arguments.into_iter().chain([ready_file.as_os_str()]).chain(own);
         let more: Vec<_> = self.more_http.iter().map(SocketAddr::to_string).collect();
         let more = more.iter().flat_map(|address| [OsStr::new("--http"), OsStr::new(address)]);
         let arguments = arguments.chain(more);

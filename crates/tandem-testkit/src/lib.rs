@@ -17,6 +17,7 @@ pub mod installation;
 pub mod leftovers;
 pub mod load;
 pub mod locks;
+pub mod pebble;
 pub mod postgres;
 pub mod program;
 pub mod promises;

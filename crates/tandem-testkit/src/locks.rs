@@ -22,8 +22,10 @@ use crate::program::Program;
 const LEASES: &str = "import json, sqlite3, sys
 store = sqlite3.connect(f'file:{sys.argv[1]}?mode=ro', uri=True, timeout=10)
 print(json.dumps(store.execute('SELECT name, holder, fence FROM leases').fetchall()))";
-/// The only lease that the store gives.
+/// Name of the lease on rollouts.
 const ROLLOUTS: &str = "rollouts";
+/// Name of the one on certificates.
+const HTTPS: &str = "https";
 
 /// A lock that a process holds.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -147,8 +149,11 @@ fn leases(installation: &Installation, documents: &Documents, processes: &[Proce
     for (name, holder, fence) in &leases {
         let lives = |process: &&Process| matches!(role(&process.words), Some("up" | "server"));
         let server = processes.iter().find(lives).map(|server| format!("control {}", server.id));
-        if name != ROLLOUTS || Some(holder) != server.as_ref() {
+        if ![ROLLOUTS, HTTPS].contains(&name.as_str()) || Some(holder) != server.as_ref() {
             broken.push(format!("the lease {name} is {holder}'s, the server is {server:?}"));
+        }
+        if name != ROLLOUTS {
+            continue;
         }
         let assigned = documents.all::<Assignment>().into_iter().map(|assignment| assignment.fence);
         let assigned = assigned.max().unwrap_or(Fence(0));
@@ -165,7 +170,7 @@ fn leases(installation: &Installation, documents: &Documents, processes: &[Proce
             }
         }
     }
-    if leases.is_empty() {
+    if !leases.iter().any(|(name, ..)| name == ROLLOUTS) {
         broken.push("nobody has the lease on rollouts".to_owned());
     }
     broken

@@ -20,6 +20,7 @@
 //! | `POST …/run` | [`crate::session::RunCommand`] → [`crate::session::Session`] (202) |
 //! | `GET …/sessions`, `GET …/sessions/J`, `DELETE …/sessions/J` | → [`crate::session::Session`] |
 //! | `GET …/sessions/J/attach` | 101, then [`crate::frame::Frame`]s |
+//! | `POST …/pause`, `POST …/resume` | [`AskPause`], [`Reason`] → [`Paused`] |
 //! | `GET …/ps` | → list of [`ProcessLine`] |
 //! | `GET …/logs?process=P&instance=I&release=R&lines=K&follow=true` | → stream of [`crate::event::LogLine`], one a line |
 //! | `GET /v1/volumes` | → list of [`crate::volume::VolumeLine`] |
@@ -31,6 +32,10 @@
 //! | `PUT /v1/hosts/H/observed` | [`crate::instance::HostObservation`] → 204 |
 //! | `GET /v1/hosts/H/config/A/E/R` | → [`InstanceConfig`] |
 //! | `PUT /v1/balancers/B` | [`crate::routing::BalancerStatus`] → 204 |
+//! | `PUT /v1/balancers/B/traffic` | [`crate::traffic::TrafficReport`] → 204 |
+//! | `GET /v1/balancers/B/certificates` | → [`crate::https::ServedCertificates`] |
+//! | `GET /v1/authority` | → [`crate::https::AuthorityCertificate`] |
+//! | `GET /v1/top?app=A&environment=E&follow=true` | → stream of [`crate::traffic::Top`], one a line |
 //! | `POST /v1/down` | [`Reason`] → 202 |
 //! | `GET /v1/tokens`, `POST /v1/tokens`, `DELETE /v1/tokens/NAME` | [`CreateToken`] → [`TokenCreated`] |
 //! | `POST /v1/hosts/H/sessions/J` | 101, then what a client of the session and its shim say |
@@ -50,13 +55,15 @@ use crate::build::{Build, SourceInfo};
 use crate::disk::{Budget, Space};
 use crate::document::{Cursor, Kind};
 use crate::git::GitSource;
+use crate::https::CertificateLine;
 use crate::instance::{InstanceState, Isolation};
+use crate::pause::{Network, Pause};
 use crate::release::Release;
 use crate::routing::BalancerStatus;
 pub use crate::token::{CreateToken, Token, TokenCreated};
 use crate::{
-    AppName, BuildNumber, Digest, EnvironmentName, Epoch, HostName, InstanceId, ProcessType, ReleaseNumber,
-    RolloutNumber, Timestamp,
+    AppName, BalancerId, BuildNumber, Digest, EnvironmentName, Epoch, HostName, InstanceId, ProcessType,
+    ReleaseNumber, RolloutNumber, Timestamp,
 };
 
 /// Some digests.
@@ -72,6 +79,33 @@ pub struct Reason {
     /// For the journal.
     #[serde(default)]
     pub reason: String,
+}
+
+/// Pauses an environment.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct AskPause {
+    /// For the journal.
+    #[serde(default)]
+    pub reason: String,
+    /// Clients that reach the app as always.
+    #[serde(default)]
+    pub allow: Vec<Network>,
+}
+
+/// How an environment stands after it was paused or resumed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Paused {
+    /// The app.
+    pub app: AppName,
+    /// The environment.
+    pub environment: EnvironmentName,
+    /// Null: its requests reach it.
+    pub pause: Option<Pause>,
+    /// By which routing table.
+    pub epoch: Epoch,
+    /// Live balancers that do not say that they serve that one.
+    #[serde(default)]
+    pub unconfirmed: Vec<BalancerId>,
 }
 
 /// Creates an app with its `production` environment.
@@ -107,6 +141,9 @@ pub struct EnvironmentSummary {
     /// The rollout under way.
     #[serde(default)]
     pub rollout: Option<RolloutNumber>,
+    /// Whether its requests are answered with a page that says that it is paused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<Pause>,
     /// Instances of the serving release that are ready, by process type.
     #[serde(default)]
     pub ready: BTreeMap<ProcessType, u32>,
@@ -268,6 +305,9 @@ pub struct Status {
     /// What of its data folder only helps; of builds as last measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<Budget>,
+    /// Domains and their certificates, where a balancer serves HTTPS.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<CertificateLine>,
     /// What a person should look at, most urgent first; empty when all is well.
     #[serde(default)]
     pub problems: Vec<String>,
@@ -332,6 +372,9 @@ impl Kind for Installation {
 pub struct Ready {
     /// Where the balancer serves HTTP.
     pub http: SocketAddr,
+    /// Where it serves HTTPS, where it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub https: Option<SocketAddr>,
     /// Where the API serves TCP.
     pub api: SocketAddr,
     /// Path of the API's unix socket.

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::destroy::Destroying;
 use crate::document::Kind;
-use crate::{AppName, BuildNumber, Health, ProcessType, Span, StopSignal, Timestamp, defaults};
+use crate::https::HttpsSpec;
+use crate::{AppName, BuildNumber, Health, Limits, ProcessType, Span, StopSignal, Timestamp, defaults};
 
 /// An app as the store keeps it (`apps/<app>`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -46,9 +47,15 @@ pub struct AppSpec {
     /// Volume name → absolute path at which instances find it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub volumes: BTreeMap<String, String>,
-    /// Exact host names that lead here. Empty: `<app>.localhost` (other environments: `<env>.<app>.localhost`).
+    /// Host names that lead here, `*.example.org` for all below one. Empty: `<app>.localhost` (other environments: `<env>.<app>.localhost`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub domains: Vec<String>,
+    /// What requests may take and how long they wait.
+    #[serde(default, skip_serializing_if = "Limits::are_usual")]
+    pub limits: Limits,
+    /// What balancers do for it over HTTPS; none: nothing besides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub https: Option<HttpsSpec>,
     /// Folders in front of `PATH`, such as `/app/.venv/bin`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub path: Vec<String>,

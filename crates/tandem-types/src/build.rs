@@ -67,7 +67,7 @@ impl Build {
 }
 
 impl Kind for Build {
-    const KIND: &'static str = "build/2";
+    const KIND: &'static str = "build/3";
 }
 
 /// One part of a build: a tree and where it is mounted.

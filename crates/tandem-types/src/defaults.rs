@@ -26,6 +26,19 @@ pub const SMOKE_TIMEOUT: Span = Span::seconds(60);
 pub const BUILD_TIMEOUT: Span = Span::minutes(30);
 /// Time that requests in flight get to finish on an un-routed instance.
 pub const DRAIN_TIMEOUT: Span = Span::seconds(30);
+/// Time a request waits while no instance of its app can be reached: a small app is started again in less, and a browser's
+/// user has not left by then.
+pub const HOLD: Span = Span::seconds(5);
+/// Time that a client may send nothing of a body or take nothing of its answer.
+pub const CLIENT_TIMEOUT: Span = Span::seconds(60);
+/// Time that an instance may take to begin its answer.
+pub const ANSWER_TIMEOUT: Span = Span::seconds(60);
+/// Requests of an environment that wait so at one balancer; further ones are told at once.
+pub const MOST_HELD: usize = 1_000;
+/// Bytes that these may take together.
+pub const MOST_HELD_BYTES: usize = 8 * 1024 * 1024;
+/// Time after which an environment that nobody could reach is down rather than about to be back: nobody waits for it any more.
+pub const HOLD_GIVEN_UP: Span = Span::seconds(60);
 /// Time a web instance gets between the stop signal and the end.
 pub const WEB_STOP_TIMEOUT: Span = Span::seconds(30);
 /// Time a worker gets between the stop signal and the end.

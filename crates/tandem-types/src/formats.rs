@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::document::Kind;
-use crate::{api, app, assignment, build, destroy, document, environment, event, git};
+use crate::{api, app, assignment, build, destroy, document, environment, event, git, https};
 use crate::{instance, problem, release, rollout, routing, session, shim, token, tree};
 
 /// Reads each line, and writes it as it was.
@@ -72,16 +72,21 @@ macro_rules! kinds {
 }
 
 kinds! {
+    acme_accounts_stay_readable: https::AcmeAccount, => "acme_account-1";
     apps_stay_readable: app::App, "app-1" => "app-2";
     assignments_stay_readable: assignment::Assignment, "assignment-1" => "assignment-2";
-    builds_stay_readable: build::Build, "build-1" => "build-2";
+    builds_stay_readable: build::Build, "build-1" "build-2" => "build-3";
+    certificate_orders_stay_readable: https::CertificateOrder, => "certificate_order-1";
+    certificates_stay_readable: https::Certificate, => "certificate-1";
+    challenges_stay_readable: https::Challenges, => "challenges-1";
     deploy_keys_stay_readable: git::DeployKey, => "deploy-key-1";
     environments_stay_readable: environment::Environment, => "environment-1";
     keys_of_hosts_stay_readable: git::GitHosts, => "git-hosts-1";
     installations_stay_readable: api::Installation, => "installation-1";
+    local_authorities_stay_readable: https::LocalAuthority, => "local_authority-1";
     releases_stay_readable: release::Release, => "release-1";
     rollouts_stay_readable: rollout::Rollout, "rollout-1" => "rollout-2";
-    routing_tables_stay_readable: routing::RoutingDocument, "routing-1" => "routing-2";
+    routing_tables_stay_readable: routing::RoutingDocument, "routing-1" "routing-2" => "routing-3";
     sessions_stay_readable: session::Session, => "session-1";
     tokens_stay_readable: token::Token, => "token-1";
 }
@@ -102,6 +107,7 @@ files! {
     lines_of_the_journal_stay_readable: document::JournalEntry, "journal-entry";
     events_of_rollouts_stay_readable: event::RolloutEvent, "rollout-event";
     trees_stay_readable: tree::Tree, "tree";
+    certificates_with_their_keys_stay_readable: https::ServedCertificates, "served-certificates";
 }
 
 /// Tests of what two versions say to each other.
@@ -131,6 +137,7 @@ messages! {
     }
     requests_of_older_clients_are_understood {
         api::Digests, "digests";
+        api::AskPause, "ask-pause";
         api::Reason, "reason";
         api::CreateApp, "create-app";
         api::StartRollout, "start-rollout";
@@ -140,6 +147,7 @@ messages! {
     }
     answers_of_older_servers_are_understood {
         api::AppSummary, "app-summary";
+        api::Paused, "paused";
         api::RolloutStarted, "rollout-started";
         api::RolloutResult, "rollout-result";
         api::ReleaseDetail, "release-detail";
@@ -153,6 +161,7 @@ messages! {
         destroy::Progress, "destroy-progress";
         event::LogLine, "log-line";
         problem::Problem, "problem";
+        https::AuthorityCertificate, "authority-certificate";
     }
 }
 

@@ -20,6 +20,18 @@ pub const INSTALLATION: &str = "installation";
 pub const TOKENS: &str = "tokens/";
 /// All about sources that the server fetches: keys of apps and of hosts.
 pub const GIT: &str = "git/";
+/// All about HTTPS: authority, account, certificates, orders, challenges.
+pub const HTTPS: &str = "https/";
+/// The installation's own authority.
+pub const LOCAL_AUTHORITY: &str = "https/authority";
+/// The account at an authority that speaks ACME.
+pub const ACME_ACCOUNT: &str = "https/account";
+/// All certificates.
+pub const CERTIFICATES: &str = "https/certificates/";
+/// All orders of certificates.
+pub const CERTIFICATE_ORDERS: &str = "https/orders/";
+/// What balancers answer to authorities.
+pub const CHALLENGES: &str = "https/challenges";
 /// Keys of the hosts that sources are fetched from.
 pub const GIT_HOSTS: &str = "git/hosts";
 
@@ -117,4 +129,16 @@ pub fn balancer(balancer: &BalancerId) -> String {
 #[must_use]
 pub fn deploy_key(app: &AppName) -> String {
     format!("git/keys/{app}")
+}
+
+/// A domain's certificate.
+#[must_use]
+pub fn certificate(domain: &str) -> String {
+    format!("{CERTIFICATES}{domain}")
+}
+
+/// The order of a domain's certificate.
+#[must_use]
+pub fn certificate_order(domain: &str) -> String {
+    format!("{CERTIFICATE_ORDERS}{domain}")
 }

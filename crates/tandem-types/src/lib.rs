@@ -11,6 +11,7 @@ pub mod api;
 pub mod app;
 pub mod assignment;
 pub mod build;
+pub mod canary;
 pub mod defaults;
 pub mod destroy;
 pub mod disk;
@@ -23,9 +24,12 @@ mod formats;
 pub mod frame;
 pub mod git;
 pub mod health;
+pub mod https;
 pub mod ids;
 pub mod instance;
 pub mod keys;
+pub mod limits;
+pub mod pause;
 pub mod problem;
 pub mod release;
 pub mod rollout;
@@ -34,6 +38,7 @@ pub mod session;
 pub mod shim;
 pub mod signal;
 pub mod token;
+pub mod traffic;
 pub mod tree;
 pub mod volume;
 
@@ -45,4 +50,5 @@ pub use ids::{
 };
 /// A point in time (UTC, nanoseconds), printed as RFC 3339.
 pub use jiff::Timestamp;
+pub use limits::Limits;
 pub use signal::StopSignal;

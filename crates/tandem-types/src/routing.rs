@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::canary::Canary;
 use crate::document::Kind;
+use crate::https::HttpsSpec;
 use crate::instance::Address;
+use crate::pause::Pause;
 use crate::{
-    AppName, BalancerId, Digest, EnvironmentName, Epoch, Health, HostName, InstanceId, ReleaseNumber,
+    AppName, BalancerId, Digest, EnvironmentName, Epoch, Health, HostName, InstanceId, Limits, ReleaseNumber,
     Timestamp,
 };
 
@@ -31,7 +34,7 @@ pub struct RoutingDocument {
 }
 
 impl Kind for RoutingDocument {
-    const KIND: &'static str = "routing/2";
+    const KIND: &'static str = "routing/3";
 }
 
 /// A whole routing table.
@@ -46,7 +49,7 @@ pub struct Table {
 /// A domain and path prefix that lead to a pool.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Route {
-    /// Exact host name in lower case, without a port.
+    /// Host name in lower case, without a port; `*.example.org` stands for every name below `example.org`.
     pub domain: String,
     /// Path prefix; `/` for all. Matches whole segments: `/a` matches `/a` and `/a/b`, not `/ab`.
     pub prefix: String,
@@ -55,6 +58,9 @@ pub struct Route {
     /// Folders that the balancer serves itself, tried before the pool, longest prefix first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub static_folders: Vec<StaticFolder>,
+    /// What is done besides over HTTPS; none: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub https: Option<HttpsSpec>,
 }
 
 /// The instances that answer for a route.
@@ -70,6 +76,23 @@ pub struct Pool {
     pub members: Vec<Member>,
     /// Asked each second, with the route's domain as host name unless it names another.
     pub health: Health,
+    /// What its requests may take and how long they wait.
+    #[serde(default, skip_serializing_if = "Limits::are_usual")]
+    pub limits: Limits,
+    /// Its requests are answered with a page that says that it is paused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<Pause>,
+    /// Some of its clients get other releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<Canary>,
+}
+
+impl Pool {
+    /// Its own instances, and those of other releases that some of its clients get.
+    pub fn all_members(&self) -> impl Iterator<Item = &Member> {
+        let shares = self.canary.iter().flat_map(|canary| &canary.shares);
+        self.members.iter().chain(shares.flat_map(|share| &share.members))
+    }
 }
 
 /// One instance of a pool.
@@ -112,8 +135,17 @@ pub struct BalancerStatus {
     /// Members of the serving table that its own probes find unhealthy.
     #[serde(default)]
     pub unhealthy: Vec<InstanceId>,
+    /// Members of the serving table that it leaves out for a while, because they fail requests.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<InstanceId>,
     /// Where the world reaches it over HTTP.
     pub http: Vec<Address>,
+    /// Where the world reaches it over HTTPS.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub https: Vec<Address>,
+    /// Up to which number it answers [`Challenges`](crate::https::Challenges).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub challenges: u64,
     /// Requests answered since it started.
     pub requests: u64,
 }
@@ -129,10 +161,18 @@ impl BalancerStatus {
             problem: None,
             draining: BTreeMap::new(),
             unhealthy: Vec::new(),
+            left_out: Vec::new(),
             http: Vec::new(),
+            https: Vec::new(),
+            challenges: 0,
             requests: 0,
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Kind for BalancerStatus {

@@ -6,8 +6,8 @@ use axum::routing::{delete, get, post, put};
 use axum::{Extension, Router};
 
 use crate::routes::{
-    apps, balancers, blobs, config, down, hosts, journal, keys, logs, ps, releases, rollouts, sessions,
-    status, tokens, volumes, watch,
+    apps, authority, balancers, blobs, config, down, hosts, journal, keys, logs, pauses, ps, releases,
+    rollouts, sessions, status, tokens, top, volumes, watch,
 };
 use crate::site::Site;
 use crate::switchboard::Switchboard;
@@ -25,6 +25,8 @@ pub fn router(site: Site) -> Router {
         .route("/rollouts/{rollout}/abort", post(rollouts::abort))
         .route("/releases", get(releases::list))
         .route("/releases/{release}", get(releases::show))
+        .route("/pause", post(pauses::pause))
+        .route("/resume", post(pauses::resume))
         .route("/ps", get(ps::list))
         .route("/logs", get(logs::read))
         .route("/run", post(sessions::run))
@@ -53,6 +55,10 @@ pub fn router(site: Site) -> Router {
         .route("/v1/hosts/{host}/config/{app}/{environment}/{release}", get(hosts::config))
         .route("/v1/hosts/{host}/sessions/{session}", post(sessions::offer))
         .route("/v1/balancers/{balancer}", put(balancers::report).delete(balancers::forget))
+        .route("/v1/balancers/{balancer}/traffic", put(balancers::traffic))
+        .route("/v1/balancers/{balancer}/certificates", get(balancers::certificates))
+        .route("/v1/authority", get(authority::show))
+        .route("/v1/top", get(top::read))
         .route("/v1/git-hosts", get(keys::hosts))
         .route("/v1/git-hosts/{host}", delete(keys::forget_host))
         .route("/v1/volumes", get(volumes::list))

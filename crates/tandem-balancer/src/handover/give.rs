@@ -106,6 +106,7 @@ impl Giver {
             id: self.identity.id.clone(),
             started: self.identity.started,
             http: self.identity.http.clone(),
+            https: self.identity.https.clone(),
             version: crate::balancer::version(),
         }
     }

@@ -26,7 +26,7 @@ const NAME: &str = "handover.sock";
 const LONGEST: u32 = 256 << 20;
 
 /// Listens in a state folder in place of whoever did so before.
-pub(super) fn listen(state_dir: &Path) -> io::Result<UnixListener> {
+pub(crate) fn listen(state_dir: &Path) -> io::Result<UnixListener> {
     let aside = format!("{NAME}.new");
     match std::fs::remove_file(state_dir.join(&aside)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -41,7 +41,7 @@ pub(super) fn listen(state_dir: &Path) -> io::Result<UnixListener> {
 }
 
 /// Speaks to whoever listens in a state folder. None: nobody does.
-pub(super) async fn connect(state_dir: &Path) -> io::Result<Option<UnixStream>> {
+pub(crate) async fn connect(state_dir: &Path) -> io::Result<Option<UnixStream>> {
     if !state_dir.join(NAME).exists() {
         return Ok(None);
     }
@@ -74,7 +74,7 @@ fn is_nobody(error: &io::Error) -> bool {
 }
 
 /// Refuses who is not of our own user.
-pub(super) fn check_peer(stream: &UnixStream) -> io::Result<()> {
+pub(crate) fn check_peer(stream: &UnixStream) -> io::Result<()> {
     let other = stream.peer_cred()?.uid();
     if other == Uid::effective().as_raw() {
         return Ok(());
@@ -97,7 +97,7 @@ impl Folder {
 }
 
 /// Sends a message: its length in four bytes, then JSON.
-pub(super) async fn send(writer: &mut (impl AsyncWrite + Unpin), message: &Message) -> io::Result<()> {
+pub(crate) async fn send(writer: &mut (impl AsyncWrite + Unpin), message: &Message) -> io::Result<()> {
     let text = serde_json::to_vec(message).map_err(io::Error::other)?;
     let length = u32::try_from(text.len()).ok().filter(|length| *length <= LONGEST);
     let length =
@@ -108,7 +108,7 @@ pub(super) async fn send(writer: &mut (impl AsyncWrite + Unpin), message: &Messa
 }
 
 /// Receives a message, not a byte more: descriptors may follow. An end in between is an error, before it too.
-pub(super) async fn receive(reader: &mut (impl AsyncRead + Unpin)) -> io::Result<Message> {
+pub(crate) async fn receive(reader: &mut (impl AsyncRead + Unpin)) -> io::Result<Message> {
     let length = reader.read_u32().await?;
     if length > LONGEST {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "the message is too long"));
@@ -128,7 +128,7 @@ pub(super) fn is_end(error: &io::Error) -> bool {
 }
 
 /// Sends a descriptor along with a byte of its own.
-pub(super) async fn send_descriptor(stream: &UnixStream, descriptor: BorrowedFd<'_>) -> io::Result<()> {
+pub(crate) async fn send_descriptor(stream: &UnixStream, descriptor: BorrowedFd<'_>) -> io::Result<()> {
     let send = || {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut ancillary = SendAncillaryBuffer::new(&mut space);
@@ -143,7 +143,7 @@ pub(super) async fn send_descriptor(stream: &UnixStream, descriptor: BorrowedFd<
 }
 
 /// Receives one descriptor.
-pub(super) async fn receive_descriptor(stream: &UnixStream) -> io::Result<OwnedFd> {
+pub(crate) async fn receive_descriptor(stream: &UnixStream) -> io::Result<OwnedFd> {
     let receive = || {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);

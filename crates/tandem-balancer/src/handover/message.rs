@@ -8,12 +8,12 @@ use tandem_types::routing::BalancerStatus;
 use tandem_types::{BalancerId, Epoch, InstanceId};
 
 /// The version of the conversation that this program speaks.
-pub(super) const PROTOCOL: u32 = 1;
+pub(crate) const PROTOCOL: u32 = 1;
 
 /// One message, either way.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Message {
+pub(crate) enum Message {
     /// New: gives itself to know and asks for the sockets.
     Take(Take),
     /// Old: what it has; the lock and the sockets follow, one descriptor a byte.
@@ -38,7 +38,7 @@ pub(super) enum Message {
 
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Take {
+pub(crate) struct Take {
     /// Greatest version of the conversation that it speaks.
     pub protocol: u32,
     /// Its process id, for logs.

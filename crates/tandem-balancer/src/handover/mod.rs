@@ -20,7 +20,7 @@
 
 mod elders;
 mod give;
-mod link;
+pub(crate) mod link;
 mod message;
 mod parting;
 mod take;
@@ -29,7 +29,7 @@ mod voice;
 pub(crate) use elders::{Elders, has_elders, merge};
 pub(crate) use give::{Giver, Sockets};
 pub(crate) use link::answers;
-pub(crate) use message::Offer;
+pub(crate) use message::{Message, Offer, PROTOCOL, Take};
 pub use take::TakeError;
 pub(crate) use take::{Given, Refusal, Sought, Taker, offers, seek};
 pub(crate) use voice::{Silence, Voice};

@@ -51,6 +51,7 @@ impl Side {
                 id: "box".parse().unwrap(),
                 started: Timestamp::UNIX_EPOCH,
                 http: vec!["127.0.0.1:8080".parse().unwrap()],
+                https: Vec::new(),
             },
             state_dir: folder.to_owned(),
             shared: Arc::clone(&shared),

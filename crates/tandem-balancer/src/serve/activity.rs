@@ -8,11 +8,12 @@ use std::task::Waker;
 
 use futures_util::task::AtomicWaker;
 
+use super::patience::Patience;
 use crate::tick::{Tick, ticks};
 
-/// How long a connection may wait for what, in ticks (of half a second).
+/// How long a connection may wait for what, in ticks (see [`crate::TICK`]).
 #[derive(Debug, Clone)]
-pub(crate) struct Limits {
+pub struct WaitLimits {
     /// For a whole request head, from its first byte (or from the connection's start).
     pub head: u32,
     /// For the next request.
@@ -30,7 +31,7 @@ pub(crate) struct Limits {
     pub kept: u32,
 }
 
-impl Default for Limits {
+impl Default for WaitLimits {
     fn default() -> Self {
         Self {
             head: ticks(10),
@@ -85,6 +86,7 @@ pub(crate) struct Activity {
     half_closed: AtomicU32,
     late: AtomicBool,
     lingering: AtomicBool,
+    pub(super) patience: Patience,
     order: AtomicU8,
     waker: AtomicWaker,
 }
@@ -102,6 +104,7 @@ impl Activity {
             half_closed: AtomicU32::new(0),
             late: AtomicBool::new(false),
             lingering: AtomicBool::new(false),
+            patience: Patience::default(),
             order: AtomicU8::new(GO_ON),
             waker: AtomicWaker::new(),
         }
@@ -197,24 +200,25 @@ impl Activity {
 
     /// Enforces the limits; called at each tick. `peer` looks at the client's end, which nobody else does while a request
     /// is under way.
-    pub(crate) fn check(&self, limits: &Limits, peer: impl FnOnce() -> Peer) {
+    pub(crate) fn check(&self, limits: &WaitLimits, peer: impl FnOnce() -> Peer) {
         let now = self.tick.now();
         let over = |since: &AtomicU32, limit: u32| {
             let since = since.load(Ordering::Relaxed);
             since != 0 && now.saturating_sub(since) >= limit
         };
-        let stuck = over(&self.write_blocked, limits.client);
+        let (client, answer) = self.patience.of(limits);
+        let stuck = over(&self.write_blocked, client);
         let phase = self.phase.load(Ordering::Relaxed);
         let over = match phase {
             _ if stuck => true,
             _ if phase == BUSY || self.lingering.load(Ordering::Relaxed) => {
-                if over(&self.answer_awaited, limits.answer) && !self.late.swap(true, Ordering::Relaxed) {
+                if over(&self.answer_awaited, answer) && !self.late.swap(true, Ordering::Relaxed) {
                     self.waker.wake();
                 }
                 let answering = self.answer_awaited.load(Ordering::Relaxed) == 0;
                 self.note_peer(peer())
                     || (answering && over(&self.half_closed, limits.half_closed))
-                    || over(&self.body_wanted, limits.client)
+                    || over(&self.body_wanted, client) && (answering || !self.patience.tell_slow(&self.waker))
             }
             IDLE => over(&self.since, limits.idle),
             _ => over(&self.since, limits.head),
@@ -228,16 +232,29 @@ impl Activity {
     fn note_peer(&self, peer: Peer) -> bool {
         match peer {
             Peer::Open => self.half_closed.store(0, Ordering::Relaxed),
-            Peer::HalfClosed if self.half_closed.load(Ordering::Relaxed) == 0 => self.note(&self.half_closed),
+            Peer::HalfClosed if !self.is_half_closed() => {
+                self.note(&self.half_closed);
+                self.waker.wake();
+            }
             Peer::HalfClosed => {}
             Peer::Gone => return true,
         }
         false
     }
 
+    /// Whether the client sends no more. Whoever asks is woken when that begins.
+    pub(crate) fn is_half_closed(&self) -> bool {
+        self.half_closed.load(Ordering::Relaxed) != 0
+    }
+
     /// Asks the connection to finish its request and close.
     pub(crate) fn finish(&self) {
         self.give(FINISH);
+    }
+
+    /// Whether this request is the last one of its connection.
+    pub(crate) fn is_finishing(&self) -> bool {
+        self.order.load(Ordering::Relaxed) >= FINISH
     }
 
     fn give(&self, order: u8) {
@@ -260,7 +277,8 @@ impl Activity {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits { head: 10, idle: 75, client: 60, answer: 50, half_closed: 20, kept: 3 };
+    const LIMITS: WaitLimits =
+        WaitLimits { head: 10, idle: 75, client: 60, answer: 50, half_closed: 20, kept: 3 };
 
     struct Connection {
         activity: Activity,
@@ -291,7 +309,7 @@ mod tests {
     #[test]
     fn connections_to_an_app_are_dropped_before_gunicorn_would_drop_them() {
         let gunicorn = std::time::Duration::from_secs(2);
-        assert!(crate::tick::TICK * Limits::default().kept < gunicorn);
+        assert!(crate::tick::TICK * WaitLimits::default().kept < gunicorn);
     }
 
     #[test]

@@ -65,6 +65,14 @@ impl Listeners {
         Self::bind_near(addresses, threads, addresses.iter().any(|other| other.is_ipv4()))
     }
 
+    /// The same for some groups of addresses: port 0 is one port for all of a group, and another for the next.
+    ///
+    /// # Errors
+    /// See [`ListenError`].
+    pub(crate) fn bind_groups(groups: &[&[SocketAddr]], threads: usize) -> Result<Self, ListenError> {
+        Self::resume(Vec::new(), groups, threads)
+    }
+
     fn bind_near(
         addresses: &[SocketAddr],
         threads: usize,
@@ -97,24 +105,34 @@ impl Listeners {
     /// See [`ListenError`].
     pub(crate) fn resume(
         given: Vec<Listening>,
-        addresses: &[SocketAddr],
+        groups: &[&[SocketAddr]],
         threads: usize,
     ) -> Result<Self, ListenError> {
-        let held: Vec<_> = given.iter().map(|listening| listening.address).collect();
-        let taken = taken_by(addresses, &held);
-        let is_missing = |wanted: &SocketAddr| !taken.iter().any(|held| is_content(*wanted, *held));
-        let missing: Vec<_> = addresses.iter().copied().filter(is_missing).collect();
-        let mut resumed = match missing.as_slice() {
-            [] if addresses.is_empty() => return Err(ListenError::NoAddress),
-            [] => Self { addresses: Vec::new(), listening: Vec::new() },
-            missing => Self::bind_near(missing, threads, addresses.iter().any(|other| other.is_ipv4()))?,
-        };
-        resumed.listening.extend(given.into_iter().filter(|listening| taken.contains(&listening.address)));
-        let (mut taken, mut bound) = (taken, std::mem::take(&mut resumed.addresses).into_iter());
-        for wanted in addresses {
-            let found = taken.iter().position(|held| is_content(*wanted, *held));
-            resumed.addresses.extend(found.map(|place| taken.remove(place)).or_else(|| bound.next()));
+        if groups.iter().all(|group| group.is_empty()) {
+            return Err(ListenError::NoAddress);
         }
+        let held: Vec<_> = given.iter().map(|listening| listening.address).collect();
+        let mut places = places(&groups.concat(), &held).into_iter();
+        let taken: Vec<_> = places.clone().flatten().collect();
+        let mut resumed = Self { addresses: Vec::new(), listening: Vec::new() };
+        for group in groups {
+            let found: Vec<_> = group.iter().zip(places.by_ref()).collect();
+            let missing: Vec<_> =
+                found.iter().filter(|(_, place)| place.is_none()).map(|(wanted, _)| **wanted).collect();
+            let mut bound = Vec::new();
+            if !missing.is_empty() {
+                let new = Self::bind_near(&missing, threads, group.iter().any(|other| other.is_ipv4()))?;
+                bound = new.addresses;
+                resumed.listening.extend(new.listening);
+            }
+            let mut bound = bound.into_iter();
+            resumed
+                .addresses
+                .extend(found.into_iter().filter_map(|(_, place)| place.or_else(|| bound.next())));
+        }
+        // Those first: in this order they are given to the next one, which takes the first one that will do.
+        let taken = given.into_iter().filter(|listening| taken.contains(&listening.address));
+        resumed.listening.splice(..0, taken);
         Ok(resumed)
     }
 
@@ -164,12 +182,18 @@ impl Listeners {
 
 /// Which of the addresses that are held somebody takes who wants some others: port 0 takes any port of its address.
 pub(crate) fn taken_by(wanted: &[SocketAddr], held: &[SocketAddr]) -> Vec<SocketAddr> {
+    places(wanted, held).into_iter().flatten().collect()
+}
+
+/// For each that is wanted the one that is held and taken for it.
+fn places(wanted: &[SocketAddr], held: &[SocketAddr]) -> Vec<Option<SocketAddr>> {
     let mut taken = Vec::new();
-    for wanted in wanted {
-        let free = held.iter().find(|held| !taken.contains(*held) && is_content(*wanted, **held));
-        taken.extend(free.copied());
-    }
-    taken
+    let place = |wanted: &SocketAddr| {
+        let free = held.iter().find(|held| !taken.contains(*held) && is_content(*wanted, **held)).copied();
+        taken.extend(free);
+        free
+    };
+    wanted.iter().map(place).collect()
 }
 
 fn is_content(wanted: SocketAddr, held: SocketAddr) -> bool {
@@ -241,6 +265,18 @@ mod tests {
     }
 
     #[test]
+    fn port_0_of_http_and_port_0_of_https_are_two_ports() {
+        let (http, https) = (loopback(), loopback());
+        let both = Listeners::bind_groups(&[&http, &https], 2).unwrap();
+        let ports: Vec<_> = both.addresses.iter().map(SocketAddr::port).collect();
+        assert!(ports[0] == ports[1] && ports[2] == ports[3] && ports[0] != ports[2], "{ports:?}");
+        assert_eq!(both.listening.len(), 8);
+        // Who takes them over by the same words gets each in its place.
+        let resumed = Listeners::resume(both.listening, &[&http, &https], 1).unwrap();
+        assert_eq!(resumed.addresses, both.addresses);
+    }
+
+    #[test]
     fn a_port_that_another_balancer_has_is_refused_and_not_shared() {
         let first = Listeners::bind(&loopback(), 1).unwrap();
         for address in &first.addresses {
@@ -261,13 +297,26 @@ mod tests {
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let first = Listeners::bind(&loopback(), 2).unwrap();
         let v4 = first.addresses[0];
-        let resumed = Listeners::resume(first.listening, &[any, "[::1]:0".parse().unwrap()], 3).unwrap();
+        let resumed = Listeners::resume(first.listening, &[&[any, "[::1]:0".parse().unwrap()]], 3).unwrap();
         assert_eq!(resumed.addresses[0], v4, "port 0 is content with what there is");
         assert_eq!(resumed.listening.len(), 4);
         let listening = resumed.listening.into_iter().filter(|listening| listening.address == v4).collect();
-        let resumed = Listeners::resume(listening, &["[::1]:0".parse().unwrap(), v4], 1).unwrap();
+        let resumed = Listeners::resume(listening, &[&["[::1]:0".parse().unwrap(), v4]], 1).unwrap();
         assert!(resumed.addresses[0].is_ipv6() && resumed.addresses[0].port() != 0);
         assert_eq!((resumed.addresses[1], resumed.listening.len()), (v4, 3));
+    }
+
+    #[test]
+    fn two_groups_that_leave_the_choice_get_two_ports_also_where_one_is_held_already() {
+        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let first = Listeners::bind(&[any], 1).unwrap();
+        let http = first.addresses[0];
+        let resumed = Listeners::resume(first.listening, &[&[any], &[any]], 1).unwrap();
+        assert_eq!((resumed.addresses[0], resumed.addresses.len()), (http, 2));
+        let https = resumed.addresses[1];
+        assert_ne!(http, https);
+        let again = Listeners::resume(resumed.listening, &[&[any], &[any]], 1).unwrap();
+        assert_eq!(again.addresses, [http, https]);
     }
 
     #[test]

@@ -7,13 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use rustls::ServerConfig;
 use tandem_kit::drain::Drain;
 use tandem_kit::tasks::{Kind, Tasks};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{oneshot, watch};
 
 use super::listen::BACKLOG;
-use super::{Limits, connection};
+use super::{WaitLimits, connection};
+use crate::alone;
 use crate::shared::Shared;
 use crate::thread::Thread;
 
@@ -26,7 +28,7 @@ pub(crate) struct Serving {
     /// Table and counters.
     pub shared: Arc<Shared>,
     /// Limits of client connections.
-    pub limits: Limits,
+    pub limits: WaitLimits,
     /// Ends the threads.
     pub drain: Drain,
     /// Connections are accepted once this is true; until then they wait in the kernel's queue.
@@ -76,6 +78,7 @@ async fn serve_until_drained(
 ) -> io::Result<()> {
     let tasks = thread.tasks();
     tasks.spawn_local("sweep-at-swaps", Kind::Helper, sweep_at_swaps(Rc::clone(thread)));
+    tasks.spawn_local("tcp", Kind::Helper, alone::tcp::serve(Rc::clone(thread)));
     for listener in listeners {
         let listener = tokio::net::TcpListener::from_std(listener)?;
         let open = serving.open.clone();
@@ -110,6 +113,7 @@ async fn accept(thread: Rc<Thread>, listener: tokio::net::TcpListener, mut open:
         _ = open.wait_for(|open| *open) => {}
         () = drain.requested() => return,
     }
+    let tls = listener.local_addr().ok().and_then(|address| thread.shared.tls_at(address));
     let mut drained = std::pin::pin!(drain.requested());
     let mut taken = std::pin::pin!(until_left(&thread, listener.local_addr().ok()));
     loop {
@@ -117,12 +121,12 @@ async fn accept(thread: Rc<Thread>, listener: tokio::net::TcpListener, mut open:
             biased;
             () = &mut drained => break,
             taken = &mut taken => if taken { return } else { break },
-            accepted = listener.accept() => take_in(&thread, accepted).await,
+            accepted = listener.accept() => take_in(&thread, accepted, tls.as_ref()).await,
         }
     }
     for _ in 0..BACKLOG {
         let Some(accepted) = listener.accept().now_or_never() else { return };
-        take_in(&thread, accepted).await;
+        take_in(&thread, accepted, tls.as_ref()).await;
     }
 }
 
@@ -134,7 +138,11 @@ async fn until_left(thread: &Thread, address: Option<SocketAddr>) -> bool {
     left.zip(address).is_some_and(|(leave, address)| leave.is_taken(address))
 }
 
-async fn take_in(thread: &Rc<Thread>, accepted: io::Result<(tokio::net::TcpStream, SocketAddr)>) {
+async fn take_in(
+    thread: &Rc<Thread>,
+    accepted: io::Result<(tokio::net::TcpStream, SocketAddr)>,
+    tls: Option<&Arc<ServerConfig>>,
+) {
     let (stream, peer) = match accepted {
         Ok(accepted) => accepted,
         // The client left before it was accepted.
@@ -151,5 +159,9 @@ async fn take_in(thread: &Rc<Thread>, accepted: io::Result<(tokio::net::TcpStrea
             None => tokio::time::sleep(ACCEPT_PAUSE).await,
         }
     };
-    thread.spawn("client-connection", connection::serve(Rc::clone(thread), (stream, peer), admission));
+    // In a box of its own: a future that is handed on by value is there once for each hand.
+    match connection::serve(thread, (stream, peer, tls.map(Arc::clone)), admission) {
+        Ok(serving) => drop(thread.spawn("client-connection", Box::pin(serving))),
+        Err(error) => tracing::warn!("cannot speak TLS: {error}"),
+    }
 }

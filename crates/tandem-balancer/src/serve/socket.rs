@@ -1,31 +1,122 @@
 //! A client's socket that writes down what it waits for.
 
 use std::io::{self, IoSlice};
-use std::os::fd::RawFd;
+use std::os::fd::{AsFd as _, RawFd};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use rustls::ServerConfig;
+use tandem_static::FileBody;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::http2;
+use super::tls::TlsStream;
 use super::{Activity, Peer};
 use crate::shared::Admission;
 
 /// A client's socket. It holds the connection's place among all, so that tunnels count too.
 #[derive(Debug)]
 pub(crate) struct Socket {
-    stream: TcpStream,
+    stream: Stream,
     activity: Arc<Activity>,
-    _admission: Admission,
+    /// A stream has that of its connection.
+    _admission: Option<Admission>,
+}
+
+#[derive(Debug)]
+enum Stream {
+    Plain(TcpStream),
+    /// In a box: most of it is the session's.
+    Tls(Box<TlsStream>),
+    /// One of many of a connection, and what that speaks.
+    Http2(http2::Stream, &'static str),
 }
 
 impl Socket {
-    /// Wraps an accepted connection.
-    pub(crate) fn new(stream: TcpStream, activity: Arc<Activity>, admission: Admission) -> Self {
-        Self { stream, activity, _admission: admission }
+    /// Wraps an accepted connection, over which TLS is spoken in this way, or HTTP at once.
+    ///
+    /// # Errors
+    /// The configuration of TLS is of no use.
+    pub(crate) fn new(
+        stream: TcpStream,
+        tls: Option<Arc<ServerConfig>>,
+        (activity, admission): (Arc<Activity>, Admission),
+    ) -> io::Result<Self> {
+        let stream = match tls {
+            Some(config) => Stream::Tls(Box::new(TlsStream::new(stream, config)?)),
+            None => Stream::Plain(stream),
+        };
+        Ok(Self { stream, activity, _admission: Some(admission) })
+    }
+
+    /// What stands in for the socket of one request where HTTP/2 is spoken.
+    pub(super) fn of_stream(stream: http2::Stream, scheme: &'static str, activity: Arc<Activity>) -> Self {
+        Self { stream: Stream::Http2(stream, scheme), activity, _admission: None }
+    }
+
+    /// Whether it is a stream of HTTP/2: what comes from there is the bare body of its request.
+    pub(super) fn is_stream(&self) -> bool {
+        matches!(self.stream, Stream::Http2(..))
+    }
+
+    /// Whether the client has chosen HTTP/2 while it shook hands.
+    pub(super) fn is_http2(&self) -> bool {
+        matches!(&self.stream, Stream::Tls(stream) if stream.protocol() == Some(b"h2"))
+    }
+
+    /// Shakes hands where TLS is spoken.
+    pub(super) fn poll_handshake(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            Stream::Plain(_) | Stream::Http2(..) => Poll::Ready(Ok(())),
+            Stream::Tls(stream) => stream.poll_handshake(context),
+        }
+    }
+
+    /// What it lies on; nothing of its own for one of many requests.
+    pub(super) fn tcp(&self) -> Option<&TcpStream> {
+        match &self.stream {
+            Stream::Plain(stream) => Some(stream),
+            Stream::Tls(stream) => Some(stream.tcp()),
+            Stream::Http2(..) => None,
+        }
+    }
+
+    /// Whether an authority looked at the certificate, and nothing else comes.
+    pub(super) fn is_validation(&self) -> bool {
+        matches!(&self.stream, Stream::Tls(stream) if stream.is_validation())
+    }
+
+    /// `http` or `https`.
+    pub(super) fn scheme(&self) -> &'static str {
+        match &self.stream {
+            Stream::Plain(_) => "http",
+            Stream::Tls(_) => "https",
+            Stream::Http2(_, scheme) => scheme,
+        }
+    }
+
+    /// Gives the socket what comes next of a file without a copy; says how much it took. None: the file is to be read.
+    pub(super) fn poll_send_file(
+        &mut self,
+        context: &mut Context<'_>,
+        body: &mut FileBody,
+    ) -> Poll<io::Result<Option<u64>>> {
+        let Stream::Plain(stream) = &self.stream else { return Poll::Ready(Ok(None)) };
+        let sent = loop {
+            if stream.poll_write_ready(context)?.is_pending() {
+                break Poll::Pending;
+            }
+            match stream.try_io(Interest::WRITABLE, || body.send_to(stream.as_fd())) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                sent => break Poll::Ready(sent),
+            }
+        };
+        self.note(&sent);
+        sent
     }
 
     fn note<T>(&self, written: &Poll<io::Result<T>>) {
@@ -53,7 +144,11 @@ impl AsyncRead for Socket {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let read = match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+            Stream::Tls(stream) => Pin::new(&mut **stream).poll_read(context, buffer),
+            Stream::Http2(stream, _) => Pin::new(stream).poll_read(context, buffer),
+        };
         if buffer.filled().len() > before {
             self.activity.bytes_read();
         }
@@ -67,7 +162,11 @@ impl AsyncWrite for Socket {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        let written = match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
+            Stream::Tls(stream) => Pin::new(&mut **stream).poll_write(context, bytes),
+            Stream::Http2(stream, _) => Pin::new(stream).poll_write(context, bytes),
+        };
         self.note(&written);
         written
     }
@@ -77,7 +176,11 @@ impl AsyncWrite for Socket {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        let written = match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+            Stream::Tls(stream) => Pin::new(&mut **stream).poll_write_vectored(context, slices),
+            Stream::Http2(stream, _) => Pin::new(stream).poll_write_vectored(context, slices),
+        };
         self.note(&written);
         written
     }
@@ -87,10 +190,18 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_flush(context),
+            Stream::Tls(stream) => Pin::new(&mut **stream).poll_flush(context),
+            Stream::Http2(stream, _) => Pin::new(stream).poll_flush(context),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            Stream::Tls(stream) => Pin::new(&mut **stream).poll_shutdown(context),
+            Stream::Http2(stream, _) => Pin::new(stream).poll_shutdown(context),
+        }
     }
 }

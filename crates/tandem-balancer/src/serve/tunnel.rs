@@ -4,18 +4,13 @@
 //! ended one by one over the drain's time, so that clients do not come back all at once.
 
 use std::rc::Rc;
-use std::sync::Arc;
 
-use bytes::Bytes;
-use http::{HeaderValue, Response};
-use hyper::upgrade::{OnUpgrade, Upgraded};
-use hyper_util::rt::TokioIo;
-
-use super::{Activity, ResponseBody};
-use crate::forward;
+use super::behind::Behind;
+use super::{Input, Socket};
 use crate::table::Lease;
 use crate::thread::Thread;
-use crate::upstream::Answer;
+use crate::upstream::Connection;
+use tandem_record::Unfinished;
 
 /// Buffer of each direction: websocket messages are small, and there may be thousands of tunnels.
 const BUFFER: usize = 8 * 1024;
@@ -23,43 +18,38 @@ const BUFFER: usize = 8 * 1024;
 /// is for those who close late by themselves.
 const SPREAD_PER_MILLE: std::ops::Range<u64> = 100..900;
 
-/// Answers `101` and carries bytes both ways from then on.
-pub(super) fn switch(
-    thread: &Rc<Thread>,
-    answer: Answer,
-    (client, activity): (OnUpgrade, &Arc<Activity>),
-    id: &HeaderValue,
-) -> Response<ResponseBody> {
-    let Answer { mut response, connection, lease, .. } = answer;
-    let instance = hyper::upgrade::on(&mut response);
-    let (mut parts, _) = response.into_parts();
-    forward::prepare_switch(&mut parts, id);
-    let context = Rc::clone(thread);
-    thread.spawn("tunnel", async move {
-        let ends = tokio::try_join!(client, instance);
-        // Only now: dropping the connection before the switch would end it.
-        drop(connection);
-        match ends {
-            Ok((client, instance)) => carry(&context, client, instance, &lease).await,
-            Err(error) => tracing::debug!("an upgrade was not carried through: {error}"),
-        }
-    });
-    Response::from_parts(parts, ResponseBody::bytes(Bytes::new(), activity))
+/// A connection that has left HTTP.
+#[derive(Debug)]
+pub(super) struct Tunnel {
+    pub(super) thread: Rc<Thread>,
+    /// The client's end, with what came from it already.
+    pub(super) client: (Socket, Input),
+    pub(super) instance: Connection,
+    pub(super) lease: Lease,
+    pub(super) record: Unfinished,
 }
 
-async fn carry(thread: &Thread, client: Upgraded, instance: Upgraded, lease: &Lease) {
-    let (mut client, mut instance) = (TokioIo::new(client), TokioIo::new(instance));
-    let both = tokio::io::copy_bidirectional_with_sizes(&mut client, &mut instance, BUFFER, BUFFER);
-    tokio::select! {
-        // Either side may break off as it likes; the other one is closed by the drop.
-        _ = both => {}
-        () = until_cut(thread, lease) => {}
+impl Tunnel {
+    /// Carries bytes both ways until either side ends, or its time is up.
+    pub(super) async fn carry(self) {
+        let Self { thread, client: (socket, input), instance, lease, mut record } = self;
+        let mut client = Behind { input, stream: socket, count: 0 };
+        let mut instance = Behind { input: instance.input, stream: instance.stream, count: 0 };
+        let both = tokio::io::copy_bidirectional_with_sizes(&mut client, &mut instance, BUFFER, BUFFER);
+        tokio::select! {
+            // Either side may break off as it likes; the other one is closed by the drop.
+            _ = both => {}
+            () = until_cut(&thread, &lease) => {}
+        }
+        record.trace.moved(client.count, instance.count);
+        // However it ended: that is how tunnels end.
+        record.trace.whole();
     }
 }
 
 /// Waits until the tunnel is to be cut: some time after its instance was un-routed, or the process began to end or handed
 /// its sockets over.
-async fn until_cut(thread: &Thread, lease: &Lease) {
+pub(crate) async fn until_cut(thread: &Thread, lease: &Lease) {
     let instance = lease.instance();
     let share = SPREAD_PER_MILLE.start + thread.random() % (SPREAD_PER_MILLE.end - SPREAD_PER_MILLE.start);
     let wait = thread.shared.drain_limit().mul_f64(share as f64 / 1000.0);

@@ -1,4 +1,4 @@
-//! Turns the watch on `routing/` and `hosts/` into updates.
+//! Turns the watch on `routing/`, `hosts/` and `https/` into updates.
 //!
 //! A watch that begins anew lists everything first; nothing is acted on until the list is whole, and then addresses come
 //! before the table that needs them. What is missing from the list changes nothing: a server that lost its routing
@@ -6,6 +6,7 @@
 
 use serde_json::Value;
 use tandem_types::document::{Change, Document, Kind};
+use tandem_types::https::Challenges;
 use tandem_types::instance::HostObservation;
 use tandem_types::keys;
 use tandem_types::routing::RoutingDocument;
@@ -17,6 +18,10 @@ pub(crate) enum Update {
     Observed(HostObservation),
     /// The routing document is this now.
     Routing(RoutingDocument),
+    /// What is answered to authorities is this now.
+    Challenges(Challenges),
+    /// A certificate was written.
+    Certificates,
     /// Everything there is has been listed.
     Complete,
 }
@@ -64,6 +69,12 @@ fn update(document: Document) -> Option<Update> {
     let Document { key, kind, body, .. } = document;
     if key == keys::ROUTING_TABLE {
         return decode(&key, &kind, body).map(Update::Routing);
+    }
+    if key == keys::CHALLENGES {
+        return decode(&key, &kind, body).map(Update::Challenges);
+    }
+    if key.starts_with(keys::CERTIFICATES) {
+        return Some(Update::Certificates);
     }
     // Assignments live under the same prefix; they are the runner's.
     HostObservation::reads(&kind).then(|| decode(&key, &kind, body).map(Update::Observed)).flatten()

@@ -6,15 +6,17 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use tandem_rules::routing::WILDCARD;
+use tandem_rules::table::host_to_ask;
 use tandem_types::instance::HostObservation;
 use tandem_types::routing::{Route, StaticFolder, Table};
 use tandem_types::{Digest, InstanceId};
 
 use super::prepare::{NewPool, Preparation};
 use super::{Live, Registry, Saved};
-use crate::probe::Target;
+use crate::probe::{Check, Target};
 use crate::shared::Shared;
-use crate::static_files::{Library, Site};
+use tandem_static::{Library, Site};
 
 /// The tables and everything they name.
 #[derive(Debug)]
@@ -72,7 +74,7 @@ impl Holder {
     /// Names the table to be served next; returns what is to be done before.
     pub(crate) fn prepare(&mut self, table: &Table) -> Preparation {
         self.next = Some(Next { table: table.clone(), live: None });
-        let pools = table.routes.iter().map(|route| self.new_pool(route)).collect();
+        let pools = table.routes.iter().map(|route| self.new_pool(table, route)).collect();
         let new = new_folders(&self.serving, table);
         let folders = new.iter().map(|folder| self.library.folder(folder)).collect();
         let own: HashSet<_> = new.iter().flat_map(|folder| folder.trees.iter().copied()).collect();
@@ -84,10 +86,10 @@ impl Holder {
         Preparation { pools, folders, wished, shelf: self.library.shelf().clone() }
     }
 
-    fn new_pool(&mut self, route: &Route) -> NewPool {
-        let members = route.pool.members.iter().map(|member| self.registry.instance(member));
+    fn new_pool(&mut self, table: &Table, route: &Route) -> NewPool {
+        let members = route.pool.all_members().map(|member| self.registry.instance(member));
         let (old, new): (Vec<_>, Vec<_>) = members.partition(|instance| instance.is_routed());
-        let target = |instance| target(route, instance);
+        let target = |instance| target(table, route, instance);
         NewPool {
             name: format!("{} {} {}", route.pool.app, route.pool.environment, route.pool.release),
             old,
@@ -129,9 +131,9 @@ impl Holder {
     pub(crate) fn targets(&mut self) -> Vec<Target> {
         let mut targets = HashMap::new();
         for route in &self.serving.routes {
-            for member in &route.pool.members {
+            for member in route.pool.all_members() {
                 let instance = self.registry.instance(member);
-                targets.entry(member.instance).or_insert_with(|| target(route, instance));
+                targets.entry(member.instance).or_insert_with(|| target(&self.serving, route, instance));
             }
         }
         targets.into_values().collect()
@@ -176,6 +178,13 @@ fn is_of_same_release(one: &Route, other: &Route) -> bool {
     release(one) == release(other)
 }
 
-fn target(route: &Route, instance: Arc<super::Instance>) -> Target {
-    Target { instance, domain: route.domain.clone(), health: route.pool.health.clone() }
+fn target(table: &Table, route: &Route, instance: Arc<super::Instance>) -> Target {
+    // What has an exact domain is asked under that one, whichever of its routes it is asked for.
+    let own = || table.routes.iter().filter(|other| is_of_same_release(other, route));
+    let host = match route.domain.starts_with(WILDCARD) {
+        true => host_to_ask(own().map(|route| route.domain.as_str())),
+        false => None,
+    };
+    let domain = host.unwrap_or_else(|| route.domain.clone());
+    Target { instance, domain, check: Check::Ask(route.pool.health.clone()) }
 }

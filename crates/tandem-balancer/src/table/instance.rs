@@ -4,13 +4,18 @@
 //! [`Instance::unroute`] is what "un-routed, then drained, then stopped" rests on: either the request sees that the
 //! instance is un-routed and goes elsewhere, or the drain sees the request.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use arc_swap::{ArcSwapOption, Guard};
+use tandem_kit::clock::Moment;
+use tandem_rules::ejection::{Seen, Standing};
 use tandem_types::InstanceId;
 use tandem_types::instance::Address;
 use tokio::sync::Notify;
+
+use super::Permit;
 
 /// Where an instance answers. A new address is a new endpoint, so that connections to the old one are told apart by
 /// identity.
@@ -32,7 +37,15 @@ pub(crate) struct Instance {
     healthy: AtomicBool,
     /// Refused a connection since the prober looked last.
     suspect: AtomicBool,
+    /// Wakes its prober when it becomes suspect.
+    suspected: Notify,
     unrouted: Notify,
+    standing: Mutex<Standing>,
+    /// Something speaks against it in its standing.
+    troubled: AtomicBool,
+    left_out: AtomicBool,
+    /// From when on times in its standing count.
+    made: Moment,
     /// Wakes whoever reports when the last request of an un-routed instance ends, or its health is in doubt.
     news: Arc<Notify>,
 }
@@ -47,7 +60,12 @@ impl Instance {
             routed: AtomicBool::new(false),
             healthy: AtomicBool::new(true),
             suspect: AtomicBool::new(false),
+            suspected: Notify::new(),
             unrouted: Notify::new(),
+            standing: Mutex::default(),
+            troubled: AtomicBool::new(false),
+            left_out: AtomicBool::new(false),
+            made: tandem_record::now(),
             news,
         }
     }
@@ -92,12 +110,69 @@ impl Instance {
         self.suspect.store(true, Ordering::Relaxed);
         if self.set_healthy(false) {
             self.news.notify_one();
+            self.suspected.notify_one();
         }
+    }
+
+    /// Waits until it is suspected; one prober does.
+    pub(crate) async fn until_suspected(&self) {
+        self.suspected.notified().await;
     }
 
     /// Whether it was suspected since this was asked last.
     pub(crate) fn take_suspicion(&self) -> bool {
         self.suspect.swap(false, Ordering::Relaxed)
+    }
+
+    /// Whether it should get requests: its probes are good, and it is not left out for what requests saw.
+    pub(crate) fn is_available(&self) -> bool {
+        self.is_healthy() && !self.is_left_out()
+    }
+
+    /// Whether it is left out for what requests saw.
+    pub(crate) fn is_left_out(&self) -> bool {
+        self.left_out.load(Ordering::Relaxed)
+    }
+
+    /// A request saw it well.
+    pub(crate) fn saw_well(&self) {
+        // Read only, for as long as all is well: every request comes by here.
+        if self.troubled.load(Ordering::Relaxed) {
+            self.saw_trouble(Seen::Well);
+        }
+    }
+
+    /// Takes in what a request saw; says whether that is reason to leave it out.
+    pub(crate) fn saw_trouble(&self, seen: Seen) -> bool {
+        let mut standing = self.standing();
+        let is_reason = standing.see(seen);
+        self.troubled.store(!standing.is_clean(), Ordering::Relaxed);
+        is_reason
+    }
+
+    /// Leaves it out; says for how long at least.
+    pub(crate) fn leave_out(&self) -> Duration {
+        let length = self.standing().leave_out(self.age());
+        self.left_out.store(true, Ordering::Relaxed);
+        self.news.notify_one();
+        length
+    }
+
+    /// Takes in a good probe; says whether it is left out no longer for that.
+    pub(crate) fn probed_well(&self) -> bool {
+        let is_back = self.is_left_out() && self.standing().probed_well(self.age());
+        if is_back {
+            self.left_out.store(false, Ordering::Relaxed);
+        }
+        is_back
+    }
+
+    fn standing(&self) -> MutexGuard<'_, Standing> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn age(&self) -> Duration {
+        tandem_record::now().elapsed_since(self.made)
     }
 
     /// Whether the table that is served has it.
@@ -133,7 +208,7 @@ impl Instance {
     /// Counts a request in. None: it was un-routed in the meantime; the table must be asked again.
     pub(crate) fn lease(self: &Arc<Self>) -> Option<Lease> {
         self.in_flight.fetch_add(1, Ordering::SeqCst);
-        let lease = Lease { instance: Arc::clone(self) };
+        let lease = Lease { instance: Arc::clone(self), permit: None };
         // Read after the count was raised: see the module's head.
         self.is_routed().then_some(lease)
     }
@@ -143,9 +218,17 @@ impl Instance {
 #[derive(Debug)]
 pub(crate) struct Lease {
     instance: Arc<Instance>,
+    permit: Option<Permit>,
 }
 
 impl Lease {
+    /// The same with a request's place among those of its app, given back together with this.
+    pub(crate) fn with(self, permit: Option<Permit>) -> Self {
+        let mut lease = self;
+        lease.permit = permit;
+        lease
+    }
+
     /// Whose request it is.
     pub(crate) fn instance(&self) -> &Arc<Instance> {
         &self.instance

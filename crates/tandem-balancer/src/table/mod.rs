@@ -1,5 +1,6 @@
 //! The routing table: watched and prepared on the control side, read by every thread that serves.
 
+mod account;
 mod feed;
 mod holder;
 mod instance;
@@ -9,6 +10,7 @@ mod registry;
 mod report;
 mod state_file;
 
+pub(crate) use account::{Account, Permit, Seat};
 pub(crate) use feed::{Feed, Update};
 pub(crate) use holder::Holder;
 pub(crate) use instance::{Endpoint, Instance, Lease};

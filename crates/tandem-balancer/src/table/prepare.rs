@@ -8,7 +8,7 @@ use tandem_kit::error::chain;
 
 use super::Instance;
 use crate::probe::{Target, probe};
-use crate::static_files::{Folder, LoadError, Shelf, Site, load, prove};
+use tandem_static::{Folder, LoadError, Shelf, Site, load, prove};
 
 /// What is to be done before a table can be served.
 #[derive(Debug)]

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tandem_types::instance::{Address, HostObservation};
 use tandem_types::routing::{Member, Table};
-use tandem_types::{HostName, InstanceId};
+use tandem_types::{AppName, EnvironmentName, HostName, InstanceId};
 use tokio::sync::Notify;
 
-use super::Instance;
+use super::{Account, Instance};
 
 /// Where an instance was seen last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,13 +28,14 @@ pub(crate) struct Place {
 pub(crate) struct Registry {
     instances: HashMap<InstanceId, Arc<Instance>>,
     places: BTreeMap<InstanceId, Place>,
+    accounts: HashMap<(AppName, EnvironmentName), Arc<Account>>,
     news: Arc<Notify>,
 }
 
 impl Registry {
     /// Starts with places from an earlier life. `news` is woken by instances.
     pub(crate) fn new(places: BTreeMap<InstanceId, Place>, news: Arc<Notify>) -> Self {
-        Self { instances: HashMap::new(), places, news }
+        Self { instances: HashMap::new(), places, accounts: HashMap::new(), news }
     }
 
     /// The instance of a member, made where it is new.
@@ -45,6 +46,12 @@ impl Registry {
             Arc::new(instance)
         };
         Arc::clone(self.instances.entry(member.instance).or_insert_with(made))
+    }
+
+    /// The account of an environment, made where it is new.
+    pub(crate) fn account(&mut self, app: &AppName, environment: &EnvironmentName) -> Arc<Account> {
+        let of = (app.clone(), environment.clone());
+        Arc::clone(self.accounts.entry(of).or_default())
     }
 
     /// Takes in where a host's instances answer; says whether any address is news.
@@ -106,10 +113,11 @@ impl Registry {
         }
     }
 
-    /// Forgets instances that are in none of the tables and have no request left.
+    /// Forgets instances that are in none of the tables and have no request left, and accounts that nobody holds.
     pub(crate) fn forget<'a>(&mut self, tables: impl Iterator<Item = &'a Table>) {
         let named: HashSet<_> = tables.flat_map(members_of).map(|member| member.instance).collect();
         self.instances.retain(|id, instance| named.contains(id) || instance.in_flight() > 0);
+        self.accounts.retain(|_, account| Arc::strong_count(account) > 1);
     }
 
     /// Instances outside the served table that still have requests, with their number.
@@ -127,7 +135,7 @@ impl Registry {
 
 /// All members of all pools; one that is in several pools comes several times.
 pub(crate) fn members_of(table: &Table) -> impl Iterator<Item = &Member> {
-    table.routes.iter().flat_map(|route| &route.pool.members)
+    table.routes.iter().flat_map(|route| route.pool.all_members())
 }
 
 #[cfg(test)]

@@ -2,51 +2,96 @@
 
 use std::io;
 use std::os::fd::RawFd;
-use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv};
-use tokio::task::AbortHandle;
+use tandem_kit::clock::{Clock, Moment};
 
-use super::{RequestBody, Stream};
+use super::Stream;
+use crate::serve::Input;
 use crate::table::Endpoint;
-use crate::thread::Thread;
+use tandem_wire::{Arrival, HeadError, ResponseHead, arrival};
 
 /// Longest wait for a connection. An instance on this host accepts at once or refuses; with a full queue the kernel
 /// tries again after one and three seconds.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// Bytes read at a time while a head is waited for: enough for a small answer as a whole, so that little is copied of a large
+/// one.
+const HEAD_PIECE: usize = 4 * 1024;
 
-/// A connection and the task that drives it; dropping it closes it.
+/// A connection; dropping it closes it.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    /// Takes one request after the other.
-    pub sender: SendRequest<RequestBody>,
+    /// Its socket.
+    pub stream: Stream,
+    /// What came in and was not used.
+    pub input: Input,
     /// What it is connected to.
     pub endpoint: Arc<Endpoint>,
     /// Whether it has carried a request before.
     pub reused: bool,
-    descriptor: RawFd,
-    driver: Option<AbortHandle>,
+    /// When it was begun to be made, and how long that took.
+    pub made: Option<(Moment, Duration)>,
+    /// Bytes of a head that were looked at.
+    seen: usize,
+}
+
+/// Why no head came.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoHead {
+    /// The instance broke off.
+    #[error("the instance broke off")]
+    Broken(#[source] io::Error),
+    /// What it sent is no answer.
+    #[error("the instance sent nonsense")]
+    Nonsense(#[from] HeadError),
 }
 
 impl Connection {
     /// Asks the kernel whether the instance has closed the connection or said something unasked. The event may not have
     /// been seen by this thread yet; for a request that must not be sent twice one more call is worth it.
     pub(crate) fn is_quiet(&self) -> bool {
-        // While the sender is open the driver holds the socket, so the number means this very socket.
         let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
-        !self.sender.is_closed() && recv(self.descriptor, &mut [0], flags) == Err(Errno::EAGAIN)
+        self.input.is_empty() && recv(self.descriptor(), &mut [0], flags) == Err(Errno::EAGAIN)
     }
-}
 
-impl Drop for Connection {
-    fn drop(&mut self) {
-        if let Some(driver) = &self.driver {
-            driver.abort();
+    /// Whether it can carry a request, as far as this thread has heard.
+    pub(crate) fn is_usable(&self) -> bool {
+        let mut context = Context::from_waker(Waker::noop());
+        // Something to be read: its end, or something unasked; or the last answer just filled what it was read into.
+        self.input.is_empty() && (self.stream.poll_read_ready(&mut context).is_pending() || self.is_quiet())
+    }
+
+    fn descriptor(&self) -> RawFd {
+        self.stream.descriptor()
+    }
+
+    /// Reads until the head of an answer is there.
+    pub(crate) fn poll_head(
+        &mut self,
+        context: &mut Context<'_>,
+        scratch: &mut [u8],
+    ) -> Poll<Result<ResponseHead, NoHead>> {
+        loop {
+            if let Arrival::Whole(length) = arrival(self.input.get(), self.seen)? {
+                let head = ResponseHead::parse(&self.input.get()[..length])?;
+                self.input.used(length);
+                self.seen = 0;
+                return Poll::Ready(Ok(head));
+            }
+            self.seen = self.input.get().len();
+            let piece = &mut scratch[..HEAD_PIECE];
+            match self.input.poll_fill(context, &mut self.stream, piece) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(0)) => {
+                    return Poll::Ready(Err(NoHead::Broken(io::ErrorKind::UnexpectedEof.into())));
+                }
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(NoHead::Broken(error))),
+            }
         }
     }
 }
@@ -55,15 +100,12 @@ impl Drop for Connection {
 ///
 /// # Errors
 /// Refused, no such socket, or no answer within 5 s.
-pub(crate) async fn connect(thread: &Rc<Thread>, endpoint: &Arc<Endpoint>) -> io::Result<Connection> {
+pub(crate) async fn connect(endpoint: &Arc<Endpoint>) -> io::Result<Connection> {
+    let began = Clock::system().monotonic();
     let stream = tokio::time::timeout(CONNECT_LIMIT, Stream::connect(&endpoint.address)).await??;
-    let descriptor = stream.descriptor();
-    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
-    let driver = thread.spawn("upstream-connection", async move {
-        // Whoever waits for an answer is told of an error by hyper; an idle connection may end as it likes.
-        let _ = connection.with_upgrades().await;
-    });
-    Ok(Connection { sender, endpoint: Arc::clone(endpoint), reused: false, descriptor, driver })
+    let made = Some((began, Clock::system().monotonic().elapsed_since(began)));
+    let endpoint = Arc::clone(endpoint);
+    Ok(Connection { stream, input: Input::default(), endpoint, reused: false, made, seen: 0 })
 }
 
 /// Whether a failed connection speaks against the instance rather than against this process (no files, no ports).
@@ -74,29 +116,22 @@ pub(crate) fn is_its_fault(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use tandem_kit::drain;
-    use tandem_kit::tasks::Tasks;
     use tandem_types::InstanceId;
     use tandem_types::instance::Address;
-    use tokio::task::LocalSet;
 
     use super::*;
-    use crate::serve::Limits;
-    use crate::shared::Shared;
 
     #[tokio::test]
-    async fn a_closed_connection_is_seen_before_its_driver_has_seen_it() {
+    async fn a_closed_connection_is_seen_before_its_event_is() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = Address::Tcp(listener.local_addr().unwrap());
         let endpoint = Arc::new(Endpoint { id: InstanceId(1), address });
-        let tasks = Tasks::new(drain::channel().1);
-        let shared = Arc::new(Shared::new(1, 1, Duration::ZERO));
-        let thread = Thread::new(shared, Limits::default(), tasks, (0, 1));
-        let local = LocalSet::new();
-        let connection = local.run_until(async { connect(&thread, &endpoint).await.unwrap() }).await;
-        assert!(connection.is_quiet());
+        let connection = connect(&endpoint).await.unwrap();
+        assert!(connection.is_quiet() && connection.is_usable());
         drop(listener.accept().unwrap());
         // Nothing is awaited in between: no event can have come through.
         assert!(!connection.is_quiet());
+        tokio::task::yield_now().await;
+        assert!(!connection.is_usable());
     }
 }

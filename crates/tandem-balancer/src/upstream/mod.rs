@@ -1,13 +1,13 @@
-//! The side that faces the instances: connections, the pool of kept ones, and sending with safe retries.
+//! The side that faces the instances: connections, the pool of kept ones, and the choice of an instance.
 
-mod body;
+mod choose;
 mod connection;
+mod judge;
 mod pool;
-mod send;
 mod stream;
 
-pub(crate) use body::{Progress, RequestBody};
-pub(crate) use connection::{Connection, connect};
-pub(crate) use pool::Pool;
-pub(crate) use send::{Answer, Failure, Outgoing, send};
+pub(crate) use choose::{Reach, choose, reach};
+pub(crate) use connection::{Connection, NoHead};
+pub(crate) use judge::judge;
+pub(crate) use pool::{Pool, is_read};
 pub(crate) use stream::Stream;

@@ -1,28 +1,22 @@
 //! Kept connections to instances, private to one thread.
 //!
-//! What is kept is dropped before the app would do so ([`crate::serve::Limits::kept`]). Connections to instances that left
+//! What is kept is dropped before the app would do so ([`crate::serve::WaitLimits::kept`]). Connections to instances that left
 //! the table are dropped at once.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
-use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::StatusCode;
 use tandem_types::InstanceId;
 
-use super::{Connection, Progress};
+use super::Connection;
 use crate::table::{Endpoint, Instance};
-use crate::thread::Thread;
 
 /// Longest body that an app reads or throws away in any case (gunicorn: 64 KiB).
 const SHORT_BODY: u64 = 16 * 1024;
 /// Most connections kept to one instance.
 const MOST_KEPT: usize = 128;
-/// How long a connection that is still busy with a request's body may go without moving it on, once the answer is
-/// there.
-const BUSY_LIMIT: Duration = Duration::from_secs(5);
 
 /// The kept connections of a thread.
 #[derive(Debug)]
@@ -50,43 +44,19 @@ impl Pool {
         let mut kept = self.kept.borrow_mut();
         let connections = &mut kept.get_mut(&endpoint.id)?.connections;
         while let Some((since, connection)) = connections.pop_back() {
-            if is_usable(&connection, endpoint) && now - since < self.limit {
+            if Arc::ptr_eq(&connection.endpoint, endpoint)
+                && connection.is_usable()
+                && now - since < self.limit
+            {
                 return Some(connection);
             }
         }
         None
     }
 
-    /// Keeps a connection whose answer has been read, unless the app may have left the request's body unread: some say that
-    /// they keep such a connection and close it (gunicorn). One that still sends the body is left in peace until that is
-    /// over.
-    pub(crate) fn keep(
-        thread: &Rc<Thread>,
-        mut connection: Connection,
-        instance: &Arc<Instance>,
-        (progress, answered): (Option<Rc<Progress>>, StatusCode),
-    ) {
-        if connection.sender.is_closed() {
-            return;
-        }
-        let read = progress.as_ref().is_none_or(|progress| is_read(progress, answered));
+    /// Keeps a connection whose answer has been read to its end.
+    pub(crate) fn keep(&self, now: u32, mut connection: Connection, instance: &Arc<Instance>) {
         connection.reused = true;
-        if connection.sender.is_ready() {
-            if read {
-                thread.pool.insert(thread.now(), connection, instance);
-            }
-            return;
-        }
-        let (thread, instance) = (Rc::clone(thread), Arc::clone(instance));
-        let context = Rc::clone(&thread);
-        context.spawn("upstream-finish", async move {
-            if until_ready(&mut connection, progress.as_deref()).await && read {
-                thread.pool.insert(thread.now(), connection, &instance);
-            }
-        });
-    }
-
-    fn insert(&self, now: u32, connection: Connection, instance: &Arc<Instance>) {
         let current = instance.endpoint();
         let current = current.as_ref().is_some_and(|endpoint| Arc::ptr_eq(endpoint, &connection.endpoint));
         if !current || !instance.is_routed() {
@@ -107,8 +77,7 @@ impl Pool {
             if !kept.instance.is_routed() {
                 return false;
             }
-            kept.connections
-                .retain(|(since, connection)| now - since < self.limit && !connection.sender.is_closed());
+            kept.connections.retain(|(since, connection)| now - since < self.limit && connection.is_usable());
             !kept.connections.is_empty()
         });
     }
@@ -119,28 +88,8 @@ impl Pool {
     }
 }
 
-/// Whether the app has surely read a body before it answered: a short one, all handed out, and no refusal.
-fn is_read(progress: &Progress, answered: StatusCode) -> bool {
-    progress.is_over()
-        && progress.moved() <= SHORT_BODY
-        && !answered.is_client_error()
-        && !answered.is_server_error()
-}
-
-fn is_usable(connection: &Connection, endpoint: &Arc<Endpoint>) -> bool {
-    Arc::ptr_eq(&connection.endpoint, endpoint)
-        && connection.sender.is_ready()
-        && !connection.sender.is_closed()
-}
-
-/// Waits until the connection takes another request; false when it closed or its body got stuck.
-async fn until_ready(connection: &mut Connection, progress: Option<&Progress>) -> bool {
-    loop {
-        let moved = progress.map(Progress::moved);
-        match tokio::time::timeout(BUSY_LIMIT, connection.sender.ready()).await {
-            Ok(ready) => return ready.is_ok(),
-            Err(_) if progress.map(Progress::moved) == moved => return false,
-            Err(_) => {}
-        }
-    }
+/// Whether an app has surely read a body of so many bytes, all of which it was sent, before it gave an answer with this
+/// status. Some that have not say that they keep the connection and close it (gunicorn).
+pub(crate) fn is_read(moved: u64, answered: StatusCode) -> bool {
+    moved == 0 || moved <= SHORT_BODY && !answered.is_client_error() && !answered.is_server_error()
 }

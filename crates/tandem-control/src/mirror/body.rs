@@ -10,6 +10,7 @@ use tandem_types::build::Build;
 use tandem_types::document::{Kind, kind_name};
 use tandem_types::environment::Environment;
 use tandem_types::git::{DeployKey, GitHosts};
+use tandem_types::https::{AcmeAccount, Certificate, CertificateOrder, Challenges, LocalAuthority};
 use tandem_types::instance::HostObservation;
 use tandem_types::release::Release;
 use tandem_types::rollout::Rollout;
@@ -62,15 +63,20 @@ macro_rules! bodies {
 }
 
 bodies! {
+    AcmeAccount(AcmeAccount),
     App(App),
     Assignment(Assignment),
     Balancer(BalancerStatus),
     Build(Build),
+    Certificate(Certificate),
+    CertificateOrder(CertificateOrder),
+    Challenges(Challenges),
     DeployKey(DeployKey),
     Environment(Environment),
     GitHosts(GitHosts),
     Host(HostObservation),
     Installation(Installation),
+    LocalAuthority(LocalAuthority),
     Release(Release),
     Rollout(Rollout),
     Routing(RoutingDocument),

@@ -210,6 +210,7 @@ async fn run(
         clock: clock.clone(),
         hosts: vec![alpha()],
         version: "test".to_owned(),
+        acme: None,
     };
     let control = Control::build(config).await.expect("control");
     control.observing.listened(listened.as_duration());

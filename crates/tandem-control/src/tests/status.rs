@@ -5,8 +5,10 @@ use std::time::Duration;
 use tandem_kit::clock::Clock;
 use tandem_types::api::{ConfigChange, RolloutAction};
 use tandem_types::rollout::RolloutState;
-use tandem_types::{BuildNumber, Timestamp};
+use tandem_types::routing::BalancerStatus;
+use tandem_types::{BuildNumber, Timestamp, keys};
 
+use super::actors::cut_off;
 use super::site::Site;
 
 async fn problems(site: &Site) -> Vec<String> {
@@ -40,6 +42,22 @@ async fn an_instance_that_ends_again_and_again_is_told_of_while_it_is_well() {
     assert_eq!(problems(&site).await, [text]);
     report_restarts(&site, ago(301)).await;
     assert_eq!(problems(&site).await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_that_a_balancer_leaves_out_is_named() {
+    let site = Site::start().await;
+    site.deploy().await;
+    let lines = site.handle.ps(&site.place).expect("lines");
+    let web = lines.iter().find(|line| line.role == "serving").expect("it serves");
+    let status = BalancerStatus { left_out: vec![web.id], ..cut_off("far") };
+    site.handle.record_balancer_status(&status.balancer, status.clone()).await.expect("recorded");
+    let heard = || site.handle.shared.value::<BalancerStatus>(&keys::balancer(&status.balancer)).is_some();
+    site.until("its report is heard", heard).await;
+    let told = problems(&site).await;
+    let text =
+        format!("{} of guestbook/production (r1) gets no requests from the balancer far for now", web.name);
+    assert!(told.iter().any(|problem| problem.starts_with(&text)), "{told:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -171,6 +171,7 @@ fn spec(running: &Assignment, (number, build): (BuildNumber, &AssignedBuild), se
         static_folders: folders.collect(),
         volumes: build.volumes.clone(),
         domains,
+        https: routes().find_map(|route| route.https),
         path: build.path.clone(),
         environment: build.environment.clone(),
         ..AppSpec::default()

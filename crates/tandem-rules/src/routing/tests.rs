@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use tandem_types::routing::{Pool, Route, StaticFolder, Table};
-use tandem_types::{Epoch, Health};
+use tandem_types::{Epoch, Health, Limits};
 
 use super::*;
 
@@ -15,12 +15,16 @@ fn route(domain: &str, prefix: &str, folders: &[&str]) -> Route {
             environment: "production".parse().unwrap(),
             release: "r1".parse().unwrap(),
             members: Vec::new(),
+            limits: Limits::default(),
+            paused: None,
+            canary: None,
             health: Health::default(),
         },
         static_folders: folders
             .iter()
             .map(|prefix| StaticFolder { prefix: (*prefix).to_owned(), trees: Vec::new() })
             .collect(),
+        https: None,
     }
 }
 
@@ -105,6 +109,55 @@ fn the_first_of_two_equal_routes_wins() {
     assert_eq!(index.find("shop.example", "/"), to(0));
 }
 
+#[test]
+fn an_exact_domain_wins_then_the_longest_wildcard_then_any_host() {
+    let domains = ["*", "*.example.org", "*.b.example.org", "a.example.org", "*.Caps.example"];
+    let index = index(domains.iter().map(|domain| route(domain, "/", &[])).collect());
+    for (host, place) in [
+        ("a.example.org", 3),
+        ("A.example.org.:80", 3),
+        ("x.a.example.org", 1),
+        ("c.example.org", 1),
+        ("x.y.z.example.org", 1),
+        ("b.example.org", 1),
+        ("x.b.example.org", 2),
+        ("x.y.B.Example.org:8080", 2),
+        ("one.caps.example", 4),
+        ("example.org", 0),
+        ("badexample.org", 0),
+        (".example.org", 0),
+        ("..example.org", 0),
+        ("a..example.org", 0),
+        ("", 0),
+        ("127.0.0.1", 0),
+        ("[::1]:80", 0),
+    ] {
+        assert_eq!(index.find(host, "/"), to(place), "{host}");
+    }
+    assert!(index.knows("whatever"));
+}
+
+#[test]
+fn a_wildcard_without_any_host_leaves_others_unknown() {
+    let index = index(vec![route("*.example.org", "/", &[])]);
+    assert!(index.knows("a.b.example.org") && !index.knows("example.org") && !index.knows("other"));
+    let long = format!("{}.example.org", "a.".repeat(200));
+    assert_eq!(index.find(&long, "/"), Match::UnknownDomain, "no name of a host is that long");
+}
+
+#[test]
+fn a_domain_that_wins_is_not_helped_out_by_wider_ones() {
+    let index = index(vec![route("a.example.org", "/api", &[]), route("*.example.org", "/", &[])]);
+    assert_eq!(index.find("a.example.org", "/"), Match::UnknownPath);
+    assert_eq!(index.find("b.example.org", "/"), to(1));
+}
+
+#[test]
+fn an_app_is_asked_under_a_name_that_its_wildcard_covers() {
+    assert_eq!(host_below("*.example.org"), "www.example.org");
+    assert_eq!(host_below("example.org"), "example.org");
+}
+
 proptest! {
     #[test]
     fn the_answer_is_the_longest_of_all_prefixes_that_cover_the_path(
@@ -123,6 +176,20 @@ proptest! {
 
     #[test]
     fn no_host_or_path_makes_it_panic(host in ".*", path in ".*") {
-        let _ = index(vec![route("d", "/", &["/s/"])]).find(&host, &path);
+        let _ = index(vec![route("d", "/", &["/s/"]), route("*.d", "/", &[])]).find(&host, &path);
+    }
+
+    #[test]
+    fn the_domain_found_is_the_longest_of_all_that_cover_the_host(
+        wildcards in prop::collection::btree_set("([ab]{1,2}[.]){0,2}z", 1..8),
+        host in "([ab]{1,2}[.]){0,4}z",
+    ) {
+        let wildcards: Vec<_> = wildcards.into_iter().collect();
+        let routes = wildcards.iter().map(|suffix| route(&format!("*.{suffix}"), "/", &[])).collect();
+        let best = wildcards.iter().filter(|suffix| host.ends_with(&format!(".{suffix}"))).map(String::len).max();
+        match index(routes).find(&host, "/") {
+            Match::Route { route, .. } => prop_assert_eq!(Some(wildcards[route].len()), best),
+            _ => prop_assert_eq!(None, best),
+        }
     }
 }

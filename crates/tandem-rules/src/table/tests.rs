@@ -175,6 +175,24 @@ fn a_domain_that_another_environment_owns_is_named_with_its_owner() {
 }
 
 #[test]
+fn a_wildcard_and_a_name_below_it_may_belong_to_different_apps() {
+    let owner = Owner { app: app("shop"), environment: EnvironmentName::production() };
+    let taken = [("*.example.org".to_owned(), owner.clone())].into();
+    for free in ["a.example.org", "example.org", "*.a.example.org"] {
+        assert_eq!(conflict(&[free.to_owned()], &taken), None, "{free}");
+    }
+    let same = "*.example.org".to_owned();
+    assert_eq!(conflict(std::slice::from_ref(&same), &taken), Some((same.clone(), &owner)));
+}
+
+#[test]
+fn an_app_is_asked_under_an_exact_domain_where_it_has_one() {
+    assert_eq!(host_to_ask(["*.example.org", "a.org", "b.org"]).as_deref(), Some("a.org"));
+    assert_eq!(host_to_ask(["*.example.org", "*.b.org"]).as_deref(), Some("www.example.org"));
+    assert_eq!(host_to_ask([]), None);
+}
+
+#[test]
 fn static_files_of_a_release_are_served_for_a_day_after_its_last_request() {
     let simulation = Simulation::deployed(&[("web", 1)], 3);
     let mut world = simulation.world();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use toml::{Table, Value};
 
 /// Crate → crates of ours that it may import. `*` stands for any.
-const ARROWS: [(&str, &[&str]); 16] = [
+const ARROWS: [(&str, &[&str]); 19] = [
     ("tandem-types", &[]),
     ("tandem-rules", &["types"]),
     ("tandem-kit", &["types"]),
@@ -16,9 +16,12 @@ const ARROWS: [(&str, &[&str]); 16] = [
     ("tandem-build", &["types", "kit", "app-file", "blobs", "sandbox"]),
     ("tandem-runner", &["types", "rules", "kit", "blobs", "sandbox"]),
     ("tandem-wire", &[]),
+    ("tandem-record", &["types", "rules", "kit", "wire"]),
     ("tandem-static", &["types", "kit", "blobs"]),
-    ("tandem-balancer", &["types", "rules", "kit", "blobs"]),
-    ("tandem-control", &["types", "rules", "kit", "store", "blobs", "build"]),
+    ("tandem-certificates", &["types", "kit"]),
+    ("tandem-acme", &["types", "kit", "certificates"]),
+    ("tandem-balancer", &["types", "rules", "kit", "blobs", "wire", "record", "static", "certificates"]),
+    ("tandem-control", &["types", "rules", "kit", "store", "blobs", "build", "certificates", "acme"]),
     ("tandem-web", &["types", "kit", "store", "blobs", "build", "control"]),
     ("tandem-testkit", &["*"]),
     ("tandem", &["*"]),

@@ -1,6 +1,7 @@
 //! Handlers, one noun a file: read the request, ask the handle, write the answer.
 
 pub(crate) mod apps;
+pub(crate) mod authority;
 pub(crate) mod balancers;
 pub(crate) mod blobs;
 pub(crate) mod config;
@@ -9,12 +10,14 @@ pub(crate) mod hosts;
 pub(crate) mod journal;
 pub(crate) mod keys;
 pub(crate) mod logs;
+pub(crate) mod pauses;
 pub(crate) mod ps;
 pub(crate) mod releases;
 pub(crate) mod rollouts;
 pub(crate) mod sessions;
 pub(crate) mod status;
 pub(crate) mod tokens;
+pub(crate) mod top;
 pub(crate) mod volumes;
 pub(crate) mod watch;
 

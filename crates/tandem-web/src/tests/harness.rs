@@ -69,6 +69,7 @@ impl Api {
             clock,
             hosts: vec!["box".parse().expect("a name")],
             version: "0.1.0".to_owned(),
+            acme: None,
         };
         let control = Control::build(config).await.expect("control").handle();
         let (trigger, drain) = drain::channel();

@@ -14,11 +14,13 @@ mod init;
 mod journal;
 mod key;
 mod logs;
+mod pause;
 mod ps;
 mod reconnect;
 mod release;
 mod releases;
 mod restart;
+mod resume;
 mod rollback;
 mod rollout;
 mod run;
@@ -27,6 +29,8 @@ mod sessions;
 mod status;
 pub(crate) mod store;
 mod token;
+mod top;
+mod trust;
 mod volume;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -104,10 +108,18 @@ pub(crate) enum Command {
     Scale(scale::Args),
     /// Replace all instances by new ones, without a gap
     Restart(restart::Args),
+    /// Answer requests with a page that says that the app is paused
+    Pause(pause::Args),
+    /// Let requests reach a paused app again
+    Resume(resume::Args),
     /// Show who changed what, when and why
     Journal(journal::Args),
     /// Show what runs and what needs attention
     Status(status::Args),
+    /// Show the traffic of the last minute, live
+    Top(top::Args),
+    /// Have this machine trust the certificates of apps under development
+    Trust(trust::Args),
     /// Say what this machine lacks for Tandem, and the line to type
     Doctor(doctor::Args),
     /// Create, list, show and destroy apps
@@ -211,8 +223,12 @@ async fn dispatch(command: Command, session: &Session) -> Result<Exit, Failure> 
         Command::Config(verb) => config::run(verb, session).await,
         Command::Scale(args) => scale::run(args, session).await,
         Command::Restart(args) => restart::run(args, session).await,
+        Command::Pause(args) => pause::run(args, session).await,
+        Command::Resume(args) => resume::run(args, session).await,
         Command::Journal(args) => journal::run(args, session).await,
         Command::Status(args) => status::run(args, session).await,
+        Command::Top(args) => top::run(args, session).await,
+        Command::Trust(args) => trust::run(args, session).await,
         Command::Doctor(args) => doctor::run(args, session).await,
         Command::App(verb) => app::run(verb, session).await,
         Command::Key(verb) => key::run(verb, session).await,

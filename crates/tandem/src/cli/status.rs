@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use tandem_types::api::{AppSummary, Status};
 use tandem_types::disk::Budget;
+use tandem_types::https::Signer;
 use tandem_types::instance::Isolation;
 
 use super::app;
@@ -50,6 +51,9 @@ fn render(status: &Status, style: Style, now: jiff::Timestamp) -> String {
     }
     let _ = write!(text, "\n{}", hosts(status, style));
     let _ = write!(text, "\n{}", balancers(status, style));
+    if !status.certificates.is_empty() {
+        let _ = write!(text, "\n{}", certificates(status, (style, now)));
+    }
     let _ = write!(text, "\n{}", apps(&status.apps, style));
     text
 }
@@ -80,9 +84,11 @@ fn hosts(status: &Status, style: Style) -> String {
 }
 
 fn balancers(status: &Status, style: Style) -> String {
-    let mut table = Table::new(&["BALANCER", "STATE", "EPOCH", "REQUESTS", "HTTP"]);
+    let mut table = Table::new(&["BALANCER", "STATE", "EPOCH", "REQUESTS", "ADDRESSES"]);
     for balancer in &status.balancers {
-        let addresses: Vec<String> = balancer.status.http.iter().map(|a| format!("http://{a}")).collect();
+        let http = balancer.status.http.iter().map(|a| format!("http://{a}"));
+        let https = balancer.status.https.iter().map(|a| format!("https://{a}"));
+        let addresses: Vec<String> = http.chain(https).collect();
         table.row([
             balancer.status.balancer.as_str().into(),
             live(balancer.live, style),
@@ -92,6 +98,27 @@ fn balancers(status: &Status, style: Style) -> String {
         ]);
     }
     table.render(style, "no balancer has reported yet")
+}
+
+fn certificates(status: &Status, (style, now): (Style, jiff::Timestamp)) -> String {
+    let mut table = Table::new(&["DOMAIN", "SIGNED BY", "ENDS"]);
+    for line in &status.certificates {
+        let signer: Cell = match line.signer {
+            Some(Signer::Acme) => Cell::painted("authority", |text| style.green(text)),
+            Some(Signer::Local) if line.problem.is_some() => {
+                Cell::painted("local", |text| style.yellow(text))
+            }
+            Some(Signer::Local) => "local".into(),
+            None => "".into(),
+        };
+        let ends = match line.not_after {
+            Some(end) if end <= now => Cell::painted("ended", |text| style.red(text)),
+            Some(end) => end.strftime("%Y-%m-%d").to_string().into(),
+            None => "".into(),
+        };
+        table.row([line.domain.as_str().into(), signer, ends]);
+    }
+    table.render(style, "")
 }
 
 fn apps(apps: &[AppSummary], style: Style) -> String {

@@ -7,7 +7,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use tandem_balancer::{Balancer, BuildError, Config, ListenError};
+use tandem_balancer::{
+    AccessFormat, AccessLogConfig, Balancer, BuildError, Config, ListenError, Network, RunError,
+};
 use tandem_kit::api::Server;
 use tandem_kit::logging::{self, LogOptions};
 use tandem_kit::paths::DataDir;
@@ -16,8 +18,8 @@ use tandem_types::BalancerId;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
-use super::squatters;
 use super::up::machine;
+use super::{alone, squatters};
 use crate::data_folder;
 use crate::exit::Exit;
 use crate::failure::{Failure, chain_of};
@@ -32,20 +34,49 @@ const TAIL_BYTES: u64 = 16 * 1024;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Name of this balancer [default: this host's name]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", conflicts_with = "routes")]
     name: Option<BalancerId>,
     /// Its own folder [default: `balancer` in the data folder]
-    #[arg(long, value_name = "DIR", hide = true)]
+    #[arg(long, value_name = "DIR", hide = true, conflicts_with = "routes")]
     state: Option<PathBuf>,
     /// Where to serve HTTP; port 0 picks a free one; may be given several times
     #[arg(long, value_name = "ADDRESS", required = true)]
-    http: Vec<SocketAddr>,
+    pub(super) http: Vec<SocketAddr>,
+    /// Where to serve HTTPS, in the same way: with the certificates of the file of routes, or the server's
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) https: Vec<SocketAddr>,
+    /// Connections from here begin with a PROXY header; may be given several times
+    #[arg(long, value_name = "CIDR", conflicts_with = "routes")]
+    proxy_from: Vec<Network>,
+    /// Serve the routes of this file, without any server; see docs/balancer.md
+    #[arg(long, value_name = "FILE")]
+    routes: Option<PathBuf>,
+    /// Folder by which the next process takes the listening sockets over
+    #[arg(long, value_name = "DIR", requires = "routes")]
+    pub(super) handover: Option<PathBuf>,
     /// Serving threads [default: one per processor]
     #[arg(long, value_name = "NUMBER")]
-    threads: Option<usize>,
+    pub(super) threads: Option<usize>,
+    /// Write a line for each request to this file; who rotates it renames it, or sends SIGHUP
+    #[arg(long, value_name = "PATH")]
+    access_log: Option<PathBuf>,
+    /// Form of these lines: json (one object each) or combined (as Apache and nginx write them)
+    #[arg(long, value_name = "FORM", default_value = "json", requires = "access_log")]
+    access_format: AccessFormat,
+    /// Write the queries of URLs, too: they often hold tokens and names, so they are left out by default
+    #[arg(long, requires = "access_log")]
+    access_query: bool,
     /// Write the address to this file as JSON once it serves
     #[arg(long, value_name = "PATH")]
-    ready_file: Option<PathBuf>,
+    pub(super) ready_file: Option<PathBuf>,
+}
+
+impl Args {
+    /// The access log that was asked for.
+    pub(super) fn access_log(&self) -> Option<AccessLogConfig> {
+        let (format, with_query) = (self.access_format, self.access_query);
+        self.access_log.clone().map(|path| AccessLogConfig { path, format, with_query })
+    }
 }
 
 /// Who it is, where it writes, and whom it follows.
@@ -59,6 +90,8 @@ struct Identity {
 #[derive(Debug, Serialize)]
 struct Ready {
     http: SocketAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    https: Option<SocketAddr>,
 }
 
 /// Serves until SIGTERM or SIGINT.
@@ -66,7 +99,11 @@ struct Ready {
 /// # Errors
 ///
 /// What keeps it from serving.
-pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
+pub(crate) fn run(mut args: Args, session: &Session) -> Result<Exit, Failure> {
+    if let Some(routes) = args.routes.take() {
+        // In the foreground: Ctrl-C is meant for it.
+        return alone::run(routes, args);
+    }
     // A session of its own: Ctrl-C and the end of the terminal are not meant for it. Refused only where this is the
     // first process of a session already, as under a service manager.
     let _ = nix::unistd::setsid();
@@ -122,10 +159,13 @@ fn end_of(file: &Path) -> io::Result<String> {
 async fn serve(args: Args, identity: Identity) -> Result<Exit, Failure> {
     let Identity { name, state, server } = identity;
     let installation = installation_of(&state);
-    let http = args.http.clone();
-    let config = Config { threads: args.threads, ..Config::new(name, server, state, args.http) };
+    let wanted = [args.http.as_slice(), &args.https].concat();
+    let (threads, access_log, proxy_from) = (args.threads, args.access_log(), args.proxy_from);
+    let https = args.https;
+    let config =
+        Config { threads, access_log, https, proxy_from, ..Config::new(name, server, state, args.http) };
     let balancer = match Balancer::build(config.clone()).await {
-        Err(BuildError::Listen(ListenError::InUse { .. })) if evict(installation, http).await => {
+        Err(BuildError::Listen(ListenError::InUse { .. })) if evict(installation, wanted).await => {
             Balancer::build(config).await
         }
         built => built,
@@ -135,9 +175,10 @@ async fn serve(args: Args, identity: Identity) -> Result<Exit, Failure> {
     let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
     let (trigger, drain) = drain::channel();
     let (tell, serving) = oneshot::channel();
+    let https = balancer.secure_addresses().first().copied();
     let run = balancer.run(drain, Some(tell));
     tokio::pin!(run);
-    let ready = tell_ready(args.ready_file, serving);
+    let ready = tell_ready(args.ready_file, https, serving);
     tokio::pin!(ready);
     let ended = tokio::select! {
         ended = &mut run => ended,
@@ -146,7 +187,7 @@ async fn serve(args: Args, identity: Identity) -> Result<Exit, Failure> {
         _ = terminate.recv() => { trigger.fire(); run.await }
         _ = interrupt.recv() => { trigger.fire(); run.await }
     };
-    ended.map_err(|error| Failure::new(format!("failed to {}", chain_of(&error))))?;
+    ended.map_err(explain_end)?;
     Ok(Exit::Done)
 }
 
@@ -157,17 +198,21 @@ fn installation_of(state: &Path) -> Option<DataDir> {
 }
 
 /// Ends an instance that has taken its port while it was away.
-async fn evict(installation: Option<DataDir>, http: Vec<SocketAddr>) -> bool {
+async fn evict(installation: Option<DataDir>, addresses: Vec<SocketAddr>) -> bool {
     match installation {
-        Some(data) => squatters::evict(&data, http).await,
+        Some(data) => squatters::evict(&data, addresses).await,
         None => false,
     }
 }
 
 /// Writes the ready file once it serves, if one is wanted; returns only with a failure to.
-async fn tell_ready(file: Option<PathBuf>, serving: oneshot::Receiver<Vec<SocketAddr>>) -> Failure {
+pub(super) async fn tell_ready(
+    file: Option<PathBuf>,
+    https: Option<SocketAddr>,
+    serving: oneshot::Receiver<Vec<SocketAddr>>,
+) -> Failure {
     if let (Some(file), Ok([http, ..])) = (&file, serving.await.as_deref())
-        && let Err(error) = files::write_json(file, &Ready { http: *http }, 0o644)
+        && let Err(error) = files::write_json(file, &Ready { http: *http, https }, 0o644)
     {
         return Failure::chain("write the ready file", &error);
     }
@@ -177,9 +222,23 @@ async fn tell_ready(file: Option<PathBuf>, serving: oneshot::Receiver<Vec<Socket
 fn explain(error: BuildError) -> Failure {
     let failure = Failure::new(format!("failed to {}", chain_of(&error)));
     match error {
-        BuildError::Listen(ListenError::InUse { .. }) => failure.hint("name another port with --http"),
+        BuildError::Listen(ListenError::InUse { .. }) => {
+            failure.hint("name another port with --http or --https")
+        }
         BuildError::Taken { .. } => {
             failure.hint("`tandem down` stops what runs on the data folder, --data names another one")
+        }
+        _ => failure,
+    }
+}
+
+/// What people can do about the end of a balancer.
+pub(super) fn explain_end(error: RunError) -> Failure {
+    let failure = Failure::new(format!("failed to {}", chain_of(&error)));
+    match error {
+        RunError::AccessLog(error) => {
+            let folder = error.path.parent().unwrap_or(&error.path);
+            failure.hint(format!("`mkdir -p {}`, or name another file with --access-log", folder.display()))
         }
         _ => failure,
     }

@@ -6,8 +6,7 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::PathBuf;
+use std::os::unix::fs::OpenOptionsExt;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -15,18 +14,17 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rustix::process::{PidfdFlags, pidfd_open};
 use tandem_balancer::Process;
-use tandem_kit::api::Server;
 use tandem_kit::drain::Drain;
 use tandem_kit::files;
 use tandem_kit::paths::DataDir;
-use tandem_types::HostName;
 use tokio::io::unix::AsyncFd;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::balancer::{log_file, tail};
+use super::wanted::{Doors, Wanted};
 use super::watchdog::Watchdog;
-use crate::failure::{Failure, chain_of};
+use crate::failure::chain_of;
 
 /// Time a balancer has from its start to serving.
 const START_LIMIT: Duration = Duration::from_secs(15);
@@ -36,42 +34,6 @@ const STOP_LIMIT: Duration = Duration::from_secs(40);
 const INTERVAL: Duration = Duration::from_millis(20);
 /// As [`INTERVAL`], where the kernel cannot tell when a process ends (before Linux 5.3, or where it is not allowed).
 const IDLE_INTERVAL: Duration = Duration::from_millis(100);
-
-/// The balancer that should run.
-#[derive(Debug, Clone)]
-pub(super) struct Wanted {
-    /// Where it should serve. A port that was picked stays the same at a new start.
-    pub(super) http: Vec<SocketAddr>,
-    host: HostName,
-    server: String,
-    program: PathBuf,
-}
-
-impl Wanted {
-    /// A balancer of this program.
-    pub(super) fn new(host: HostName, server: &Server, http: Vec<SocketAddr>) -> Result<Self, Failure> {
-        let program = std::env::current_exe().map_err(|e| Failure::chain("find the tandem program", &e))?;
-        Ok(Self { http, host, server: server.to_string(), program })
-    }
-
-    /// Whether a running one is as good: it serves there (port 0 is content with any), and is the same program, not
-    /// an older one of the same name.
-    fn is_met_by(&self, process: &Process) -> bool {
-        let serves = |(wanted, real): (&SocketAddr, &SocketAddr)| {
-            wanted.ip() == real.ip() && (wanted.port() == 0 || wanted.port() == real.port())
-        };
-        self.http.len() == process.http.len()
-            && self.http.iter().zip(&process.http).all(serves)
-            && same_program(process.pid).unwrap_or(false)
-    }
-}
-
-/// Whether a process runs the very file that this one runs.
-fn same_program(pid: u32) -> io::Result<bool> {
-    let (ours, other) =
-        (std::fs::metadata("/proc/self/exe")?, std::fs::metadata(format!("/proc/{pid}/exe"))?);
-    Ok((ours.dev(), ours.ino()) == (other.dev(), other.ino()))
-}
 
 /// Why a balancer does not serve.
 #[derive(Debug, thiserror::Error)]
@@ -162,9 +124,14 @@ impl Running {
         self.process.pid
     }
 
-    /// Where it serves.
+    /// Where it serves HTTP.
     pub(super) fn addresses(&self) -> Vec<SocketAddr> {
         self.process.http.clone()
+    }
+
+    /// Everywhere it serves.
+    pub(super) fn doors(&self) -> Doors {
+        Doors { http: self.process.http.clone(), https: self.process.https.clone() }
     }
 
     /// Waits for its end, and brings it about where it does not answer any more: it holds the sockets, so until it is gone
@@ -296,8 +263,8 @@ fn spawn(data: &DataDir, wanted: &Wanted) -> io::Result<Child> {
     let mut command = Command::new(&wanted.program);
     command.arg("balancer").args(["--name", wanted.host.as_str(), "--server", &wanted.server]);
     command.arg("--state").arg(data.balancer());
-    for address in &wanted.http {
-        command.arg("--http").arg(address.to_string());
+    for (flag, address) in wanted.doors.all() {
+        command.arg(flag).arg(address.to_string());
     }
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).kill_on_drop(false).spawn()
 }
@@ -320,6 +287,7 @@ mod tests {
             id: "box".parse().expect("a name"),
             started: jiff::Timestamp::UNIX_EPOCH,
             http: http.iter().map(|text| text.parse().expect("an address")).collect(),
+            https: Vec::new(),
             version: "0.1.0".to_owned(),
         }
     }
@@ -327,26 +295,8 @@ mod tests {
     fn wanted(http: &[&str]) -> Wanted {
         let http = http.iter().map(|text| text.parse().expect("an address")).collect();
         let server = "unix:/api.sock".parse().expect("an address");
-        Wanted::new("box".parse().expect("a name"), &server, http).expect("this program")
-    }
-
-    #[test]
-    fn a_running_balancer_is_adopted_only_at_the_same_addresses() {
-        let me = std::process::id();
-        let running = process(me, &["127.0.0.1:8080", "[::1]:8080"]);
-        assert!(wanted(&["127.0.0.1:8080", "[::1]:8080"]).is_met_by(&running));
-        assert!(wanted(&["127.0.0.1:0", "[::1]:0"]).is_met_by(&running), "any port will do");
-        for other in
-            [&["127.0.0.1:8081", "[::1]:8080"][..], &["127.0.0.1:8080"], &["[::1]:8080", "127.0.0.1:8080"]]
-        {
-            assert!(!wanted(other).is_met_by(&running), "{other:?}");
-        }
-    }
-
-    #[test]
-    fn a_balancer_of_another_program_is_replaced() {
-        let other = process(1, &["127.0.0.1:8080"]);
-        assert!(!wanted(&["127.0.0.1:8080"]).is_met_by(&other), "process 1 is not this program");
+        let doors = Doors { http, https: Vec::new() };
+        Wanted::new("box".parse().expect("a name"), &server, doors).expect("this program")
     }
 
     #[tokio::test]

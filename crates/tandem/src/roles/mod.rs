@@ -1,5 +1,7 @@
 //! What keeps running: `tandem up`, its roles one by one, and the processes that they start.
 
+mod acme;
+mod alone;
 mod apart;
 pub(crate) mod balancer;
 mod balancer_process;
@@ -12,6 +14,7 @@ pub(crate) mod stop;
 mod supervise;
 pub(crate) mod up;
 pub(crate) mod volume_worker;
+mod wanted;
 mod watchdog;
 
 pub(crate) use lock::{Holder, Role};

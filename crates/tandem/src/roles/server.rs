@@ -14,6 +14,7 @@ use tandem_kit::files::LockGuard;
 use tandem_kit::paths::DataDir;
 use tokio::time::sleep;
 
+use super::acme::AcmeArgs;
 use super::apart::{self, End, Post};
 use super::lock::{self, Role};
 use super::squatters;
@@ -47,6 +48,8 @@ pub(crate) struct Args {
     /// Write the API's addresses to this file as JSON once it answers
     #[arg(long, value_name = "PATH")]
     ready_file: Option<PathBuf>,
+    #[command(flatten)]
+    acme: AcmeArgs,
 }
 
 /// What the ready file says, in the words of `tandem up`'s.
@@ -68,10 +71,10 @@ pub(crate) fn run(args: Args, global: Global, output: Output) -> Result<Exit, Fa
 async fn serve(args: Args, global: Global, output: Output) -> Result<Exit, Failure> {
     let mut signals = Signals::listen()?;
     let post = Post::take(&global, Role::Server).await?;
-    let clock = Clock::system();
+    let (clock, acme) = (Clock::system(), args.acme.config()?);
     data_folder::take_over(&post.data, &clock).await?;
     squatters::evict(&post.data, [args.api]).await;
-    let server = Server::start(&post.data, args.api, (&clock, "system:server")).await?;
+    let server = Server::start(&post.data, args.api, (&clock, "system:server", acme)).await?;
     let ready = Ready { api: server.api_address(), socket: post.data.api_socket().display().to_string() };
     let line = format!("API: {} (token), {} (this machine)", ready.api, ready.socket);
     let told = apart::tell_ready(&ready, &line, (args.ready_file.as_ref(), &output));

@@ -17,9 +17,10 @@ use tandem_kit::tasks::{self, Owned};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::balancer_process::{Running, StartError, Wanted};
+use super::balancer_process::{Running, StartError};
 use super::squatters;
 use super::up::machine;
+use super::wanted::{Doors, Wanted};
 use crate::failure::{Failure, chain_of};
 use crate::port;
 
@@ -69,28 +70,25 @@ pub(super) struct Prepared {
 /// # Errors
 ///
 /// An address that is in use or not allowed.
-pub(super) async fn prepare(
-    data: &DataDir,
-    server: &Server,
-    http: Vec<SocketAddr>,
-) -> Result<Prepared, Failure> {
-    let mut wanted = Wanted::new(machine::host_name(data)?, server, http)?;
+pub(super) async fn prepare(data: &DataDir, server: &Server, doors: Doors) -> Result<Prepared, Failure> {
+    let mut wanted = Wanted::new(machine::host_name(data)?, server, doors)?;
     let Some(running) = Running::find_or_wait(data).await else {
-        let last = Process::last(&data.balancer()).map_or_else(Vec::new, |process| process.http);
-        wanted.http = with_known_ports(wanted.http, &last);
-        make_free(data, &wanted.http).await?;
+        let last = Process::last(&data.balancer());
+        let last = last.map_or_else(Doors::default, |Process { http, https, .. }| Doors { http, https });
+        wanted.doors = wanted.doors.map(&last, with_known_ports);
+        make_free(data, wanted.doors.all().collect()).await?;
         return Ok(Prepared { data: data.clone(), wanted, running: None, before: None });
     };
-    let (pid, held) = (running.pid(), running.addresses());
+    let (pid, held) = (running.pid(), running.doors());
     if running.meets(&wanted) {
         tracing::info!("balancer: adopted the running one (process {pid})");
-        wanted.http = held;
+        wanted.doors = held;
         return Ok(Prepared { data: data.clone(), wanted, running: Some(running), before: None });
     }
     // Refused before the one that serves is asked to go: a mistyped address must not cost the traffic.
-    wanted.http = with_ports_of(wanted.http, &held);
-    let foreign: Vec<_> = wanted.http.iter().copied().filter(|address| !held.contains(address)).collect();
-    make_free(data, &foreign).await?;
+    wanted.doors = wanted.doors.map(&held, with_ports_of);
+    let is_held = |address: SocketAddr| held.all().any(|(_, held)| held == address);
+    make_free(data, wanted.doors.all().filter(|(_, address)| !is_held(*address)).collect()).await?;
     tracing::info!(
         "balancer: process {pid} serves other addresses or is another program; a new one takes over"
     );
@@ -176,40 +174,40 @@ fn with_known_ports(wanted: Vec<SocketAddr>, last: &[SocketAddr]) -> Vec<SocketA
 /// # Errors
 ///
 /// Another machine's address, a port that needs root, or one that somebody else has.
-async fn make_free(data: &DataDir, addresses: &[SocketAddr]) -> Result<(), Failure> {
+async fn make_free(data: &DataDir, addresses: Vec<(&'static str, SocketAddr)>) -> Result<(), Failure> {
     addresses.iter().try_for_each(|address| ensure_allowed(*address))?;
-    squatters::evict(data, addresses.iter().copied()).await;
+    squatters::evict(data, addresses.iter().map(|(_, address)| *address)).await;
     addresses.iter().try_for_each(|address| ensure_free(*address))
 }
 
-fn ensure_allowed(address: SocketAddr) -> Result<(), Failure> {
+fn ensure_allowed((flag, address): (&str, SocketAddr)) -> Result<(), Failure> {
     match TcpListener::bind(address) {
-        Err(error) if error.kind() != ErrorKind::AddrInUse => Err(refusal(address, &error)),
+        Err(error) if error.kind() != ErrorKind::AddrInUse => Err(refusal((flag, address), &error)),
         _ => Ok(()),
     }
 }
 
 /// Finds out here whether the port can be had: an error of this process is seen, one of the balancer's is in its log.
-fn ensure_free(address: SocketAddr) -> Result<(), Failure> {
-    TcpListener::bind(address).map(drop).map_err(|error| refusal(address, &error))
+fn ensure_free((flag, address): (&str, SocketAddr)) -> Result<(), Failure> {
+    TcpListener::bind(address).map(drop).map_err(|error| refusal((flag, address), &error))
 }
 
-fn refusal(address: SocketAddr, error: &io::Error) -> Failure {
+fn refusal((flag, address): (&str, SocketAddr), error: &io::Error) -> Failure {
     match error.kind() {
-        ErrorKind::AddrInUse => port::in_use("the balancer", "--http", address),
+        ErrorKind::AddrInUse => port::in_use("the balancer", flag, address),
         ErrorKind::PermissionDenied => {
             Failure::new(format!("the balancer cannot listen on {address}: ports below 1024 need root"))
-                .hint("start `tandem up` as root, or name a port from 1024 on with --http")
+                .hint(format!("start `tandem up` as root, or name a port from 1024 on with {flag}"))
         }
         ErrorKind::AddrNotAvailable => {
             Failure::new(format!("the balancer cannot listen on {address}: this machine has no such address"))
                 .hint(format!(
-                    "`--http 0.0.0.0:{port}` listens on all of its addresses, `--http 127.0.0.1:{port}` only for itself",
+                    "`{flag} 0.0.0.0:{port}` listens on all of its addresses, `{flag} 127.0.0.1:{port}` only for itself",
                     port = address.port()
                 ))
         }
         _ => Failure::chain(&format!("listen on {address}"), error)
-            .hint("name another address with `--http IP:PORT`"),
+            .hint(format!("name another address with `{flag} IP:PORT`")),
     }
 }
 
@@ -228,7 +226,7 @@ async fn keep_running(prepared: Prepared, tell: watch::Sender<First>, stopping: 
                 let (pid, since) = (running.pid(), Instant::now());
                 served = true;
                 // A port that was picked stays: people and load balancers know it by now.
-                wanted.http = running.addresses();
+                wanted.doors = running.doors();
                 tell.send_replace(First::Serves(running.addresses()));
                 let how = tokio::select! {
                     how = running.ended_or_hung() => how,
@@ -294,7 +292,7 @@ async fn start(
     let started = Running::start(data, wanted, stopping).await;
     match (started, before.filter(Running::lives)) {
         (Err(StartError::Stopped), _) => Err(StartError::Stopped),
-        (Err(error), Some(before)) if before.addresses() == wanted.http => {
+        (Err(error), Some(before)) if before.doors() == wanted.doors => {
             let (pid, error) = (before.pid(), chain_of(&error));
             tracing::error!("balancer: the new one does not start, process {pid} goes on: {error}");
             Ok(before)
@@ -376,11 +374,13 @@ mod tests {
         let foreign: SocketAddr = "192.0.2.1:8080".parse().expect("an address");
         let folder = tempfile::tempdir().expect("a temporary folder");
         let data = DataDir::open(folder.path()).expect("a data folder");
-        assert!(ensure_allowed(used).is_ok(), "who has it may be ended");
+        assert!(ensure_allowed(("--http", used)).is_ok(), "who has it may be ended");
         let refused = |failure: Failure| failure.render(Style::new(false)).expect("it is told");
-        let Err(first) = make_free(&data, &[used, foreign]).await else { panic!("it is not ours") };
+        let Err(first) = make_free(&data, vec![("--http", used), ("--http", foreign)]).await else {
+            panic!("it is not ours")
+        };
         assert!(refused(first).contains("no such address"), "before the one that is in use");
-        let Err(second) = make_free(&data, &[used]).await else { panic!("it is in use") };
+        let Err(second) = make_free(&data, vec![("--http", used)]).await else { panic!("it is in use") };
         assert!(refused(second).contains(&used.to_string()), "its holder is none of ours");
         data.remove_runtime().expect("the runtime folder goes");
     }

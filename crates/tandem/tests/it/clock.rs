@@ -22,13 +22,13 @@ use crate::screen::{PLAIN, ask, current, ids, instances, say};
 const HOUR: i64 = 3_600;
 
 /// The hands of the clock that an installation sees.
-struct Hands {
+pub(crate) struct Hands {
     file: PathBuf,
 }
 
 impl Hands {
     /// A clock that is right, on a new installation that does not run yet.
-    fn on(installation: &mut Installation) -> Self {
+    pub(crate) fn on(installation: &mut Installation) -> Self {
         let hands = Self { file: installation.data().root().join("../faketime") };
         hands.set(0);
         installation.set("LD_PRELOAD", library());
@@ -39,7 +39,7 @@ impl Hands {
     }
 
     /// Sets the clock to so many seconds ahead of the machine's.
-    fn set(&self, ahead: i64) {
+    pub(crate) fn set(&self, ahead: i64) {
         let text = format!("{ahead:+}\n");
         tandem_kit::files::write_atomic_unsynced(&self.file, text.as_bytes(), 0o644)
             .expect("the folder takes files");

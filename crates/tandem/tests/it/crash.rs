@@ -6,10 +6,11 @@ use tandem_testkit::app_folder::AppFolder;
 use tandem_testkit::connection::Question;
 use tandem_testkit::installation::Installation;
 use tandem_testkit::leftovers::Process;
+use tandem_testkit::load::Mix;
 use tandem_testkit::wait::eventually;
 
 use crate::TANDEM;
-use crate::screen::{PLAIN, ids, instances, release_phases, say, with_plain};
+use crate::screen::{PLAIN, ask, ids, instances, release_phases, say, with_plain};
 
 /// The process of a role of this installation.
 fn role(installation: &Installation, role: &str) -> Process {
@@ -87,6 +88,23 @@ fn an_instance_that_ends_is_started_again_and_counted() {
     });
     let logs = installation.tandem(["logs", "--process", "web"]).expect_success().stdout;
     assert!(logs.contains("exit code 7"), "why it ended stands in its log:\n{logs}");
+    installation.finish();
+}
+
+#[test]
+fn requests_wait_while_the_only_instance_is_started_again() {
+    let (installation, _folder) = with_plain();
+    let _ = installation.tandem(["scale", "web=1"]).expect_success();
+    let load = ask(installation.ready().http, Mix::gets());
+    let site = installation.site(PLAIN);
+    let crash = Question { method: Method::POST, ..Question::get("/crash?7") };
+    let _ = site.ask(crash);
+    eventually("it was started again", || {
+        let lines = instances(&installation, "plain", "serving");
+        lines.iter().any(|line| line["state"] == "ready" && line["restarts"] == 1).then_some(())
+    });
+    assert_eq!(site.text("/"), "one\n");
+    load.stop().expect_nothing_lost();
     installation.finish();
 }
 

@@ -3,8 +3,10 @@
 //! Each has an installation of its own and must leave nothing behind (see `tandem_testkit::installation`). Most
 //! deploy the fixture `plain`, which needs no packages; what is about Django deploys the guestbook.
 
+mod alone;
 mod apart;
 mod balancer;
+mod clients;
 mod clock;
 mod command_line;
 mod config;
@@ -25,6 +27,7 @@ mod hanging;
 mod harness;
 mod hints;
 mod hostile;
+mod https;
 mod init;
 mod json;
 mod kill_matrix;
@@ -32,6 +35,7 @@ mod layouts;
 mod logs;
 mod loopback;
 mod needs;
+mod pause;
 mod plain;
 mod postgres;
 mod queue;
@@ -42,6 +46,7 @@ mod screen;
 mod signals;
 mod sources;
 mod store;
+mod top;
 mod upgrade;
 mod volumes;
 

@@ -36,7 +36,7 @@ fn shell(installation: &Installation, line: &str) -> Program {
     Program::new("/bin/bash").arguments(["-c", &line]).unset("TANDEM_SERVER").folder(Path::new("/"))
 }
 
-fn person(installation: &Installation, steps: &Value, arguments: &[&str]) -> Program {
+pub(crate) fn person(installation: &Installation, steps: &Value, arguments: &[&str]) -> Program {
     let program = Program::new("/usr/bin/python3").arguments([PERSON, &steps.to_string(), TANDEM]);
     program.arguments(words(installation, arguments)).set("TERM", "xterm-256color").unset("TANDEM_SERVER")
 }

@@ -46,3 +46,15 @@ fn a_restart_replaces_every_instance_and_no_request_fails() {
     assert_eq!(current(&installation, "plain"), "r1", "a restart is no release");
     installation.finish();
 }
+
+#[test]
+fn a_restart_of_the_only_instance_loses_nothing() {
+    let (installation, _folder) = with_plain();
+    let _ = installation.tandem(["scale", "web=1"]).expect_success();
+    let web = ids(&installation, "plain", "serving");
+    let load = ask(installation.ready().http, Mix::gets());
+    let _ = installation.tandem(["restart", "web"]).expect_success();
+    load.stop().expect_nothing_lost();
+    assert_ne!(ids(&installation, "plain", "serving"), web);
+    installation.finish();
+}

@@ -10,9 +10,12 @@ use tandem_types::assignment::Assignment;
 use tandem_types::build::Build;
 use tandem_types::document::{Document, Kind, kind_name};
 use tandem_types::environment::Environment;
+use tandem_types::git::{DeployKey, GitHosts};
+use tandem_types::https::{AcmeAccount, Certificate, CertificateOrder, Challenges, LocalAuthority};
 use tandem_types::release::Release;
 use tandem_types::rollout::Rollout;
 use tandem_types::routing::RoutingDocument;
+use tandem_types::session::Session as Command;
 
 use super::{failed, finish_restore, known_data};
 use crate::exit::Exit;
@@ -77,7 +80,25 @@ fn text(report: &Report) -> String {
 /// Every kind that is stored, given to a macro.
 macro_rules! of_kinds {
     ($act:ident) => {
-        $act!(App, Assignment, Build, Environment, Installation, Release, Rollout, RoutingDocument, Token)
+        $act!(
+            AcmeAccount,
+            App,
+            Assignment,
+            Build,
+            Certificate,
+            CertificateOrder,
+            Challenges,
+            DeployKey,
+            Environment,
+            GitHosts,
+            Installation,
+            LocalAuthority,
+            Release,
+            Rollout,
+            RoutingDocument,
+            Command,
+            Token
+        )
     };
 }
 
@@ -113,6 +134,22 @@ mod tests {
     fn a_kind_is_known_up_to_the_version_that_this_one_writes() {
         assert!(["app/1", App::KIND, Token::KIND].into_iter().all(is_known));
         assert!(!["app/4000000000", "app", "app/x", "unheard-of/1", ""].into_iter().any(is_known));
+    }
+
+    /// A kind that is missing in the list would have every copy refused that has one of it.
+    #[test]
+    fn every_kind_that_has_a_golden_file_is_known() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tandem-types/src/golden/stored");
+        let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+        let names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
+        let kinds = names.iter().filter_map(|name| name.strip_suffix(".jsonl")?.rsplit_once('-'));
+        let kinds: Vec<_> = kinds
+            .filter(|(_, version)| version.parse::<u32>().is_ok())
+            .map(|(name, version)| format!("{name}/{version}"))
+            .collect();
+        assert!(kinds.len() > 20, "{kinds:?}");
+        let unknown: Vec<_> = kinds.iter().filter(|kind| !is_known(kind)).collect();
+        assert!(unknown.is_empty(), "{unknown:?}");
     }
 
     #[test]

@@ -17,9 +17,11 @@ use tandem_kit::clock::Clock;
 use tandem_kit::paths::{self, DataDir};
 use tokio::sync::watch;
 
+use super::acme::AcmeArgs;
 use super::lock::{self, Locks, Role};
 use super::squatters;
 use super::supervise::{self, Supervisor};
+use super::wanted::Doors;
 use crate::cli::Global;
 use crate::data_folder;
 use crate::exit::Exit;
@@ -50,18 +52,25 @@ processes of one user, and it says so loudly.
 Examples:
   tandem up
   tandem up --http 0.0.0.0:80 --http '[::]:80'      serve the world
+  tandem up --https 127.0.0.1:8443                  and HTTPS; `tandem trust` tells how to trust it
+  tandem up --http 0.0.0.0:80 --https 0.0.0.0:443 --acme letsencrypt
   tandem up --data ./.demo --http 127.0.0.1:0       a throw-away installation on any free port")]
 pub(crate) struct Args {
     /// Where the balancer serves HTTP; port 0 picks a free one; may be given several times [default: 127.0.0.1:8080 and
     /// [::1]:8080]
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     http: Vec<SocketAddr>,
+    /// Where the balancer serves HTTPS, in the same way; each app gets a certificate, see docs/https.md
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    https: Vec<SocketAddr>,
     /// Where the API serves TCP, with tokens; port 0 picks a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7070", value_parser = address)]
     api: SocketAddr,
     /// Write the addresses to this file as JSON once everything answers
     #[arg(long, value_name = "PATH")]
     ready_file: Option<PathBuf>,
+    #[command(flatten)]
+    acme: AcmeArgs,
 }
 
 /// An address with its port; people who name only one of the two are told the whole.
@@ -80,6 +89,10 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
 impl Args {
     fn http(&self) -> Vec<SocketAddr> {
         if self.http.is_empty() { default_http() } else { self.http.clone() }
+    }
+
+    fn doors(&self) -> Doors {
+        Doors { http: self.http(), https: self.https.clone() }
     }
 }
 
@@ -130,13 +143,18 @@ async fn up(args: Args, global: Global, output: Output) -> Result<Exit, Failure>
 }
 
 async fn start(args: &Args, folder: &std::path::Path, data: DataDir) -> Result<Parts, Failure> {
+    let acme = args.acme.config()?;
+    if acme.is_some() && args.https.is_empty() {
+        return Err(Failure::usage("--acme gets certificates, and nothing here serves HTTPS")
+            .hint("add `--https 0.0.0.0:443`, or leave --acme away"));
+    }
     let locks = lock::take_soon(&data, folder, Role::Up).await?;
     let clock = Clock::system();
     data_folder::take_over(&data, &clock).await?;
     let address = Address::Unix(data.api_socket());
-    let balancer = supervise::prepare(&data, &address, args.http()).await?;
+    let balancer = supervise::prepare(&data, &address, args.doors()).await?;
     squatters::evict(&data, [args.api]).await;
-    let server = Server::start(&data, args.api, (&clock, "system:up")).await?;
+    let server = Server::start(&data, args.api, (&clock, "system:up", acme)).await?;
     let client = Client::new(address.clone());
     let closed_ports = watch::channel([server.api_address().port()].into()).1;
     let runner = match Runner::start(&data, address, (closed_ports, &clock)).await {

@@ -24,10 +24,11 @@ pub(super) async fn wait(parts: &Parts) -> Result<Ready, Failure> {
     loop {
         parts.balancer.check_start()?;
         let status: Result<Status, _> = parts.client.get("/v1/status").await;
-        let http = status.as_ref().ok().and_then(serving);
-        if let Some(http) = http.filter(|http| parts.balancer.serves_at(*http)) {
+        let is_ours = |http| parts.balancer.serves_at(http);
+        let serving = status.as_ref().ok().and_then(|status| serving(status, is_ours));
+        if let Some((http, https)) = serving {
             let socket = parts.data.api_socket().display().to_string();
-            return Ok(Ready { http, api: parts.server.api_address(), socket });
+            return Ok(Ready { http, https, api: parts.server.api_address(), socket });
         }
         if Instant::now() >= deadline {
             return Err(Failure::new("not everything answers after a minute").detail(missing(status.ok())));
@@ -36,16 +37,21 @@ pub(super) async fn wait(parts: &Parts) -> Result<Ready, Failure> {
     }
 }
 
-/// Where the balancer serves, once it and the runner report.
-fn serving(status: &Status) -> Option<SocketAddr> {
+/// Where the balancer serves that is ours, once it and the runner report: others may follow the same server.
+fn serving(
+    status: &Status,
+    is_ours: impl Fn(SocketAddr) -> bool,
+) -> Option<(SocketAddr, Option<SocketAddr>)> {
     let runner_reports = status.hosts.iter().any(|host| host.live && host.isolation.is_some());
-    let balancer =
-        status.balancers.iter().find(|balancer| balancer.live && !balancer.status.http.is_empty())?;
     let tcp = |address: &Address| match address {
         Address::Tcp(address) => Some(*address),
         Address::Unix(_) => None,
     };
-    runner_reports.then(|| balancer.status.http.iter().find_map(tcp)).flatten()
+    let mut live = status.balancers.iter().filter(|balancer| runner_reports && balancer.live);
+    live.find_map(|balancer| {
+        let http = balancer.status.http.iter().find_map(tcp).filter(|http| is_ours(*http))?;
+        Some((http, balancer.status.https.iter().find_map(tcp)))
+    })
 }
 
 fn missing(status: Option<Status>) -> String {
@@ -67,7 +73,8 @@ pub(super) fn tell(ready: Ready, args: &Args, output: &Output) -> Result<Option<
         output.value(&ready)?;
     } else {
         output.note(format!("API: {} (token), {} (this machine)", ready.api, ready.socket));
-        output.line(format!("ready: http://{}", ready.http))?;
+        let https = ready.https.map(|https| format!(" https://{https}")).unwrap_or_default();
+        output.line(format!("ready: http://{}{https}", ready.http))?;
     }
     Ok(args.ready_file.clone().map(|file| Written { file, ready }))
 }
@@ -101,6 +108,7 @@ mod tests {
         let file = folder.path().join("ready.json");
         let at = |port: u16| Ready {
             http: ([127, 0, 0, 1], port).into(),
+            https: None,
             api: ([127, 0, 0, 1], 7070).into(),
             socket: "/run/api.sock".into(),
         };

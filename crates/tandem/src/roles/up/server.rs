@@ -49,7 +49,7 @@ impl Server {
     pub(in crate::roles) async fn start(
         data: &DataDir,
         api: SocketAddr,
-        (clock, actor): (&Clock, &str),
+        (clock, actor, acme): (&Clock, &str, Option<tandem_acme::Config>),
     ) -> Result<Self, Failure> {
         let listeners = listen(data, api).await?;
         let store = sqlite::open(data.database(), clock.clone()).await;
@@ -67,6 +67,7 @@ impl Server {
             clock: clock.clone(),
             hosts: vec![machine::host_name(data)?],
             version: Version::current().name.clone(),
+            acme,
         };
         let control = opened("start the server", Control::build(config).await)?;
         let handle = control.handle();

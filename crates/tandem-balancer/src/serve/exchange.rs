@@ -1,0 +1,341 @@
+//! One request and its answer: find its route, then a file, an instance, or a page that says why not.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, Method, Response, StatusCode};
+use tandem_types::traffic::AnsweredBy;
+
+use super::attempt::{Arrived, Failure};
+use super::canary::Shared;
+use super::client::Client;
+use super::https;
+use super::pump::{Ends, Pump, PumpError};
+use super::upload::{Progress, Upload};
+use super::waiting::Tries;
+use crate::pages::Page;
+use crate::table::{Lease, LiveRoute, Permit};
+use crate::upstream::{Connection, is_read};
+use tandem_certificates::CHALLENGE_PATH;
+use tandem_record::{Seen, Trace, Unfinished};
+use tandem_static::{self, FileBody};
+use tandem_wire::forward::{self, Delivery, Origin, RequestId};
+use tandem_wire::{Framing, RequestHead};
+
+/// A request that is being answered.
+#[derive(Debug)]
+pub(super) struct Exchange<'c> {
+    pub(super) client: &'c mut Client,
+    pub(super) head: Box<RequestHead>,
+    pub(super) id: RequestId,
+    /// The request's body.
+    pub(super) upload: Upload,
+    /// The answer.
+    pub(super) down: Pump,
+    /// What is seen of it.
+    pub(super) trace: Trace,
+    /// Its place among those of its app, where these are limited.
+    pub(super) permit: Option<Permit>,
+    /// Its client, where several releases serve.
+    pub(super) shared: Option<Shared>,
+    /// What the answer says besides of how to come (see `Delivery::hsts`).
+    hsts: Option<u64>,
+}
+
+/// A piece of a file.
+enum Piece {
+    /// It is to be sent.
+    Read(Bytes),
+    /// So many bytes are sent.
+    Sent(u64),
+}
+
+/// What becomes of a client's connection behind an answer.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// The next request may come.
+    Keep,
+    /// It is closed.
+    Close,
+    /// It is broken off in the middle of an answer: over TLS nothing says then that this is its end.
+    Abort,
+    /// It is closed, and the client may still be sending.
+    Linger,
+    /// It has left HTTP.
+    Switch(Box<Switched>),
+}
+
+/// The instance's end of a connection that has left HTTP.
+#[derive(Debug)]
+pub(super) struct Switched {
+    pub(super) connection: Connection,
+    pub(super) lease: Lease,
+    pub(super) record: Unfinished,
+}
+
+impl<'c> Exchange<'c> {
+    /// Answers a request, whatever becomes of it.
+    pub(super) async fn run(client: &'c mut Client, head: Box<RequestHead>) -> Next {
+        client.activity.request_began();
+        let id = RequestId::of(&head.fields, || client.thread.random());
+        let upload = Upload::new(client, &head);
+        let (down, trace) = (Pump::idle(), Trace::begin());
+        let mut exchange =
+            Self { client, head, id, upload, down, trace, permit: None, shared: None, hsts: None };
+        let next = match exchange.pass_on().await {
+            Ok(next) => next,
+            Err(page) => exchange.show(&page).await,
+        };
+        let client = &*exchange.client;
+        client.activity.request_ended();
+        client.thread.shared.count_request(client.thread.number());
+        next
+    }
+
+    async fn pass_on(&mut self) -> Result<Next, Page> {
+        let path = forward::path_of(&self.head).map_err(|refusal| {
+            let status = match refusal {
+                forward::Refusal::Connect => StatusCode::METHOD_NOT_ALLOWED,
+                forward::Refusal::Target => StatusCode::BAD_REQUEST,
+            };
+            Page::BadRequest(status, refusal.to_string())
+        })?;
+        let host = forward::host_of(&self.head)
+            .map_err(|error| Page::BadRequest(StatusCode::BAD_REQUEST, error.to_string()))?;
+        if let Some(answer) = self.client.thread.shared.answer_to_authority(path) {
+            return Ok(self.say((StatusCode::OK, &HeaderMap::new()), &answer).await);
+        }
+        let (route, folder) = self.client.find(host, path)?;
+        self.trace.belongs_to(self.client.thread.recorder.slot(route.served()));
+        match self.client.socket.scheme() {
+            "https" => self.hsts = https::seconds(route.https().hsts),
+            _ if route.https().redirect && !path.starts_with(CHALLENGE_PATH) => {
+                let secure = self.client.thread.shared.secure();
+                if let Some(headers) = secure.and_then(|secure| https::location(secure, host, path)) {
+                    return Ok(self.say((StatusCode::PERMANENT_REDIRECT, &headers), "").await);
+                }
+            }
+            _ => {}
+        }
+        if let Some(folder) = folder.filter(|_| matches!(self.head.method, Method::GET | Method::HEAD))
+            && let Some(parts) = forward::parts_of(&self.head)
+            && let Some(file) = tandem_static::answer(route.folder(folder), &parts).await
+        {
+            // Files of a table that is served no more are swept once nobody can open them.
+            drop(route);
+            return Ok(self.send_file(file).await);
+        }
+        self.ensure_open(&route).await?;
+        if let Some(disk) = route.disk() {
+            let unreadable =
+                || Page::BadRequest(StatusCode::BAD_REQUEST, "its head cannot be read".to_owned());
+            let parts = forward::parts_of(&self.head).ok_or_else(unreadable)?;
+            let file = disk.answer(&parts).await.ok_or(Page::UnknownPath)?;
+            return Ok(self.send_file(file).await);
+        }
+        let origin = Origin {
+            address: &self.client.address,
+            scheme: self.client.socket.scheme(),
+            host,
+            id: self.id.as_str(),
+        };
+        let mut outgoing = Vec::with_capacity(1024);
+        forward::write_request(&mut outgoing, &self.head, &origin, forward::upgrade_wanted(&self.head));
+        self.ask(route, &outgoing).await
+    }
+
+    async fn ask(&mut self, route: Arc<LiveRoute>, outgoing: &[u8]) -> Result<Next, Page> {
+        self.ensure_within(&route).await?;
+        let mut route = self.share_of(route);
+        let mut tries = Tries::default();
+        loop {
+            match self.send(&route, outgoing, &mut tries).await {
+                Ok(arrived) => return self.deliver(arrived).await,
+                Err(Failure::Broken) => return Err(Page::BadGateway),
+                Err(Failure::Late) => return Err(Page::GatewayTimeout),
+                Err(Failure::Refused(status, why)) => return Err(Page::BadRequest(status, why.to_owned())),
+                Err(Failure::Unreached) => {
+                    route = self.another_try(&mut tries, route, outgoing.len()).await?
+                }
+            }
+        }
+    }
+
+    /// Gives the client what an instance answered.
+    async fn deliver(&mut self, arrived: Arrived) -> Result<Next, Page> {
+        let Arrived { mut connection, mut head, lease } = arrived;
+        self.mark(&mut head);
+        self.trace.answered(AnsweredBy::Instance, head.status);
+        if head.status == StatusCode::SWITCHING_PROTOCOLS && forward::upgrade_wanted(&self.head).is_some() {
+            forward::write_switch(self.down.head(), &head, self.id.as_str());
+            let socket = &mut self.client.socket;
+            let told = std::future::poll_fn(|context| self.down.poll_flush(context, socket)).await;
+            let seen = Seen::of(&self.head, self.id.as_str(), &self.client.address);
+            let record = Unfinished::new(&self.client.thread.recorder, &mut self.trace, &seen);
+            let lease = lease.with(self.permit.take());
+            let switched = Switched { connection, lease, record };
+            return Ok(told.map_or(Next::Abort, |()| Next::Switch(Box::new(switched))));
+        }
+        let bodies = forward::bodies(&head, &self.head.method, self.head.version).map_err(|error| {
+            tracing::warn!("an answer cannot be passed on: {error}");
+            Page::BadGateway
+        })?;
+        let keeps = self.keeps_alive() && bodies.to != Framing::UntilEnd;
+        let date = self.client.thread.date();
+        let delivery = Delivery {
+            id: self.id.as_str(),
+            version: self.head.version,
+            keeps,
+            date: &date,
+            hsts: self.hsts,
+        };
+        forward::write_response(self.down.head(), &head, bodies.to, &delivery);
+        self.down.begin(bodies.from, bodies.to);
+        let relayed = std::future::poll_fn(|context| self.poll_relay(context, &mut connection)).await;
+        if let Err(error) = relayed {
+            tracing::debug!("an answer broke off: {error}");
+            return Ok(Next::Abort);
+        }
+        let read =
+            !self.upload.exists() || is_read(self.upload.moved(), head.status) && self.upload.was_taken();
+        if read && head.keeps_alive() && bodies.from != Framing::UntilEnd && connection.input.is_empty() {
+            self.client.thread.pool.keep(self.client.thread.now(), connection, lease.instance());
+        } else {
+            drop(connection);
+        }
+        drop(lease);
+        Ok(self.after(keeps).await)
+    }
+
+    /// Moves the answer to the client, and what is left of the request to the instance.
+    fn poll_relay(
+        &mut self,
+        context: &mut Context<'_>,
+        connection: &mut Connection,
+    ) -> Poll<Result<(), PumpError>> {
+        if self.upload.is_under_way()
+            && self.upload.poll(context, self.client, &mut connection.stream) == Progress::Broken
+        {
+            return Poll::Ready(Err(PumpError::Source));
+        }
+        let (from, input, to) = (&mut connection.stream, &mut connection.input, &mut self.client.socket);
+        self.down.poll(context, Ends { from, input, to }, &mut self.client.thread.scratch())
+    }
+
+    /// Answers with a file.
+    async fn send_file(&mut self, file: Response<FileBody>) -> Next {
+        let (parts, mut body) = file.into_parts();
+        self.trace.answered(AnsweredBy::File, parts.status);
+        let keeps = self.keeps_alive();
+        self.write_own((parts.status, &parts.headers), None, keeps);
+        loop {
+            let piece = std::future::poll_fn(|context| {
+                if self.down.poll_flush(context, &mut self.client.socket)?.is_pending() {
+                    return Poll::Pending;
+                }
+                if let Some(sent) = ready!(self.client.socket.poll_send_file(context, &mut body)?) {
+                    return Poll::Ready(Ok(Some(Piece::Sent(sent))));
+                }
+                let piece = body.poll_frame(context).map(Option::transpose).map_err(std::io::Error::other);
+                piece.map_ok(|piece| piece.map(Piece::Read))
+            })
+            .await;
+            match piece {
+                Ok(Some(Piece::Sent(count))) => self.trace.moved(0, count),
+                Ok(Some(Piece::Read(piece))) => {
+                    self.trace.moved(0, piece.len() as u64);
+                    self.down.head().extend_from_slice(&piece);
+                }
+                Ok(None) => return self.after(keeps).await,
+                Err(error) => {
+                    tracing::debug!("a file is not sent to its end: {error}");
+                    return Next::Abort;
+                }
+            }
+        }
+    }
+
+    /// Answers with a page of the balancer's own.
+    async fn show(&mut self, page: &Page) -> Next {
+        // Where a doubtful request ends is in doubt too: what follows is not taken for the next one.
+        let is_doubtful = matches!(page, Page::BadRequest(..));
+        let keeps = self.keeps_alive() && !is_doubtful;
+        let accept = self.head.fields.all(tandem_wire::Kind::Accept).next();
+        let (parts, body) = page.answer(accept, self.id.as_str()).into_parts();
+        self.trace.answered(AnsweredBy::Balancer, parts.status);
+        self.write_own((parts.status, &parts.headers), Some(body.len() as u64), keeps);
+        if self.head.method != Method::HEAD {
+            self.trace.moved(0, body.len() as u64);
+            self.down.head().extend_from_slice(&body);
+        }
+        let socket = &mut self.client.socket;
+        let told = std::future::poll_fn(|context| self.down.poll_flush(context, socket)).await;
+        match told {
+            Err(_) => Next::Abort,
+            Ok(()) if is_doubtful => {
+                self.trace.whole();
+                Next::Linger
+            }
+            Ok(()) => self.after(keeps).await,
+        }
+    }
+
+    /// Answers with a few words of the balancer's own.
+    async fn say(&mut self, (status, headers): (StatusCode, &HeaderMap), words: &str) -> Next {
+        self.trace.answered(AnsweredBy::Balancer, status);
+        let keeps = self.keeps_alive();
+        self.write_own((status, headers), Some(words.len() as u64), keeps);
+        if self.head.method != Method::HEAD {
+            self.trace.moved(0, words.len() as u64);
+            self.down.head().extend_from_slice(words.as_bytes());
+        }
+        let socket = &mut self.client.socket;
+        match std::future::poll_fn(|context| self.down.poll_flush(context, socket)).await {
+            Ok(()) => self.after(keeps).await,
+            Err(_) => Next::Abort,
+        }
+    }
+
+    fn write_own(&mut self, (status, headers): (StatusCode, &HeaderMap), length: Option<u64>, keeps: bool) {
+        debug_assert!(length.is_none() || !headers.contains_key(CONTENT_LENGTH), "it would be there twice");
+        let date = self.client.thread.date();
+        let delivery = Delivery {
+            id: self.id.as_str(),
+            version: self.head.version,
+            keeps,
+            date: &date,
+            hsts: self.hsts,
+        };
+        forward::write_own(self.down.head(), (status, headers), length, &delivery);
+    }
+
+    /// Whether the client's connection is kept after the answer.
+    fn keeps_alive(&self) -> bool {
+        // Another process accepts now. The client comes back to that one, and nothing that it sends is lost: a
+        // connection that is closed while it waits for a request may meet one that is on its way.
+        let ends = self.client.thread.shared.is_leaving() || self.client.activity.is_finishing();
+        self.head.keeps_alive() && !ends && (self.upload.is_over() || self.upload.is_coming())
+    }
+
+    /// What becomes of the connection once the answer is gone.
+    async fn after(&mut self, keeps: bool) -> Next {
+        self.trace.whole();
+        let is_read = self.upload.discard(self.client).await;
+        match (keeps, is_read) {
+            (true, true) => Next::Keep,
+            (_, true) => Next::Close,
+            (_, false) => Next::Linger,
+        }
+    }
+}
+
+impl Drop for Exchange<'_> {
+    /// It is over, or its client is gone: both are recorded.
+    fn drop(&mut self) {
+        self.trace.moved(self.upload.moved(), self.down.moved());
+        let seen = Seen::of(&self.head, self.id.as_str(), &self.client.address);
+        self.client.thread.recorder.finish(&self.trace, &seen);
+    }
+}

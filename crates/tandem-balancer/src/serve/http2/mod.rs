@@ -1,0 +1,187 @@
+//! HTTP/2 to clients (RFC 9113): many requests at once on one connection.
+//!
+//! The crate h2 does frames, windows and the compression of heads. Each stream is served as a connection with one request:
+//! see [`Stream`] for what stands in for its socket.
+
+mod stream;
+
+use std::os::fd::RawFd;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use h2::server::{Builder, Connection, SendResponse};
+use h2::{Reason, RecvStream};
+use http::Request;
+use tandem_wire::LONGEST_HEAD;
+use tokio::time::Sleep;
+
+use super::activity::{Activity, Order};
+use super::behind::Behind;
+use super::client::{Client, linger};
+use super::socket::Socket;
+use crate::thread::Thread;
+pub(super) use stream::Stream;
+
+/// What a client that knows beforehand begins with, as a head of HTTP/1.1 would end (RFC 9113, 3.4).
+pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
+
+/// Requests at once on one connection.
+const MOST_STREAMS: u32 = 128;
+/// Bytes of a request's body that may come before its instance has taken any.
+const STREAM_WINDOW: u32 = 256 * 1024;
+/// The same of all requests of a connection.
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// Bytes of answers that wait for a slow client, for each stream.
+const SEND_BUFFER: usize = 64 * 1024;
+
+/// Time that an idle client has to hear that no more requests are taken.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+type Streams = FuturesUnordered<Pin<Box<dyn Future<Output = ()>>>>;
+
+/// A connection over which HTTP/2 is spoken.
+struct Multiplexed<'s> {
+    connection: Connection<&'s mut Behind<Socket>, Bytes>,
+    streams: Streams,
+    around: Around,
+    /// No more requests are taken; until then an idle client may say that it has heard so.
+    leaving: Option<Pin<Box<Sleep>>>,
+}
+
+/// What all streams of a connection have in common.
+#[derive(Clone)]
+struct Around {
+    thread: Rc<Thread>,
+    activity: Arc<Activity>,
+    address: Rc<str>,
+    scheme: &'static str,
+    descriptor: RawFd,
+}
+
+/// Serves a client until it leaves, breaks a limit or the process drains.
+pub(super) async fn serve(client: Client, descriptor: RawFd) {
+    let Client { thread, activity, address, socket, input, .. } = client;
+    let around = Around { thread, activity, address: address.into(), scheme: socket.scheme(), descriptor };
+    let mut io = Behind { input, stream: socket, count: 0 };
+    let thread = Rc::clone(&around.thread);
+    speak(around, &mut io).await;
+    linger(&thread, &mut io).await;
+}
+
+async fn speak(around: Around, io: &mut Behind<Socket>) {
+    let shaken = Builder::new()
+        .max_concurrent_streams(MOST_STREAMS)
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_header_list_size(u32::try_from(LONGEST_HEAD).unwrap_or(u32::MAX))
+        .max_send_buffer_size(SEND_BUFFER)
+        .handshake(io);
+    let mut shaken = std::pin::pin!(shaken);
+    let shaken = std::future::poll_fn(|context| match around.activity.order(context.waker()) {
+        Order::Close => Poll::Ready(None),
+        Order::Finish | Order::GoOn => shaken.as_mut().poll(context).map(Some),
+    });
+    match shaken.await {
+        Some(Ok(connection)) => {
+            let mut all = Multiplexed { connection, streams: FuturesUnordered::new(), around, leaving: None };
+            all.rest();
+            std::future::poll_fn(|context| all.poll(context)).await;
+        }
+        Some(Err(error)) => tracing::debug!("HTTP/2 did not begin: {error}"),
+        None => {}
+    }
+}
+
+impl Multiplexed<'_> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let order = self.around.activity.order(context.waker());
+        if order == Order::Close {
+            // Which of its requests were begun is told: others may be sent again elsewhere.
+            self.connection.abrupt_shutdown(Reason::NO_ERROR);
+            let _ = self.connection.poll_accept(context);
+            return Poll::Ready(());
+        }
+        let ends = order == Order::Finish || self.around.thread.shared.is_leaving();
+        if ends && self.leaving.is_none() {
+            self.leaving = Some(Box::pin(tokio::time::sleep(FAREWELL)));
+            self.connection.graceful_shutdown();
+        }
+        loop {
+            let begun = match self.take_in(context) {
+                Ok(begun) => begun,
+                Err(()) => return Poll::Ready(()),
+            };
+            let before = self.streams.len();
+            while let Poll::Ready(Some(())) = self.streams.poll_next_unpin(context) {}
+            if self.streams.is_empty() {
+                self.rest();
+            }
+            if let Some(leaving) = &mut self.leaving
+                && self.streams.is_empty()
+                && leaving.as_mut().poll(context).is_ready()
+            {
+                return Poll::Ready(());
+            }
+            // What the streams have to say goes out together; new requests may come in with that.
+            if begun == 0 && self.streams.len() == before {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Begins what has come in, and sends what waits; says how many requests that were.
+    fn take_in(&mut self, context: &mut Context<'_>) -> Result<usize, ()> {
+        let mut begun = 0;
+        loop {
+            match self.connection.poll_accept(context) {
+                Poll::Ready(Some(Ok((request, respond)))) => {
+                    if self.streams.is_empty() {
+                        self.around.activity.request_began();
+                    }
+                    self.streams.push(Box::pin(answer(self.around.clone(), request, respond)));
+                    begun += 1;
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    tracing::debug!("HTTP/2 ended: {error}");
+                    return Err(());
+                }
+                Poll::Ready(None) => return Err(()),
+                Poll::Pending => return Ok(begun),
+            }
+        }
+    }
+
+    /// No request is under way.
+    fn rest(&self) {
+        self.around.activity.request_ended();
+    }
+}
+
+/// Answers one request.
+async fn answer(around: Around, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
+    let Around { thread, address, scheme, descriptor, .. } = around;
+    let (parts, body) = request.into_parts();
+    let head = tandem_wire::http2::request_head(&parts, !body.is_end_stream());
+    let stream = Stream::new(parts.method, body, respond);
+    let activity = Arc::new(Activity::new(thread.tick().clone()));
+    let _watched = thread.watch_over(Arc::clone(&activity), descriptor);
+    let socket = Socket::of_stream(stream.clone(), scheme, Arc::clone(&activity));
+    let mut client = Client::of_stream(thread, Arc::clone(&activity), (socket, (&*address).into()));
+    let finished = {
+        let mut running = std::pin::pin!(client.answer(head));
+        std::future::poll_fn(|context| match activity.order(context.waker()) {
+            Order::Close => Poll::Ready(false),
+            _ if stream.is_reset(context) => Poll::Ready(false),
+            Order::Finish | Order::GoOn => running.as_mut().poll(context),
+        })
+        .await
+    };
+    if !finished {
+        stream.abort();
+    }
+}
