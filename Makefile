@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
-.PHONY: help demo demo-stop check test test-long fuzz bench-apps bench-deploy bench-faults needs needs-test
+.PHONY: help demo demo-stop check test test-long fuzz bench-apps bench-balancer bench-deploy bench-faults needs needs-test
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -32,6 +32,9 @@ fuzz: needs-test ## Fuzz everything that reads bytes from elsewhere, ten minutes
 
 bench-apps: needs-test ## Deploy public apps and measure that; writes docs/benchmarks/apps.md
 	scripts/bench-apps.sh
+
+bench-balancer: needs-test ## Measure the balancer beside nginx and HAProxy; writes docs/benchmarks/balancer.md
+	scripts/bench-balancer.sh
 
 bench-deploy: needs-test ## Measure deploys and rollbacks; writes docs/benchmarks/deploy.md
 	scripts/bench-deploy.sh

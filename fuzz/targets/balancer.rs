@@ -1,12 +1,10 @@
-//! What a balancer reads: its state file, the heads of requests, paths of static files. A request that is passed on
+//! What a balancer reads: its state file, requests, answers, paths of static files. A request that is passed on
 //! carries nothing of the client's under the balancer's own names, ends in one way only, and no path leaves its folder.
 
 #![no_main]
 
 use std::path::{Component, Path};
 
-use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
-use http::{HeaderName, HeaderValue, Request};
 use libfuzzer_sys::fuzz_target;
 use tandem_balancer::fuzzing;
 use tandem_rules::routing::{Match, RouteIndex};
@@ -21,7 +19,8 @@ fuzz_target!(|data: &[u8]| {
     match data.split_first() {
         Some((b'{', _)) => state(data),
         Some((b'/', path)) => static_file(path),
-        Some(_) => request(data),
+        Some(_) if data.starts_with(b"HTTP/") => answer(data),
+        Some(_) => requests(data),
         None => {}
     }
 });
@@ -56,36 +55,59 @@ fn static_file(path: &[u8]) {
     assert!(below.starts_with("/tree") && below.pop(), "{name:?}");
 }
 
-/// A head as text: the method, the target and then fields, one a line.
-fn request(text: &[u8]) {
-    let mut lines = text.split(|byte| *byte == b'\n');
-    let mut next = || lines.next().and_then(|line| std::str::from_utf8(line).ok());
-    let (Some(method), Some(target)) = (next(), next()) else { return };
-    let Ok(request) = Request::builder().method(method).uri(target).body(()) else { return };
-    let (mut parts, ()) = request.into_parts();
-    for line in lines {
-        let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
-        let name = HeaderName::from_bytes(&line[..colon]);
-        let value = HeaderValue::from_bytes(line[colon + 1..].trim_ascii());
-        if let (Ok(name), Ok(value)) = (name, value) {
-            parts.headers.append(name, value);
-        }
+/// What a client sends. What comes out is read by another parser, and passed on once more: whoever stands behind this
+/// balancer must see the same requests.
+fn requests(bytes: &[u8]) {
+    let all = fuzzing::pass_on(bytes);
+    for request in &all {
+        request_is_ours(request);
     }
-    if !fuzzing::pass_on(&mut parts) {
-        return;
+    let again = fuzzing::pass_on(&all.concat());
+    assert_eq!(again.len(), all.len(), "requests that are understood otherwise behind");
+    for (first, second) in all.iter().zip(&again) {
+        assert_eq!(body(first), body(second));
     }
-    assert_eq!(parts.headers.get_all(HOST).iter().count(), 1);
-    assert_eq!(parts.headers["x-forwarded-for"], "127.0.0.1");
-    assert_eq!(parts.headers["x-forwarded-host"], parts.headers[HOST]);
-    for name in parts.headers.keys() {
-        let as_apps_see = name.as_str().replace('_', "-");
-        let once = parts.headers.get_all(name).iter().count() == 1;
-        let ours = OURS.contains(&as_apps_see.as_str());
-        assert!(!ours || name.as_str() == as_apps_see && once, "{name} is the balancer's");
-        assert!(!OF_ONE_CONNECTION.contains(&as_apps_see.as_str()), "{name} is for one connection");
-    }
-    let [length, chunked] = [CONTENT_LENGTH, TRANSFER_ENCODING].map(|name| parts.headers.contains_key(name));
-    assert!(!(length && chunked), "a message that ends in two ways");
-    let target = parts.uri.to_string();
+}
+
+fn body(message: &[u8]) -> &[u8] {
+    let end = message.windows(4).position(|window| window == b"\r\n\r\n").expect("it has a head");
+    &message[end + 4..]
+}
+
+fn request_is_ours(written: &[u8]) {
+    let mut fields = [httparse::EMPTY_HEADER; 128];
+    let mut request = httparse::Request::new(&mut fields);
+    let parsed = request.parse(written).expect("what is written is a head");
+    assert!(parsed.is_complete() && request.version == Some(1));
+    let target = request.path.expect("it has a target");
     assert!(target.starts_with('/') || target == "*", "{target:?}");
+    let named = |name: &str| {
+        let is = |field: &&httparse::Header<'_>| field.name.replace('_', "-").eq_ignore_ascii_case(name);
+        request.headers.iter().filter(is).map(|field| field.value).collect::<Vec<_>>()
+    };
+    assert_eq!(named("host").len(), 1);
+    assert_eq!(named("x-forwarded-for"), [b"127.0.0.1"]);
+    assert_eq!(named("x-forwarded-host"), named("host"));
+    for name in OURS {
+        assert!(named(name).len() <= 1, "{name} is the balancer's");
+    }
+    let switches = named("upgrade").len() == 1 && named("connection") == [b"upgrade"];
+    for name in OF_ONE_CONNECTION {
+        let stays = switches && matches!(name, "connection" | "upgrade");
+        assert!(stays || named(name).is_empty(), "{name} is for one connection");
+    }
+    let ends = named("content-length").len() + named("transfer-encoding").len();
+    assert!(ends <= 1, "a message that ends in two ways");
+    let lines = &written[..written.len() - body(written).len()];
+    let bare = lines.iter().enumerate().any(|(at, byte)| {
+        (*byte == b'\n' && lines[at - 1] != b'\r') || (*byte == b'\r' && lines.get(at + 1) != Some(&b'\n'))
+    });
+    assert!(!bare && !lines.contains(&0), "another reader may see other lines");
+}
+
+/// What an instance answers. What comes out is one answer, and is read as the same one.
+fn answer(bytes: &[u8]) {
+    let Some(written) = fuzzing::pass_back(bytes) else { return };
+    let again = fuzzing::pass_back(&written).expect("what is written is an answer");
+    assert_eq!(body(&written), body(&again));
 }
