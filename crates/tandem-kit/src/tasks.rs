@@ -10,7 +10,7 @@
 //! Failing is returning an error as well as panicking. A task that belongs to a value rather than to the process
 //! is [`owned`]: it ends with its owner.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,7 +19,6 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
-use tokio_util::sync::CancellationToken;
 
 use crate::drain::Drain;
 
@@ -96,17 +95,45 @@ pub struct Tasks {
 #[derive(Debug)]
 struct Shared {
     drain: Drain,
-    /// Cuts off what is left when the limit of [`Tasks::join`] has passed.
-    cut: CancellationToken,
     ended: Notify,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// Running tasks that are waited for, by name.
-    running: BTreeMap<&'static str, usize>,
+    /// Tasks that are waited for, by the order of their beginning.
+    running: HashMap<u64, Running>,
+    /// How many have begun.
+    begun: u64,
+    /// Tasks that stay on their thread, by name: there may be thousands of them, and they need no handles.
+    local: BTreeMap<&'static str, usize>,
+    /// The limit of [`Tasks::join`] has passed: nothing goes on.
+    is_cut: bool,
     failure: Option<Failure>,
+}
+
+impl State {
+    /// Nothing goes on from here: what cuts off those that can be, and the names of all who are still waited for.
+    fn cut(&mut self) -> (Vec<AbortHandle>, BTreeSet<&'static str>) {
+        self.is_cut = true;
+        let handles = self.running.values().filter_map(|task| task.handle.clone()).collect();
+        let listed = self.running.values().map(|task| task.name);
+        (handles, listed.chain(self.local.keys().copied()).collect())
+    }
+
+    /// Whether nobody is waited for.
+    fn is_over(&self) -> bool {
+        self.running.is_empty() && self.local.is_empty()
+    }
+}
+
+/// A task that is waited for.
+#[derive(Debug)]
+struct Running {
+    name: &'static str,
+    /// Cuts it off; there once it has been spawned. Asking a flag at each poll instead took a seventh of the time that
+    /// a small request takes outside of the kernel.
+    handle: Option<AbortHandle>,
 }
 
 impl Tasks {
@@ -114,9 +141,7 @@ impl Tasks {
     #[must_use]
     pub fn new(drain: Drain) -> Self {
         let state = Mutex::new(State::default());
-        Self {
-            shared: Arc::new(Shared { drain, cut: CancellationToken::new(), ended: Notify::new(), state }),
-        }
+        Self { shared: Arc::new(Shared { drain, ended: Notify::new(), state }) }
     }
 
     /// The signal these tasks end on.
@@ -132,17 +157,23 @@ impl Tasks {
         F: Future + Send + 'static,
         F::Output: Outcome,
     {
-        tokio::spawn(self.wrap(name, kind, future)).abort_handle()
+        let place = Self::is_awaited(kind).then(|| Place::list(self, name));
+        let number = place.as_ref().and_then(Place::number);
+        let handle = tokio::spawn(self.wrap((name, kind), place, future)).abort_handle();
+        self.note(number, &handle);
+        handle
     }
 
-    /// Starts a task that stays on this thread; needs a `LocalSet` or a local runtime around it.
+    /// Starts a task that stays on this thread; needs a `LocalSet` or a local runtime around it, with which it ends where
+    /// [`Self::join`] cuts others off.
     #[expect(clippy::disallowed_methods, reason = "this is the one home of spawning")]
     pub fn spawn_local<F>(&self, name: &'static str, kind: Kind, future: F) -> AbortHandle
     where
         F: Future + 'static,
         F::Output: Outcome,
     {
-        tokio::task::spawn_local(self.wrap(name, kind, future)).abort_handle()
+        let place = Self::is_awaited(kind).then(|| Place::count(self, name));
+        tokio::task::spawn_local(self.wrap((name, kind), place, future)).abort_handle()
     }
 
     /// Starts a task that is made anew whenever it fails, with a wait that doubles from 100 ms up to 10 s and begins
@@ -160,9 +191,12 @@ impl Tasks {
     /// Returns the names of those that were cut off. Usually called after the drain was fired.
     pub async fn join(&self, limit: Duration) -> Vec<&'static str> {
         let _ = tokio::time::timeout(limit, self.all_ended()).await;
-        let laggards = self.lock().running.keys().copied().collect();
-        self.shared.cut.cancel();
-        laggards
+        let (handles, laggards) = self.lock().cut();
+        // What is cut off may end here and now, and leave the list by itself.
+        for handle in handles {
+            handle.abort();
+        }
+        laggards.into_iter().collect()
     }
 
     /// The first failure of a component, if there was one: the reason why the process drains.
@@ -174,32 +208,57 @@ impl Tasks {
     async fn all_ended(&self) {
         loop {
             let ended = self.shared.ended.notified();
-            if self.lock().running.is_empty() {
+            if self.lock().is_over() {
                 return;
             }
             ended.await;
         }
     }
 
-    fn wrap<F>(&self, name: &'static str, kind: Kind, future: F) -> impl Future<Output = ()> + use<F>
+    fn is_awaited(kind: Kind) -> bool {
+        kind.on_drain() == OnDrain::Wait
+    }
+
+    fn wrap<F>(
+        &self,
+        (name, kind): (&'static str, Kind),
+        place: Option<Place>,
+        future: F,
+    ) -> impl Future<Output = ()> + use<F>
     where
         F: Future,
         F::Output: Outcome,
     {
-        let place = (kind.on_drain() == OnDrain::Wait).then(|| Place::take(self, name));
         let tasks = self.clone();
         async move {
             let _place = place;
             let guarded = AssertUnwindSafe(future).catch_unwind();
             let ended = match kind.on_drain() {
-                OnDrain::Wait => tasks.shared.cut.run_until_cancelled(guarded).await,
-                OnDrain::Abort => tokio::select! {
-                    ended = guarded => Some(ended),
-                    () = tasks.shared.drain.requested() => None,
-                },
+                OnDrain::Wait => Some(guarded.await),
+                OnDrain::Abort => {
+                    // In a box: else every task, of which a balancer has thousands, is as large as the few of this kind.
+                    let requested = Box::pin(tasks.shared.drain.requested());
+                    tokio::select! {
+                        ended = guarded => Some(ended),
+                        () = requested => None,
+                    }
+                }
             };
             if let Some(failure) = ended.and_then(|ended| outcome::failure_of(name, ended)) {
                 tasks.fail(kind, failure);
+            }
+        }
+    }
+
+    /// Writes down how a task is cut off, if it has not ended yet.
+    fn note(&self, number: Option<u64>, handle: &AbortHandle) {
+        let mut state = self.lock();
+        let is_cut = state.is_cut;
+        if let Some(running) = number.and_then(|number| state.running.get_mut(&number)) {
+            running.handle = Some(handle.clone());
+            if is_cut {
+                drop(state);
+                handle.abort();
             }
         }
     }
@@ -237,26 +296,54 @@ where
     }
 }
 
-/// A running task in the count; leaves it when dropped, however the task ended.
+/// A running task among those that are waited for; leaves them when dropped, however the task ended.
 struct Place {
     tasks: Tasks,
-    name: &'static str,
+    entry: Entry,
+}
+
+/// Where a task is written down.
+#[derive(Clone, Copy)]
+enum Entry {
+    Listed(u64),
+    Counted(&'static str),
 }
 
 impl Place {
-    fn take(tasks: &Tasks, name: &'static str) -> Self {
-        *tasks.lock().running.entry(name).or_default() += 1;
-        Self { tasks: tasks.clone(), name }
+    /// With a place of its own, so that it can be cut off.
+    fn list(tasks: &Tasks, name: &'static str) -> Self {
+        let mut state = tasks.lock();
+        let number = state.begun;
+        state.begun += 1;
+        state.running.insert(number, Running { name, handle: None });
+        Self { tasks: tasks.clone(), entry: Entry::Listed(number) }
+    }
+
+    fn count(tasks: &Tasks, name: &'static str) -> Self {
+        *tasks.lock().local.entry(name).or_default() += 1;
+        Self { tasks: tasks.clone(), entry: Entry::Counted(name) }
+    }
+
+    fn number(&self) -> Option<u64> {
+        match self.entry {
+            Entry::Listed(number) => Some(number),
+            Entry::Counted(_) => None,
+        }
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let mut state = self.tasks.lock();
-        if let Some(count) = state.running.get_mut(self.name) {
-            *count -= 1;
-            if *count == 0 {
-                state.running.remove(self.name);
+        match self.entry {
+            Entry::Listed(number) => drop(state.running.remove(&number)),
+            Entry::Counted(name) => {
+                if let Some(count) = state.local.get_mut(name) {
+                    *count -= 1;
+                    if *count == 0 {
+                        state.local.remove(name);
+                    }
+                }
             }
         }
         drop(state);

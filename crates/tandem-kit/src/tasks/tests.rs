@@ -72,9 +72,12 @@ async fn laggards_are_named_and_cut_off() {
     let stuck = tasks.spawn("stuck", Kind::Work, std::future::pending::<()>());
     trigger.fire();
     assert_eq!(tasks.join(Duration::from_millis(10)).await, ["stuck"]);
-    while !stuck.is_finished() {
+    // What begins after that goes no further than its first await.
+    let late = tasks.spawn("late", Kind::Work, std::future::pending::<()>());
+    while !(stuck.is_finished() && late.is_finished()) {
         tokio::task::yield_now().await;
     }
+    assert!(tasks.join(Duration::from_secs(10)).await.is_empty());
 }
 
 #[tokio::test]
