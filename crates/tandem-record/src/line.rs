@@ -1,6 +1,6 @@
 //! Lines of the access log. What a client sent can neither end a line nor begin another one.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
 use tandem_types::Timestamp;
@@ -18,6 +18,15 @@ pub enum AccessFormat {
     Json,
     /// The combined format of Apache and nginx.
     Combined,
+}
+
+impl fmt::Display for AccessFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Json => "json",
+            Self::Combined => "combined",
+        })
+    }
 }
 
 impl FromStr for AccessFormat {

@@ -56,8 +56,8 @@ fn start(cli: Cli, output: Output) -> Result<Exit, Failure> {
     match cli.command {
         Command::Shim(args) => roles::shim::run(&args),
         Command::VolumeWorker(args) => Ok(roles::volume_worker::run(&args)),
-        Command::Balancer(cli::BalancerArgs { role: Some(args), .. }) => {
-            roles::balancer::run(args, &Session::new(cli.global, output))
+        Command::Balancer(cli::BalancerArgs { role: Some(args), traffic, .. }) => {
+            roles::balancer::run((args, &traffic), &Session::new(cli.global, output))
         }
         Command::Up(args) => roles::up::run(args, cli.global, output),
         Command::Server(args) => roles::server::run(args, cli.global, output),

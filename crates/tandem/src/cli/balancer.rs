@@ -51,6 +51,9 @@ pub(crate) struct Args {
     /// Being one.
     #[command(flatten)]
     pub(crate) role: Option<roles::balancer::Args>,
+    /// What it is told besides: clap asks whether there is a role by its own options alone, so these stand beside it.
+    #[command(flatten)]
+    pub(crate) traffic: roles::TrafficArgs,
 }
 
 /// Verbs of `balancer`.

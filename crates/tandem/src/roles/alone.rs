@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, oneshot};
 
 use super::balancer::{Args, explain_end, tell_ready};
+use super::traffic::TrafficArgs;
 use crate::exit::Exit;
 use crate::failure::{Failure, chain_of};
 
@@ -19,20 +20,20 @@ use crate::failure::{Failure, chain_of};
 /// # Errors
 ///
 /// What keeps it from serving.
-pub(super) fn run(routes: PathBuf, args: Args) -> Result<Exit, Failure> {
+pub(super) fn run(routes: PathBuf, told: (Args, &TrafficArgs)) -> Result<Exit, Failure> {
     logging::init(LogOptions::default()).map_err(|error| Failure::usage(chain_of(&error)))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|e| Failure::chain("start the event loop", &e))?;
-    runtime.block_on(Box::pin(serve(routes, args)))
+    runtime.block_on(Box::pin(serve(routes, told)))
 }
 
-async fn serve(routes: PathBuf, args: Args) -> Result<Exit, Failure> {
+async fn serve(routes: PathBuf, (args, traffic): (Args, &TrafficArgs)) -> Result<Exit, Failure> {
     let listen = |kind| signal(kind).map_err(|e| Failure::chain("listen for signals", &e));
     let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
     let mut hang_up = listen(SignalKind::hangup())?;
-    let (threads, access_log) = (args.threads, args.access_log());
+    let (threads, access_log) = (args.threads, traffic.access_log());
     let (https, handover) = (args.https, args.handover);
     let config = AloneConfig { https, threads, handover, access_log, ..AloneConfig::new(routes, args.http) };
     let alone = Alone::build(config).await.map_err(explain)?;

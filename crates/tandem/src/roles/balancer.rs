@@ -7,9 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use tandem_balancer::{
-    AccessFormat, AccessLogConfig, Balancer, BuildError, Config, ListenError, Network, RunError,
-};
+use tandem_balancer::{Balancer, BuildError, Config, ListenError, RunError};
 use tandem_kit::api::Server;
 use tandem_kit::logging::{self, LogOptions};
 use tandem_kit::paths::DataDir;
@@ -18,6 +16,7 @@ use tandem_types::BalancerId;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
+use super::traffic::TrafficArgs;
 use super::up::machine;
 use super::{alone, squatters};
 use crate::data_folder;
@@ -45,11 +44,8 @@ pub(crate) struct Args {
     /// Where to serve HTTPS, in the same way: with the certificates of the file of routes, or the server's
     #[arg(long, value_name = "ADDRESS")]
     pub(super) https: Vec<SocketAddr>,
-    /// Connections from here begin with a PROXY header; may be given several times
-    #[arg(long, value_name = "CIDR", conflicts_with = "routes")]
-    proxy_from: Vec<Network>,
     /// Serve the routes of this file, without any server; see docs/balancer.md
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "proxy_from")]
     routes: Option<PathBuf>,
     /// Folder by which the next process takes the listening sockets over
     #[arg(long, value_name = "DIR", requires = "routes")]
@@ -57,26 +53,9 @@ pub(crate) struct Args {
     /// Serving threads [default: one per processor]
     #[arg(long, value_name = "NUMBER")]
     pub(super) threads: Option<usize>,
-    /// Write a line for each request to this file; who rotates it renames it, or sends SIGHUP
-    #[arg(long, value_name = "PATH")]
-    access_log: Option<PathBuf>,
-    /// Form of these lines: json (one object each) or combined (as Apache and nginx write them)
-    #[arg(long, value_name = "FORM", default_value = "json", requires = "access_log")]
-    access_format: AccessFormat,
-    /// Write the queries of URLs, too: they often hold tokens and names, so they are left out by default
-    #[arg(long, requires = "access_log")]
-    access_query: bool,
     /// Write the address to this file as JSON once it serves
     #[arg(long, value_name = "PATH")]
     pub(super) ready_file: Option<PathBuf>,
-}
-
-impl Args {
-    /// The access log that was asked for.
-    pub(super) fn access_log(&self) -> Option<AccessLogConfig> {
-        let (format, with_query) = (self.access_format, self.access_query);
-        self.access_log.clone().map(|path| AccessLogConfig { path, format, with_query })
-    }
 }
 
 /// Who it is, where it writes, and whom it follows.
@@ -99,10 +78,10 @@ struct Ready {
 /// # Errors
 ///
 /// What keeps it from serving.
-pub(crate) fn run(mut args: Args, session: &Session) -> Result<Exit, Failure> {
+pub(crate) fn run((mut args, traffic): (Args, &TrafficArgs), session: &Session) -> Result<Exit, Failure> {
     if let Some(routes) = args.routes.take() {
         // In the foreground: Ctrl-C is meant for it.
-        return alone::run(routes, args);
+        return alone::run(routes, (args, traffic));
     }
     // A session of its own: Ctrl-C and the end of the terminal are not meant for it. Refused only where this is the
     // first process of a session already, as under a service manager.
@@ -114,7 +93,7 @@ pub(crate) fn run(mut args: Args, session: &Session) -> Result<Exit, Failure> {
         .enable_all()
         .build()
         .map_err(|e| Failure::chain("start the event loop", &e))?;
-    runtime.block_on(Box::pin(serve(args, identity)))
+    runtime.block_on(Box::pin(serve((args, traffic), identity)))
 }
 
 /// What was not said comes from the data folder.
@@ -156,11 +135,11 @@ fn end_of(file: &Path) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&end).into_owned())
 }
 
-async fn serve(args: Args, identity: Identity) -> Result<Exit, Failure> {
+async fn serve((args, traffic): (Args, &TrafficArgs), identity: Identity) -> Result<Exit, Failure> {
     let Identity { name, state, server } = identity;
     let installation = installation_of(&state);
     let wanted = [args.http.as_slice(), &args.https].concat();
-    let (threads, access_log, proxy_from) = (args.threads, args.access_log(), args.proxy_from);
+    let (threads, access_log, proxy_from) = (args.threads, traffic.access_log(), traffic.proxy_from.clone());
     let https = args.https;
     let config =
         Config { threads, access_log, https, proxy_from, ..Config::new(name, server, state, args.http) };

@@ -266,6 +266,7 @@ fn spawn(data: &DataDir, wanted: &Wanted) -> io::Result<Child> {
     for (flag, address) in wanted.doors.all() {
         command.arg(flag).arg(address.to_string());
     }
+    command.args(&wanted.options);
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).kill_on_drop(false).spawn()
 }
 
@@ -280,6 +281,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::roles::traffic::TrafficArgs;
 
     fn process(pid: u32, http: &[&str]) -> Process {
         Process {
@@ -296,7 +298,8 @@ mod tests {
         let http = http.iter().map(|text| text.parse().expect("an address")).collect();
         let server = "unix:/api.sock".parse().expect("an address");
         let doors = Doors { http, https: Vec::new() };
-        Wanted::new("box".parse().expect("a name"), &server, doors).expect("this program")
+        Wanted::new("box".parse().expect("a name"), &server, (doors, &TrafficArgs::default()))
+            .expect("this program")
     }
 
     #[tokio::test]

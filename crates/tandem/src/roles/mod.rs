@@ -12,9 +12,12 @@ pub(crate) mod shim;
 mod squatters;
 pub(crate) mod stop;
 mod supervise;
+mod traffic;
 pub(crate) mod up;
 pub(crate) mod volume_worker;
 mod wanted;
 mod watchdog;
+
+pub(crate) use traffic::TrafficArgs;
 
 pub(crate) use lock::{Holder, Role};

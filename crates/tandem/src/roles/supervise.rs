@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::balancer_process::{Running, StartError};
 use super::squatters;
+use super::traffic::TrafficArgs;
 use super::up::machine;
 use super::wanted::{Doors, Wanted};
 use crate::failure::{Failure, chain_of};
@@ -70,8 +71,12 @@ pub(super) struct Prepared {
 /// # Errors
 ///
 /// An address that is in use or not allowed.
-pub(super) async fn prepare(data: &DataDir, server: &Server, doors: Doors) -> Result<Prepared, Failure> {
-    let mut wanted = Wanted::new(machine::host_name(data)?, server, doors)?;
+pub(super) async fn prepare(
+    data: &DataDir,
+    server: &Server,
+    (doors, traffic): (Doors, &TrafficArgs),
+) -> Result<Prepared, Failure> {
+    let mut wanted = Wanted::new(machine::host_name(data)?, server, (doors, traffic))?;
     let Some(running) = Running::find_or_wait(data).await else {
         let last = Process::last(&data.balancer());
         let last = last.map_or_else(Doors::default, |Process { http, https, .. }| Doors { http, https });
@@ -90,7 +95,7 @@ pub(super) async fn prepare(data: &DataDir, server: &Server, doors: Doors) -> Re
     let is_held = |address: SocketAddr| held.all().any(|(_, held)| held == address);
     make_free(data, wanted.doors.all().filter(|(_, address)| !is_held(*address)).collect()).await?;
     tracing::info!(
-        "balancer: process {pid} serves other addresses or is another program; a new one takes over"
+        "balancer: process {pid} serves other addresses, was told otherwise or is another program; a new one takes over"
     );
     Ok(Prepared { data: data.clone(), wanted, running: None, before: Some(running) })
 }

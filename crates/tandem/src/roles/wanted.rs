@@ -1,7 +1,9 @@
 //! The balancer that should run: where it serves, for whom, by which program.
 
+use std::ffi::OsString;
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
@@ -9,6 +11,7 @@ use tandem_balancer::Process;
 use tandem_kit::api::Server;
 use tandem_types::HostName;
 
+use super::traffic::{self, TrafficArgs};
 use crate::failure::Failure;
 
 /// Where a balancer serves.
@@ -56,19 +59,28 @@ pub(super) struct Wanted {
     pub(super) host: HostName,
     pub(super) server: String,
     pub(super) program: PathBuf,
+    /// What it is given besides, behind everything else.
+    pub(super) options: Vec<OsString>,
 }
 
 impl Wanted {
     /// A balancer of this program.
-    pub(super) fn new(host: HostName, server: &Server, doors: Doors) -> Result<Self, Failure> {
+    pub(super) fn new(
+        host: HostName,
+        server: &Server,
+        (doors, traffic): (Doors, &TrafficArgs),
+    ) -> Result<Self, Failure> {
         let program = std::env::current_exe().map_err(|e| Failure::chain("find the tandem program", &e))?;
-        Ok(Self { doors, host, server: server.to_string(), program })
+        Ok(Self { doors, host, server: server.to_string(), program, options: traffic.words() })
     }
 
-    /// Whether a running one is as good: it serves there, and is the same program, not an older one of the same name.
+    /// Whether a running one is as good: it serves there, was given the same options, and is the same program, not an older one
+    /// of the same name.
     pub(super) fn is_met_by(&self, process: &Process) -> bool {
         let real = Doors { http: process.http.clone(), https: process.https.clone() };
-        self.doors.are_content_with(&real) && same_program(process.pid).unwrap_or(false)
+        self.doors.are_content_with(&real)
+            && same_program(process.pid).unwrap_or(false)
+            && words_of(process.pid).is_ok_and(|words| traffic::given(&words) == self.options)
     }
 }
 
@@ -77,6 +89,13 @@ fn same_program(pid: u32) -> io::Result<bool> {
     let (ours, other) =
         (std::fs::metadata("/proc/self/exe")?, std::fs::metadata(format!("/proc/{pid}/exe"))?);
     Ok((ours.dev(), ours.ino()) == (other.dev(), other.ino()))
+}
+
+/// The words that a process was started with.
+fn words_of(pid: u32) -> io::Result<Vec<OsString>> {
+    let line = std::fs::read(format!("/proc/{pid}/cmdline"))?;
+    let line = line.strip_suffix(b"\0").unwrap_or(&line);
+    Ok(line.split(|byte| *byte == 0).map(|word| OsString::from_vec(word.to_vec())).collect())
 }
 
 #[cfg(test)]
@@ -95,7 +114,8 @@ mod tests {
 
     fn wanted(http: &[&str], https: &[&str]) -> Wanted {
         let server = "unix:/api.sock".parse().expect("an address");
-        Wanted::new("box".parse().expect("a name"), &server, doors(http, https)).expect("this program")
+        let given = (doors(http, https), &TrafficArgs::default());
+        Wanted::new("box".parse().expect("a name"), &server, given).expect("this program")
     }
 
     #[test]
@@ -113,6 +133,15 @@ mod tests {
         assert!(wanted(&["127.0.0.1:8080"], &["127.0.0.1:0"]).is_met_by(&both));
         assert!(!wanted(&["127.0.0.1:8080"], &[]).is_met_by(&both), "HTTPS is not wanted any more");
         assert!(!wanted(&["127.0.0.1:8080", "[::1]:8080"], &["127.0.0.1:8443"]).is_met_by(&running));
+    }
+
+    #[test]
+    fn a_balancer_that_was_told_otherwise_is_replaced() {
+        let running = process(std::process::id(), doors(&["127.0.0.1:8080"], &[]));
+        let mut wanted = wanted(&["127.0.0.1:8080"], &[]);
+        assert!(wanted.is_met_by(&running));
+        wanted.options = ["--proxy-from", "10.0.0.1"].map(Into::into).into();
+        assert!(!wanted.is_met_by(&running), "this process was not given that");
     }
 
     #[test]

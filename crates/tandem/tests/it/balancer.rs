@@ -1,7 +1,8 @@
 //! The balancer as a process: who starts it again, where its lines go.
 
 use std::fs::{self, OpenOptions};
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 
 use nix::sys::signal::{Signal, kill};
 use tandem_testkit::connection::Question;
@@ -48,6 +49,38 @@ fn a_balancer_that_was_taken_over_is_started_again_when_it_dies() {
     let at_once = log.lines().filter(|line| line.contains("starting it again at once")).count();
     assert_eq!(at_once, 1, "only the second death in a row is waited for:\n{log}");
     assert!(log.contains("starting it again in 100ms"), "{log}");
+    installation.finish();
+}
+
+#[test]
+fn what_tandem_up_is_told_of_proxies_and_logs_is_its_balancers_and_stays_so_until_it_is_told_otherwise() {
+    let (mut installation, folder) = with_plain();
+    let untold = balancer(&installation).expect("a balancer runs").id;
+    let log = folder.path().join("access.log");
+    installation.end(Signal::SIGTERM);
+    let path = log.to_str().expect("text");
+    let told = ["--proxy-from", "127.0.0.0/8", "--access-log", path, "--access-format", "combined"];
+    installation.set_arguments(told);
+    installation.start_again();
+    let process = balancer(&installation).expect("another one runs");
+    assert_ne!(process.id, untold, "the one that was not told is replaced");
+    // The first line of a connection says who its client is, who then asks.
+    let mut stream = TcpStream::connect(installation.ready().http).expect("it listens");
+    let asked = format!("GET / HTTP/1.1\r\nHost: {PLAIN}\r\nConnection: close\r\n\r\n");
+    write!(stream, "PROXY TCP4 192.0.2.7 192.0.2.1 5 80\r\n{asked}").expect("it takes them");
+    let mut said = String::new();
+    stream.read_to_string(&mut said).expect("it answers");
+    assert!(said.starts_with("HTTP/1.1 200 "), "{said}");
+    let is_logged = || fs::read_to_string(&log).is_ok_and(|text| text.starts_with("192.0.2.7 - - ["));
+    eventually("the request is in the log", || is_logged().then_some(()));
+    // The same words find the same one good enough; without them it is replaced.
+    installation.end(Signal::SIGTERM);
+    installation.start_again();
+    assert_eq!(balancer(&installation).expect("it went on").id, process.id);
+    installation.end(Signal::SIGTERM);
+    installation.set_arguments([""; 0]);
+    installation.start_again();
+    until_served(&installation.site(PLAIN));
     installation.finish();
 }
 

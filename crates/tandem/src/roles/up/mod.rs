@@ -21,6 +21,7 @@ use super::acme::AcmeArgs;
 use super::lock::{self, Locks, Role};
 use super::squatters;
 use super::supervise::{self, Supervisor};
+use super::traffic::TrafficArgs;
 use super::wanted::Doors;
 use crate::cli::Global;
 use crate::data_folder;
@@ -54,6 +55,8 @@ Examples:
   tandem up --http 0.0.0.0:80 --http '[::]:80'      serve the world
   tandem up --https 127.0.0.1:8443                  and HTTPS; `tandem trust` tells how to trust it
   tandem up --http 0.0.0.0:80 --https 0.0.0.0:443 --acme letsencrypt
+  tandem up --http 10.0.0.2:80 --proxy-from 10.0.0.1    behind a proxy that tells of clients
+  tandem up --access-log /var/log/tandem/access.log --access-format combined
   tandem up --data ./.demo --http 127.0.0.1:0       a throw-away installation on any free port")]
 pub(crate) struct Args {
     /// Where the balancer serves HTTP; port 0 picks a free one; may be given several times [default: 127.0.0.1:8080 and
@@ -69,6 +72,8 @@ pub(crate) struct Args {
     /// Write the addresses to this file as JSON once everything answers
     #[arg(long, value_name = "PATH")]
     ready_file: Option<PathBuf>,
+    #[command(flatten)]
+    traffic: TrafficArgs,
     #[command(flatten)]
     acme: AcmeArgs,
 }
@@ -152,7 +157,7 @@ async fn start(args: &Args, folder: &std::path::Path, data: DataDir) -> Result<P
     let clock = Clock::system();
     data_folder::take_over(&data, &clock).await?;
     let address = Address::Unix(data.api_socket());
-    let balancer = supervise::prepare(&data, &address, args.doors()).await?;
+    let balancer = supervise::prepare(&data, &address, (args.doors(), &args.traffic)).await?;
     squatters::evict(&data, [args.api]).await;
     let server = Server::start(&data, args.api, (&clock, "system:up", acme)).await?;
     let client = Client::new(address.clone());
