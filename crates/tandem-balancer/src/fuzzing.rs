@@ -36,7 +36,7 @@ pub fn pass_on(bytes: &[u8]) -> Vec<Vec<u8>> {
         let Ok(head) = RequestHead::parse(&input.get()[..length]) else { break };
         let (Ok(_), Ok(host)) = (forward::path_of(&head), forward::host_of(&head)) else { break };
         input.used(length);
-        let origin = Origin { address: "127.0.0.1", scheme: "http", host, id: "id" };
+        let origin = Origin { address: "127.0.0.1", scheme: "http", host, id: "id", is_told: true };
         let mut written = Vec::new();
         forward::write_request(&mut written, &head, &origin, forward::upgrade_wanted(&head));
         if !pump((head.framing, head.framing), &mut input, &mut written) {
@@ -63,7 +63,8 @@ pub fn pass_back(bytes: &[u8]) -> Option<Vec<u8>> {
     let bodies = forward::bodies(&head, &Method::GET, Version::Http11).ok()?;
     let mut input = Input::default();
     input.push(&bytes[length..]);
-    let delivery = Delivery { id: "id", version: Version::Http11, keeps: true, date: "now", hsts: None };
+    let delivery =
+        Delivery { id: Some("id"), version: Version::Http11, keeps: true, date: "now", hsts: None };
     let mut written = Vec::new();
     forward::write_response(&mut written, &head, bodies.to, &delivery);
     pump((bodies.from, bodies.to), &mut input, &mut written).then_some(written)

@@ -113,7 +113,8 @@ impl Page {
     pub(crate) fn bytes(&self, id: &RequestId, date: &str) -> Vec<u8> {
         let (parts, body) = self.answer(None, id.as_str()).into_parts();
         let mut bytes = Vec::new();
-        let delivery = Delivery { id: id.as_str(), version: Version::Http11, keeps: false, date, hsts: None };
+        let delivery =
+            Delivery { id: Some(id.as_str()), version: Version::Http11, keeps: false, date, hsts: None };
         write_own(&mut bytes, (parts.status, &parts.headers), Some(body.len() as u64), &delivery);
         bytes.extend_from_slice(&body);
         bytes

@@ -21,6 +21,9 @@ const PIECE: u64 = 128 * 1024;
 /// Bytes that a socket is given at a time of what the kernel has in its memory.
 const SHARE: u64 = 512 * 1024;
 
+/// How far apart the places are at which is looked whether the kernel has them: it reads ahead by as much.
+const STEP: usize = 128 * 1024;
+
 /// A file or a part of one, on its way to a client.
 pub struct FileBody {
     left: u64,
@@ -65,7 +68,8 @@ impl FileBody {
     pub fn send_to(&mut self, socket: BorrowedFd<'_>) -> io::Result<Option<u64>> {
         let Source::Disk { file, place, reading: None } = &mut self.source else { return Ok(None) };
         let share = self.left.min(SHARE);
-        if share == 0 || !is_in_memory(file, *place) || !is_in_memory(file, *place + share - 1) {
+        let looks = (0..share).step_by(STEP).chain(share.checked_sub(1));
+        if share == 0 || !looks.map(|at| *place + at).all(|at| is_in_memory(file, at)) {
             return Ok(None);
         }
         let count = usize::try_from(share).unwrap_or(usize::MAX);
@@ -75,6 +79,13 @@ impl FileBody {
         }
         self.left -= sent;
         Ok(Some(sent))
+    }
+
+    /// What is in memory anyway, which goes out with the head.
+    pub fn take_memory(&mut self) -> Option<Bytes> {
+        let Source::Memory(bytes) = &mut self.source else { return None };
+        self.left = 0;
+        Some(std::mem::take(bytes))
     }
 
     /// Bytes that are still to come.

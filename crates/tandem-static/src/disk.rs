@@ -16,17 +16,19 @@ use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat2};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
+use tandem_kit::clock::Clock;
 use tandem_kit::tasks;
 
 use super::answer::{Form, begin, refuse};
 use super::coding::{self, Coding};
+use super::hot::{Content, Hot, Short};
 use super::{FileBody, path};
 
 /// What stands for a folder.
 const INDEX: &str = "index.html";
 /// The one name with a dot in front that is meant for the world (RFC 8615).
 const WELL_KNOWN: &str = ".well-known";
-/// Most bytes that are sent from memory in one piece, if they are there.
+/// Longest file that is kept in memory for a moment.
 const SHORT: u64 = 64 * 1024;
 const FLAGS: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NOCTTY).union(OFlags::NONBLOCK);
 
@@ -36,6 +38,7 @@ pub struct Disk {
     folder: OwnedFd,
     /// Without a slash at its end; empty for `/`.
     prefix: Box<str>,
+    hot: Hot,
 }
 
 /// What a name stands for.
@@ -62,7 +65,7 @@ impl Disk {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = open(folder, flags, Mode::empty())?;
         openat2(&folder, ".", OFlags::RDONLY | flags, Mode::empty(), ResolveFlags::BENEATH)?;
-        Ok(Self { folder, prefix: prefix.trim_end_matches('/').into() })
+        Ok(Self { folder, prefix: prefix.trim_end_matches('/').into(), hot: Hot::new(Clock::system()) })
     }
 
     /// Answers a request with a file. None: there is no such file.
@@ -75,16 +78,26 @@ impl Disk {
         let rest = request.uri.path().strip_prefix(&*self.prefix)?;
         let Some(rest) = rest.strip_prefix('/') else { return Some(with_slash(request)) };
         let name = name(rest)?;
-        let any_form = request.headers.contains_key(header::ACCEPT_ENCODING);
-        match self.find(name.clone(), any_form).await {
+        let key = (name, request.headers.contains_key(header::ACCEPT_ENCODING));
+        if let Some(short) = self.hot.get(&key) {
+            return Some(send_short(&key.0, &short, request));
+        }
+        match self.find(key.0.clone(), key.1).await {
             Ok(Found::Folder) => Some(with_slash(request)),
-            Ok(Found::File(plain, forms)) => Some(send(&name, (plain, forms), request)),
+            Ok(Found::File(plain, forms)) => Some(match short(&plain, &forms).map(Arc::new) {
+                Some(short) => {
+                    let answer = send_short(&key.0, &short, request);
+                    self.hot.put(key, &short);
+                    answer
+                }
+                None => send(&key.0, (plain, forms), request),
+            }),
             Err(
                 Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV | Errno::NAMETOOLONG | Errno::NXIO,
             ) => None,
             Err(Errno::ACCESS) => Some(refusal(StatusCode::FORBIDDEN)),
             Err(error) => {
-                tracing::error!("cannot open the file {name}: {error}");
+                tracing::error!("cannot open the file {}: {error}", key.0);
                 Some(refusal(StatusCode::INTERNAL_SERVER_ERROR))
             }
         }
@@ -171,13 +184,13 @@ fn with_slash(request: &Parts) -> Response<FileBody> {
     answer
 }
 
+/// Answers with a form of a file that is sent from where it lies.
 fn send(
     name: &str,
     (plain, mut forms): (Opened, Vec<(Coding, Opened)>),
     request: &Parts,
 ) -> Response<FileBody> {
     let sizes: Vec<_> = forms.iter().map(|(coding, form)| (*coding, form.size)).collect();
-    let varies = !forms.is_empty();
     let (coding, opened) = match coding::choose(&request.headers, plain.size, &sizes) {
         Some(place) => {
             let (coding, form) = forms.swap_remove(place);
@@ -187,19 +200,56 @@ fn send(
     };
     let Opened { file, size, tag } = opened;
     let (mut answer, part) =
-        begin(&Form { name, tag: &tag, size, coding, varies, is_public: false }, request);
+        begin(&Form { name, tag: &tag, size, coding, varies: true, is_public: false }, request);
     if let Some((start, length)) = part {
-        *answer.body_mut() = from_memory(&file, start, length)
-            .map_or_else(|| FileBody::file(file, start, length), FileBody::bytes);
+        *answer.body_mut() = FileBody::file(file, start, length);
     }
     answer
 }
 
-/// A short part of a file, if all of it is in the kernel's memory.
-fn from_memory(file: &File, start: u64, length: u64) -> Option<Bytes> {
-    let mut bytes = vec![0; usize::try_from(length).ok().filter(|_| length <= SHORT)?];
+/// Answers with a form of a short file.
+fn send_short(name: &str, short: &Short, request: &Parts) -> Response<FileBody> {
+    let Short { plain, forms } = short;
+    let size = |content: &Content| content.bytes.len() as u64;
+    let sizes: Vec<_> = forms.iter().map(|(coding, form)| (*coding, size(form))).collect();
+    let chosen = coding::choose(&request.headers, size(plain), &sizes).map(|place| &forms[place]);
+    let (coding, content) = chosen.map_or((None, plain), |(coding, form)| (Some(*coding), form));
+    let form = Form {
+        name,
+        tag: &content.tag,
+        size: size(content),
+        coding,
+        // Other forms are looked for only where they may be asked for.
+        varies: true,
+        is_public: false,
+    };
+    let (mut answer, part) = begin(&form, request);
+    if let Some((start, length)) = part {
+        // Both lie within what is in memory.
+        let (start, length) = (start as usize, length as usize);
+        *answer.body_mut() = FileBody::bytes(content.bytes.slice(start..start + length));
+    }
+    answer
+}
+
+/// A file and its forms, where all of them are short and in the kernel's memory.
+fn short(plain: &Opened, forms: &[(Coding, Opened)]) -> Option<Short> {
+    let content = |opened: &Opened| {
+        let bytes = from_memory(&opened.file, opened.size)?;
+        Some(Content { bytes, tag: opened.tag.clone() })
+    };
+    let forms = forms.iter().map(|(coding, form)| Some((*coding, content(form)?)));
+    Some(Short { plain: content(plain)?, forms: forms.collect::<Option<_>>()? })
+}
+
+/// A short file, if all of it is in the kernel's memory.
+fn from_memory(file: &File, size: u64) -> Option<Bytes> {
+    let mut bytes = vec![0; usize::try_from(size).ok().filter(|_| size <= SHORT)?];
+    if bytes.is_empty() {
+        return Some(Bytes::new());
+    }
     let whole = bytes.len();
-    let read = preadv2(file, &mut [io::IoSliceMut::new(&mut bytes)], start, ReadWriteFlags::NOWAIT);
+    let read = preadv2(file, &mut [io::IoSliceMut::new(&mut bytes)], 0, ReadWriteFlags::NOWAIT);
     (read == Ok(whole)).then(|| bytes.into())
 }
 

@@ -8,6 +8,7 @@ mod answer;
 mod body;
 mod coding;
 mod disk;
+mod hot;
 mod kind;
 mod library;
 mod path;

@@ -55,7 +55,7 @@ impl Kind {
         }
         let plain: Vec<u8> = name.iter().map(|byte| if *byte == b'_' { b'-' } else { *byte }).collect();
         let means_something = !matches!(Self::of_plain(&plain), Self::Plain | Self::Accept | Self::Date);
-        if means_something || plain.eq_ignore_ascii_case(b"content-type") {
+        if means_something || DISGUISED.iter().any(|known| plain.eq_ignore_ascii_case(known)) {
             Self::Disguised
         } else {
             Self::Plain
@@ -89,6 +89,10 @@ impl Kind {
         }
     }
 }
+
+/// Fields that mean something to the servers of apps where they are spelled with `_`: as `Content-Type`, or as what only a proxy
+/// may say (gunicorn takes `SCRIPT_NAME` off the path).
+const DISGUISED: [&[u8]; 5] = [b"content-type", b"script-name", b"path-info", b"remote-user", b"remote-addr"];
 
 /// Common prefix of forwarding fields.
 const FORWARDED: &[u8] = b"x-forwarded-";

@@ -52,12 +52,15 @@ pub fn request_head(parts: &request::Parts, has_body: bool) -> Result<RequestHea
     Ok(head)
 }
 
+/// Fields of our own that an answer may have besides those of the app.
+const OWN_FIELDS: usize = 8;
+
 /// Reads the head of an answer as this crate writes it, and how its body follows to a request with this method.
 ///
 /// # Errors
 /// It is none.
 pub fn response_of(text: &Bytes, method: &Method) -> Result<(Response<()>, Framing), HeadError> {
-    let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
+    let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS + OWN_FIELDS];
     let mut parsed = httparse::Response::new(&mut fields);
     let _ = parsed.parse(text).map_err(refused)?;
     let status = parsed.code.and_then(|code| StatusCode::from_u16(code).ok());
@@ -150,7 +153,8 @@ mod tests {
         assert_eq!((host_of(&head), path_of(&head)), (Ok("shop.example:8443"), Ok("/a?b")));
         assert_eq!((head.framing, head.version), (Framing::Chunked, Version::Http2));
         let mut written = Vec::new();
-        let origin = Origin { address: "::1", scheme: "https", host: "shop.example:8443", id: "i" };
+        let origin =
+            Origin { address: "::1", scheme: "https", host: "shop.example:8443", id: "i", is_told: true };
         write_request(&mut written, &head, &origin, None);
         let written = String::from_utf8(written).unwrap();
         assert!(written.starts_with("POST /a?b HTTP/1.1\r\nhost: shop.example:8443\r\n"), "{written}");

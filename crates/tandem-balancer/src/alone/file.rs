@@ -41,6 +41,8 @@ pub(super) struct Route {
     pub to: To,
     /// What its requests may take, and how long they wait.
     pub limits: Limits,
+    /// Whether targets and clients are told of each other, and of the request's id.
+    pub forwarded: bool,
 }
 
 /// Where a route leads.

@@ -17,7 +17,7 @@ use crate::network::Network;
 
 const TOP: &[&str] = &["certificate", "proxy_protocol", "route"];
 const ROUTE: &[&str] =
-    &["domain", "folder", "health", "limits", "prefix", "proxy_protocol", "targets", "tcp"];
+    &["domain", "folder", "forwarded", "health", "limits", "prefix", "proxy_protocol", "targets", "tcp"];
 const HEALTH: &[&str] = &["host", "https", "path", "status"];
 const PROXY_PROTOCOL: &[&str] = &["from"];
 const CERTIFICATE: &[&str] = &["cert", "domains", "key"];
@@ -105,6 +105,7 @@ type Entry<'v, 'a> = Option<(&'v Key<'a>, &'v Value<'a>)>;
 struct Said<'v, 'a> {
     domain: Entry<'v, 'a>,
     folder: Entry<'v, 'a>,
+    forwarded: Entry<'v, 'a>,
     health: Entry<'v, 'a>,
     limits: Entry<'v, 'a>,
     prefix: Entry<'v, 'a>,
@@ -120,6 +121,7 @@ impl<'v, 'a> Said<'v, 'a> {
             let place = match key.get_ref().as_ref() {
                 "domain" => &mut said.domain,
                 "folder" => &mut said.folder,
+                "forwarded" => &mut said.forwarded,
                 "health" => &mut said.health,
                 "limits" => &mut said.limits,
                 "prefix" => &mut said.prefix,
@@ -154,7 +156,7 @@ fn route(text: Text<'_>, said: &Said<'_, '_>, offset: usize) -> Result<Route, Mi
             To::Targets(targets(text, list, values::target)?, probe)
         }
         (None, Some((_, folder))) => {
-            ensure_none(text, said.health.or(said.limits), "for a folder")?;
+            ensure_none(text, said.health.or(said.limits).or(said.forwarded), "for a folder")?;
             To::Folder(path(text, folder, "folder")?)
         }
         (Some(_), Some((_, folder))) => {
@@ -167,7 +169,8 @@ fn route(text: Text<'_>, said: &Said<'_, '_>, offset: usize) -> Result<Route, Mi
         }
     };
     let limits = said.limits.map_or(Ok(Limits::default()), |(_, value)| limits(text, value))?;
-    Ok(Route { domain, prefix, to, limits })
+    let forwarded = said.forwarded.map_or(Ok(true), |(_, value)| text.flag(value, "forwarded"))?;
+    Ok(Route { domain, prefix, to, limits, forwarded })
 }
 
 fn door(
@@ -175,7 +178,7 @@ fn door(
     said: &Said<'_, '_>,
     (address, offset): (&Value<'_>, usize),
 ) -> Result<DoorRoute, Mistake> {
-    for entry in [said.domain, said.prefix, said.folder, said.health, said.limits] {
+    for entry in [said.domain, said.prefix, said.folder, said.forwarded, said.health, said.limits] {
         ensure_none(text, entry, "for TCP")?;
     }
     let Some((_, list)) = said.targets else {

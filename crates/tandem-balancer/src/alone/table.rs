@@ -47,6 +47,7 @@ pub(super) struct FoundRoute {
     prefix: String,
     to: FoundTo,
     limits: Limits,
+    forwarded: bool,
 }
 
 /// An address at which TCP is accepted.
@@ -74,7 +75,7 @@ pub(super) fn find(file: &Path, text: &str) -> Result<Found, Mistake> {
     let RoutesFile { routes, doors, certificates, trusted } = parse(file, text)?;
     let text = Text { file, text };
     let (mut names, mut found) = (HashMap::new(), Found { trusted, ..Found::default() });
-    for Route { domain, prefix, to, limits } in routes {
+    for Route { domain, prefix, to, limits, forwarded } in routes {
         let to = match to {
             To::Targets(targets, probe) => FoundTo::Targets(addresses(text, &targets, &mut names)?, probe),
             To::Folder(Placed { value, offset }) => {
@@ -83,7 +84,7 @@ pub(super) fn find(file: &Path, text: &str) -> Result<Found, Mistake> {
                 FoundTo::Folder(Arc::new(disk.map_err(|error| no_folder(text, (&value, offset), &error))?))
             }
         };
-        found.routes.push(FoundRoute { domain: domain.value, prefix, to, limits });
+        found.routes.push(FoundRoute { domain: domain.value, prefix, to, limits, forwarded });
     }
     for DoorRoute { address, targets, proxy } in doors {
         let targets = addresses(text, &targets, &mut names)?;
@@ -183,7 +184,7 @@ pub(super) fn make(found: &Found, targets: &mut Targets) -> Ready {
     let (mut routes, mut probes, mut named) = (Vec::new(), Vec::new(), HashSet::new());
     for route in &found.routes {
         let name = app_name(&route.domain);
-        let account = (targets.account(&name), route.limits);
+        let account = (targets.account(&route.domain), route.limits);
         let (addresses, probe) = match &route.to {
             FoundTo::Folder(disk) => {
                 routes.push(LiveRoute::of(name, (Vec::new(), Some(Arc::clone(disk))), account));
@@ -198,7 +199,7 @@ pub(super) fn make(found: &Found, targets: &mut Targets) -> Ready {
                 probes.push(probe_of((&route.domain, probe), member));
             }
         }
-        routes.push(LiveRoute::of(name, (members, None), account));
+        routes.push(LiveRoute::of(name, (members, None), account).bare(!route.forwarded));
     }
     let mut leads = HashMap::new();
     for door in &found.doors {

@@ -4,8 +4,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use tandem_types::InstanceId;
 use tandem_types::instance::Address;
-use tandem_types::{AppName, InstanceId};
 use tokio::sync::Notify;
 
 use crate::table::{Account, Instance};
@@ -14,7 +14,7 @@ use crate::table::{Account, Instance};
 #[derive(Debug)]
 pub(super) struct Targets {
     known: HashMap<Address, Arc<Instance>>,
-    accounts: HashMap<AppName, Arc<Account>>,
+    accounts: HashMap<String, Arc<Account>>,
     last: u64,
     news: Arc<Notify>,
 }
@@ -37,8 +37,8 @@ impl Targets {
     }
 
     /// What the requests of a domain take.
-    pub(super) fn account(&mut self, domain: &AppName) -> Arc<Account> {
-        Arc::clone(self.accounts.entry(domain.clone()).or_default())
+    pub(super) fn account(&mut self, domain: &str) -> Arc<Account> {
+        Arc::clone(self.accounts.entry(domain.to_owned()).or_default())
     }
 
     /// Marks who takes no more requests. To be called after a table without them is served.

@@ -127,6 +127,7 @@ fn mistakes_are_told_with_line_column_and_what_was_meant() {
         ("[[route]]\ndomain = \"A.org\"".to_owned(), (2, 10), "is not a host name", "lower case"),
         ("[[route]]\ndomain = 3".to_owned(), (2, 10), "`domain` is a value of type integer", ""),
         ("[[route]]\ntcp = \":1\"".to_owned(), (1, 1), "this route has no `targets`", "127.0.0.1:5433"),
+        (tcp("forwarded = false"), (4, 1), "`forwarded` means nothing for TCP", ""),
         (tcp("prefix = \"/\""), (4, 1), "`prefix` means nothing for TCP", ""),
         (tcp("proxy_protocol = \"v3\""), (4, 18), "no version of the PROXY protocol", "\"v2\""),
         (

@@ -42,6 +42,8 @@ pub(super) struct Exchange<'c> {
     pub(super) shared: Option<Shared>,
     /// What the answer says besides of how to come (see `Delivery::hsts`).
     hsts: Option<u64>,
+    /// Nobody is told of its client and its id.
+    is_bare: bool,
 }
 
 /// A piece of a file.
@@ -82,8 +84,18 @@ impl<'c> Exchange<'c> {
         let id = RequestId::of(&head.fields, || client.thread.random());
         let upload = Upload::new(client, &head);
         let (down, trace) = (Pump::idle(), Trace::begin());
-        let mut exchange =
-            Self { client, head, id, upload, down, trace, permit: None, shared: None, hsts: None };
+        let mut exchange = Self {
+            client,
+            head,
+            id,
+            upload,
+            down,
+            trace,
+            permit: None,
+            shared: None,
+            hsts: None,
+            is_bare: false,
+        };
         let next = match exchange.pass_on().await {
             Ok(next) => next,
             Err(page) => exchange.show(&page).await,
@@ -109,6 +121,7 @@ impl<'c> Exchange<'c> {
         }
         let (route, folder) = self.client.find(host, path)?;
         self.trace.belongs_to(self.client.thread.recorder.slot(route.served()));
+        self.is_bare = route.is_bare();
         match self.client.socket.scheme() {
             "https" => self.hsts = https::seconds(route.https().hsts),
             _ if route.https().redirect && !path.starts_with(CHALLENGE_PATH) => {
@@ -140,6 +153,7 @@ impl<'c> Exchange<'c> {
             scheme: self.client.socket.scheme(),
             host,
             id: self.id.as_str(),
+            is_told: !self.is_bare,
         };
         let mut outgoing = Vec::with_capacity(1024);
         forward::write_request(&mut outgoing, &self.head, &origin, forward::upgrade_wanted(&self.head));
@@ -169,7 +183,8 @@ impl<'c> Exchange<'c> {
         self.mark(&mut head);
         self.trace.answered(AnsweredBy::Instance, head.status);
         if head.status == StatusCode::SWITCHING_PROTOCOLS && forward::upgrade_wanted(&self.head).is_some() {
-            forward::write_switch(self.down.head(), &head, self.id.as_str());
+            let id = (!self.is_bare).then_some(self.id.as_str());
+            forward::write_switch(self.down.head(), &head, id);
             let socket = &mut self.client.socket;
             let told = std::future::poll_fn(|context| self.down.poll_flush(context, socket)).await;
             let seen = Seen::of(&self.head, self.id.as_str(), &self.client.address);
@@ -185,18 +200,26 @@ impl<'c> Exchange<'c> {
         let keeps = self.keeps_alive() && bodies.to != Framing::UntilEnd;
         let date = self.client.thread.date();
         let delivery = Delivery {
-            id: self.id.as_str(),
+            id: (!self.is_bare).then_some(self.id.as_str()),
             version: self.head.version,
             keeps,
             date: &date,
             hsts: self.hsts,
         };
+        self.down.mark();
         forward::write_response(self.down.head(), &head, bodies.to, &delivery);
         self.down.begin(bodies.from, bodies.to);
         let relayed = std::future::poll_fn(|context| self.poll_relay(context, &mut connection)).await;
-        if let Err(error) = relayed {
-            tracing::debug!("an answer broke off: {error}");
-            return Ok(Next::Abort);
+        match relayed {
+            Err(error @ PumpError::Unheard) => {
+                tracing::warn!("an answer cannot be passed on: {error}");
+                return Err(Page::BadGateway);
+            }
+            Err(error) => {
+                tracing::debug!("an answer broke off: {error}");
+                return Ok(Next::Abort);
+            }
+            Ok(()) => {}
         }
         let read =
             !self.upload.exists() || is_read(self.upload.moved(), head.status) && self.upload.was_taken();
@@ -230,6 +253,16 @@ impl<'c> Exchange<'c> {
         self.trace.answered(AnsweredBy::File, parts.status);
         let keeps = self.keeps_alive();
         self.write_own((parts.status, &parts.headers), None, keeps);
+        if let Some(piece) = body.take_memory() {
+            self.trace.moved(0, piece.len() as u64);
+            let socket = &mut self.client.socket;
+            // What is not taken now is kept, and written by the flush below.
+            let given =
+                std::future::poll_fn(|context| Poll::Ready(self.down.poll_give(context, socket, &piece)));
+            if let Poll::Ready(Err(_)) = given.await {
+                return Next::Abort;
+            }
+        }
         loop {
             let piece = std::future::poll_fn(|context| {
                 if self.down.poll_flush(context, &mut self.client.socket)?.is_pending() {
@@ -302,7 +335,7 @@ impl<'c> Exchange<'c> {
         debug_assert!(length.is_none() || !headers.contains_key(CONTENT_LENGTH), "it would be there twice");
         let date = self.client.thread.date();
         let delivery = Delivery {
-            id: self.id.as_str(),
+            id: (!self.is_bare).then_some(self.id.as_str()),
             version: self.head.version,
             keeps,
             date: &date,

@@ -11,6 +11,8 @@ use tokio::io::AsyncWrite;
 pub(crate) struct Output {
     bytes: Vec<u8>,
     at: usize,
+    /// Bytes that were taken before those.
+    gone: u64,
 }
 
 impl Output {
@@ -27,10 +29,26 @@ impl Output {
     /// To write behind those that wait.
     pub(crate) fn bytes(&mut self) -> &mut Vec<u8> {
         if self.is_empty() {
+            self.gone += self.bytes.len() as u64;
             self.bytes.clear();
             self.at = 0;
         }
         &mut self.bytes
+    }
+
+    /// Where the next byte will stand among all.
+    pub(crate) fn end(&self) -> u64 {
+        self.gone + self.bytes.len() as u64
+    }
+
+    /// Takes back what was written from there on, if nothing of that is gone yet; says whether that was so.
+    pub(crate) fn take_back(&mut self, end: u64) -> bool {
+        let Ok(kept) = usize::try_from(end.saturating_sub(self.gone)) else { return false };
+        let is_there = end >= self.gone && self.at <= kept;
+        if is_there {
+            self.bytes.truncate(kept);
+        }
+        is_there
     }
 
     /// Writes until nothing waits.

@@ -26,6 +26,8 @@ pub(crate) struct Pump {
     moved: u64,
     /// Bytes that it may have.
     most: u64,
+    /// From where on it can be taken back, while nothing of that is gone.
+    begin: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -45,6 +47,9 @@ pub(crate) enum PumpError {
     /// Whoever sends it broke off.
     #[error("the body broke off")]
     Source,
+    /// It broke off, or does not keep to the form, and who gets it has heard nothing of it.
+    #[error("the answer broke off before anything of it was passed on")]
+    Unheard,
     /// Whoever sends it does not keep to the form.
     #[error(transparent)]
     Malformed(#[from] BadChunk),
@@ -76,6 +81,7 @@ impl Pump {
             blocked: false,
             moved: 0,
             most: u64::MAX,
+            begin: None,
         }
     }
 
@@ -107,6 +113,20 @@ impl Pump {
         self.output.bytes()
     }
 
+    /// What is written from here on is an answer, which is taken back whole if it breaks off before its client has heard any of it.
+    pub(crate) fn mark(&mut self) {
+        self.begin = Some(self.output.end());
+    }
+
+    /// Whether an answer broke off and was taken back.
+    fn takes_back(&mut self) -> bool {
+        let is_taken = self.begin.is_some_and(|begin| self.output.take_back(begin));
+        if is_taken {
+            (self.source, self.blocked, self.moved) = (Source::Over, false, 0);
+        }
+        is_taken
+    }
+
     /// Whether all of the body was read.
     pub(crate) fn is_read(&self) -> bool {
         matches!(self.source, Source::Over)
@@ -125,6 +145,19 @@ impl Pump {
     /// Whether the side that gets it is waited for, rather than the one that sends it.
     pub(crate) fn is_blocked(&self) -> bool {
         self.blocked
+    }
+
+    /// Writes what waits and a piece behind it; what is not taken at once waits.
+    pub(crate) fn poll_give<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        to: &mut T,
+        piece: &[u8],
+    ) -> Poll<io::Result<()>>
+    where
+        T: AsyncWrite + Unpin,
+    {
+        self.output.poll_write(context, to, piece)
     }
 
     /// Writes what waits, without reading.
@@ -149,6 +182,9 @@ impl Pump {
         let Ends { from, input, to } = ends;
         loop {
             let has_ended = matches!(self.source, Source::Over | Source::Broken);
+            if matches!(self.source, Source::Broken) && self.takes_back() {
+                return Poll::Ready(Err(PumpError::Unheard));
+            }
             if self.blocked || self.output.len() >= ENOUGH || has_ended {
                 self.blocked = true;
                 ready!(self.output.poll_flush(context, to)).map_err(PumpError::Sink)?;
@@ -160,7 +196,12 @@ impl Pump {
                 }
             }
             if !input.is_empty() {
-                let used = self.keep(input.get())?;
+                let used = match self.keep(input.get()) {
+                    Err(PumpError::Malformed(_)) if self.takes_back() => {
+                        return Poll::Ready(Err(PumpError::Unheard));
+                    }
+                    used => used?,
+                };
                 input.used(used);
                 continue;
             }

@@ -190,11 +190,14 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.stream {
+        let flushed = match &mut self.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_flush(context),
             Stream::Tls(stream) => Pin::new(&mut **stream).poll_flush(context),
             Stream::Http2(stream, _) => Pin::new(stream).poll_flush(context),
-        }
+        };
+        // What was encrypted, or waits for a window, was taken and is not gone: a client that reads nothing is seen here alone.
+        self.activity.write_blocked(flushed.is_pending());
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -132,7 +132,9 @@ impl Upload {
                 client.activity.body_moved();
                 Progress::Over
             }
-            Poll::Ready(Err(PumpError::Source | PumpError::Malformed(_))) => Progress::Broken,
+            Poll::Ready(Err(PumpError::Source | PumpError::Unheard | PumpError::Malformed(_))) => {
+                Progress::Broken
+            }
             Poll::Ready(Err(PumpError::TooLong)) => {
                 self.too_long = true;
                 Progress::Broken

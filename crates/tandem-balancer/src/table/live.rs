@@ -34,6 +34,7 @@ pub(crate) struct LiveRoute {
     disk: Option<Arc<Disk>>,
     canary: Option<LiveCanary>,
     https: HttpsSpec,
+    is_bare: bool,
 }
 
 /// The releases that some clients of a route get.
@@ -128,6 +129,7 @@ fn live_route(route: &Route, registry: &mut Registry, library: &mut Library) -> 
         disk: None,
         canary: route.pool.canary.as_ref().map(|canary| live_canary(canary, route, registry, library)),
         https: route.https.unwrap_or_default(),
+        is_bare: false,
     }
 }
 
@@ -162,7 +164,18 @@ impl LiveRoute {
             disk,
             canary: None,
             https: HttpsSpec::default(),
+            is_bare: false,
         }
+    }
+
+    /// The same, of which neither members nor clients are told anything (see [`Self::is_bare`]).
+    pub(crate) fn bare(self, is_bare: bool) -> Self {
+        Self { is_bare, ..self }
+    }
+
+    /// Whether requests and answers get no fields of the balancer's own: no `X-Forwarded-…`, no `X-Request-Id`.
+    pub(crate) fn is_bare(&self) -> bool {
+        self.is_bare
     }
 
     /// What its environment's requests take.

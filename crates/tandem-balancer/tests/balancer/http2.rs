@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 use super::app::App;
 use super::client::read_until;
 use super::world::{World, eventually, within};
+use tandem_balancer::WaitLimits;
 
 /// A connection that knows beforehand what is spoken.
 struct Client {
@@ -166,15 +167,14 @@ async fn an_answer_that_breaks_off_is_reset_and_the_others_go_on() {
         let body = if head.starts_with("GET /whole") { "12345" } else { "123" };
         let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n{body}");
         stream.write_all(answer.as_bytes()).await.unwrap();
+        // Of an answer of which its client has heard nothing another one is made.
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     })
     .await;
     let world = World::serving(&[app.address]).await;
     let mut client = Client::connect(world.address).await;
-    // What waits to be sent is given up with the rest.
-    let error = match within(client.begin(get("/cut"), None).await).await {
-        Ok(cut) => read(cut).await.unwrap_err(),
-        Err(error) => error,
-    };
+    let cut = within(client.begin(get("/cut"), None).await).await.unwrap();
+    let error = read(cut).await.unwrap_err();
     assert_eq!(error.reason(), Some(Reason::INTERNAL_ERROR), "{error}");
     assert_eq!(client.get("/whole").await.body, b"12345");
 }
@@ -252,6 +252,27 @@ async fn a_slow_client_holds_up_itself_alone() {
         assert_eq!(other.get("/").await.body, b"xxxxx");
     }
     assert_eq!(read(slow).await.unwrap().body.len(), 4 << 20);
+}
+
+#[tokio::test]
+async fn a_client_that_opens_no_window_is_cut_off_in_time() {
+    let app = App::saying("well").await;
+    let mut world = World::serving(&[app.address]).await;
+    world.stop().await;
+    world.limits = WaitLimits { client: 2, ..WaitLimits::default() };
+    world.start().await;
+    let stream = TcpStream::connect(world.address).await.unwrap();
+    let shaken = client::Builder::new().initial_window_size(0).handshake(stream);
+    let (mut sender, connection) = within(shaken).await.unwrap();
+    let _driver = tasks::owned("http2-client", async move {
+        let _ = connection.await;
+    });
+    within(std::future::poll_fn(|context| sender.poll_ready(context))).await.unwrap();
+    let (answer, _): (_, h2::SendStream<Bytes>) = sender.send_request(get("/"), true).unwrap();
+    let mut body = within(answer).await.unwrap().into_body();
+    let error = within(body.data()).await.expect("something comes").unwrap_err();
+    assert!(error.is_reset(), "{error}");
+    assert_eq!(Client::connect(world.address).await.get("/").await.body, b"well");
 }
 
 #[tokio::test]

@@ -98,6 +98,8 @@ async fn an_answer_that_breaks_off_is_recorded_as_cut_with_what_came_of_it() {
     let app = App::raw(|mut stream| async move {
         read_until(&mut stream, "\r\n\r\n").await;
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhello").await.unwrap();
+        // Of an answer of which its client has heard nothing another one is made.
+        tokio::time::sleep(Duration::from_millis(300)).await;
     })
     .await;
     let world = World::serving(&[app.address]).await;

@@ -13,6 +13,7 @@ use super::app::App;
 use super::client::{raw, read_until};
 use super::requests::echo;
 use super::world::{World, within};
+use tandem_balancer::WaitLimits;
 use tandem_certificates::Certificate;
 
 /// A certificate for these names, and what a client trusts that trusts it.
@@ -165,4 +166,29 @@ async fn who_speaks_the_other_language_is_told_and_closed() {
     let mut stream = tokio::net::TcpStream::connect(world.address).await.unwrap();
     tokio::io::AsyncWriteExt::write_all(&mut stream, &[22, 3, 1, 2, 0]).await.unwrap();
     assert!(read_until(&mut stream, "\r\n").await.starts_with("HTTP/1.1 400 "));
+}
+
+#[tokio::test]
+async fn a_client_that_reads_nothing_is_cut_off_in_time() {
+    const ANSWERS: usize = 600;
+    let app = App::start(|_| async { http::Response::new(tandem_kit::http::full(vec![b'x'; 30_000])) }).await;
+    let (own, root) = certificate(&["shop.example"]);
+    let mut world = World::secure(&[app.address], &[own]).await;
+    world.stop().await;
+    world.limits = WaitLimits { client: 2, ..WaitLimits::default() };
+    world.start().await;
+    let (at, config) = (world.secure.unwrap(), trusting(&[&root], rustls::ALL_VERSIONS));
+    let read = within(tasks::blocking("client", move || {
+        let session = ClientConnection::new(config, "shop.example".try_into().unwrap()).unwrap();
+        let mut stream = StreamOwned::new(session, TcpStream::connect(at).unwrap());
+        let asked = "GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n".repeat(ANSWERS);
+        stream.write_all(asked.as_bytes()).unwrap();
+        std::thread::sleep(std::time::Duration::from_secs(3));
+        let mut all = Vec::new();
+        let ended = stream.read_to_end(&mut all);
+        (ended.is_err(), all.len())
+    }));
+    let (is_cut, count) = read.await;
+    assert!(is_cut && count < ANSWERS * 30_000, "{count} bytes came");
+    world.stop().await;
 }

@@ -17,6 +17,8 @@ pub struct Origin<'r> {
     pub host: &'r str,
     /// The request's id.
     pub id: &'r str,
+    /// Whether the instance is told of all that, but for the host.
+    pub is_told: bool,
 }
 
 /// An address as `X-Forwarded-For` carries it; made once per connection.
@@ -76,10 +78,12 @@ pub fn write_request(out: &mut Vec<u8>, head: &RequestHead, origin: &Origin<'_>,
         field(out, b"connection", b"upgrade");
         field(out, b"upgrade", protocol);
     }
-    field(out, b"x-forwarded-for", origin.address.as_bytes());
-    field(out, b"x-forwarded-proto", origin.scheme.as_bytes());
-    field(out, b"x-forwarded-host", origin.host.as_bytes());
-    field(out, b"x-request-id", origin.id.as_bytes());
+    if origin.is_told {
+        field(out, b"x-forwarded-for", origin.address.as_bytes());
+        field(out, b"x-forwarded-proto", origin.scheme.as_bytes());
+        field(out, b"x-forwarded-host", origin.host.as_bytes());
+        field(out, b"x-request-id", origin.id.as_bytes());
+    }
     out.extend_from_slice(b"\r\n");
 }
 

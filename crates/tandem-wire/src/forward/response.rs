@@ -10,8 +10,8 @@ const HSTS: &[u8] = b"strict-transport-security";
 /// How an answer goes to its client.
 #[derive(Debug, Clone, Copy)]
 pub struct Delivery<'r> {
-    /// The request's id.
-    pub id: &'r str,
+    /// The request's id, where the client is told.
+    pub id: Option<&'r str>,
     /// Version of the request.
     pub version: Version,
     /// Whether the connection is kept after it.
@@ -117,7 +117,7 @@ pub fn write_interim(out: &mut Vec<u8>, head: &ResponseHead) {
 
 /// Writes the `101` that makes the client's connection a tunnel: the two fields that make the switch, and what else the
 /// instance says.
-pub fn write_switch(out: &mut Vec<u8>, head: &ResponseHead, id: &str) {
+pub fn write_switch(out: &mut Vec<u8>, head: &ResponseHead, id: Option<&str>) {
     status_line(out, head.status, Version::Http11);
     for (name, value, kind) in head.fields.iter() {
         if kind.is_passed_back() {
@@ -128,7 +128,7 @@ pub fn write_switch(out: &mut Vec<u8>, head: &ResponseHead, id: &str) {
         field(out, b"upgrade", protocol);
     }
     field(out, b"connection", b"upgrade");
-    field(out, b"x-request-id", id.as_bytes());
+    put_id(out, id);
     out.extend_from_slice(b"\r\n");
 }
 
@@ -136,6 +136,12 @@ fn status_line(out: &mut Vec<u8>, status: StatusCode, version: Version) {
     let version: &[u8] = if version == Version::Http10 { b"HTTP/1.0 " } else { b"HTTP/1.1 " };
     let reason = status.canonical_reason().unwrap_or_default();
     put(out, &[version, status.as_str().as_bytes(), b" ", reason.as_bytes(), b"\r\n"]);
+}
+
+fn put_id(out: &mut Vec<u8>, id: Option<&str>) {
+    if let Some(id) = id {
+        field(out, b"x-request-id", id.as_bytes());
+    }
 }
 
 fn put_length(out: &mut Vec<u8>, length: u64) {
@@ -150,7 +156,7 @@ fn put_hsts(out: &mut Vec<u8>, seconds: Option<u64>) {
 }
 
 fn finish(out: &mut Vec<u8>, delivery: &Delivery<'_>, is_dated: bool) {
-    field(out, b"x-request-id", delivery.id.as_bytes());
+    put_id(out, delivery.id);
     if !is_dated {
         field(out, b"date", delivery.date.as_bytes());
     }

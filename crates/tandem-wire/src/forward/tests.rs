@@ -63,7 +63,8 @@ fn only_whole_and_plain_wishes_for_an_upgrade_are_carried_through() {
 
 #[test]
 fn an_absolute_target_without_a_path_asks_for_the_root() {
-    let origin = Origin { address: "10.0.0.1", scheme: "http", host: "shop.example", id: "id" };
+    let origin =
+        Origin { address: "10.0.0.1", scheme: "http", host: "shop.example", id: "id", is_told: true };
     for (target, passed_on) in [
         ("http://shop.example/a?b", "/a?b"),
         ("http://shop.example", "/"),

@@ -11,7 +11,8 @@ use tokio::net::UnixListener;
 
 use super::{Lone, http, route};
 use crate::app::{App, nobody, status, text};
-use crate::client::{Client, get};
+use crate::client::{Client, get, raw};
+use crate::requests::echo;
 use crate::world::{eventually, within};
 
 #[tokio::test]
@@ -33,6 +34,22 @@ async fn hosts_and_prefixes_lead_where_the_file_says() {
         assert_eq!(lone.get(host, path).await.text(), said, "{host}{path}");
     }
     assert_eq!(lone.get("other", "/").await.status, 404);
+    lone.stop().await;
+}
+
+#[tokio::test]
+async fn where_nobody_is_told_of_the_client_what_it_says_of_itself_is_dropped_too() {
+    let app = echo().await;
+    let bare = route("bare", &[&http(app.address)]) + "forwarded = false\n";
+    let lone = Lone::serving(&(bare + &route("told", &[&http(app.address)]))).await;
+    for (host, is_told) in [("bare", false), ("told", true)] {
+        let lies = "X-Forwarded-For: 192.0.2.7\r\nX-Request-Id: client-says-so\r\nConnection: close";
+        let said = raw(lone.address, &format!("GET / HTTP/1.1\r\nHost: {host}\r\n{lies}\r\n\r\n")).await;
+        assert!(said.starts_with("HTTP/1.1 200 ") && said.contains(&format!("\nhost: {host}\n")), "{said}");
+        assert_eq!(said.contains("\nx-forwarded-for: 127.0.0.1\n"), is_told, "{said}");
+        assert_eq!(said.matches("x-request-id").count(), if is_told { 2 } else { 0 }, "{said}");
+        assert!(!said.contains("192.0.2.7"), "{said}");
+    }
     lone.stop().await;
 }
 

@@ -86,15 +86,8 @@ const WHOLE: Table = &[
     ),
 ];
 
-/// Answers that break off.
-const CUT: Table = &[
-    ("less than said", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nok"),
-    ("no last chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n"),
-    ("half a chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nok"),
-    (
-        "no end of the trailers",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX: y\r\n",
-    ),
+/// Answers with chunks that are none, which are seen before the client has heard anything.
+const BAD_CHUNKS: Table = &[
     (
         "a size that is none",
         leak!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\nok\r\n0\r\n\r\n"),
@@ -111,6 +104,17 @@ const CUT: Table = &[
     (
         "a folded trailer",
         leak!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX: y\r\n z\r\n\r\n"),
+    ),
+];
+
+/// Answers that break off.
+const CUT: Table = &[
+    ("less than said", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nok"),
+    ("no last chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n"),
+    ("half a chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nok"),
+    (
+        "no end of the trailers",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX: y\r\n",
     ),
 ];
 
@@ -154,7 +158,7 @@ impl Liar {
 #[tokio::test]
 async fn what_is_no_answer_becomes_a_502_and_the_next_answer_is_its_own() {
     let liar = Liar::new().await;
-    for (name, lie) in REFUSED {
+    for (name, lie) in REFUSED.iter().chain(BAD_CHUNKS) {
         for method in ["GET", "POST"] {
             let (told, said) = liar.tell(method, *lie).await;
             let news = if lie.starts_with("HTTP/1.1 103") { &[103][..] } else { &[] };
@@ -189,6 +193,21 @@ async fn an_answer_that_breaks_off_does_not_look_whole() {
             matches!(told.as_slice(), [] | [200]) && !said.contains("\r\n0\r\n") && !said.contains("good");
         assert!((is_refused || is_cut) && !said.contains("LEAK"), "{name}: {said}");
     }
+}
+
+#[tokio::test]
+async fn a_bad_chunk_behind_good_ones_breaks_off_what_the_client_has_heard_of() {
+    let app = App::raw(|mut stream| async move {
+        let _ = read_until(&mut stream, "\r\n\r\n").await;
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n").await;
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        let _ = stream.write_all(b"x\r\nLEAK\r\n0\r\n\r\n").await;
+        let _ = read_until(&mut stream, "never").await;
+    })
+    .await;
+    let world = World::serving(&[app.address]).await;
+    let said = converse(world.address, b"GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n").await;
+    assert!(said.ends_with("\r\n2\r\nok\r\n"), "{said}");
 }
 
 #[tokio::test]

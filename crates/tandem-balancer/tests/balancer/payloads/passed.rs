@@ -76,6 +76,13 @@ const FIELDS: Table = &[
         ),
         got_get!("X: kept\r\n\r\n"),
     ),
+    (
+        "what only a proxy may say of the path and the user",
+        get!(
+            "SCRIPT_NAME: /public\r\nScript_Name: /a\r\nPATH_INFO: /b\r\nREMOTE_USER: root\r\nX_Own: kept\r\n\r\n"
+        ),
+        got_get!("X_Own: kept\r\n\r\n"),
+    ),
     ("two ids, of which none counts", get!("X-Request-Id: a\r\nX-Request-Id: b\r\n\r\n"), got_get!("\r\n")),
     (
         "an id with what logs and shells mean something by",
