@@ -53,8 +53,7 @@ impl Clients {
     }
 
     fn curl(&self, arguments: &[&str]) -> Outcome {
-        let always =
-            ["--silent", "--show-error", "--fail", "--http1.1", "--cacert", "cert.pem", "--noproxy", "*"];
+        let always = ["--silent", "--show-error", "--fail", "--cacert", "cert.pem", "--noproxy", "*"];
         self.run("curl", &[&always, arguments].concat())
     }
 }
@@ -134,7 +133,10 @@ fn balance(place: &Place) -> (Running, String, String) {
 fn clients_that_people_have_are_served() {
     let clients = Clients::new();
     for base in clients.bases() {
-        by_curl(&clients, base);
+        let is_plain = base == clients.http;
+        for version in ["--http1.1", if is_plain { "--http2-prior-knowledge" } else { "--http2" }] {
+            by_curl(&clients, base, version);
+        }
         by_h2load(&clients, base);
         for library in ["requests", "httpx", "websockets"] {
             let said = clients.run("venv/bin/python", &["ask.py", library, base, "cert.pem"]);
@@ -172,10 +174,11 @@ fn a_proxy_header_of_curl_is_heard_from_who_is_trusted_and_from_nobody_else() {
     }
 }
 
-fn by_curl(clients: &Clients, base: &str) {
+fn by_curl(clients: &Clients, base: &str, version: &str) {
+    let curl = |arguments: &[&str]| clients.curl(&[&[version], arguments].concat());
     let scheme = base.split(':').next().expect("an address");
     for family in ["-4", "-6"] {
-        let said = clients.curl(&[family, &format!("{base}/a?b")]).json();
+        let said = curl(&[family, &format!("{base}/a?b")]).json();
         let own = if family == "-4" { "127.0.0.1" } else { "::1" };
         assert_eq!(
             (&said["path"], &said["for"], &said["proto"]),
@@ -184,36 +187,40 @@ fn by_curl(clients: &Clients, base: &str) {
     }
     // Many on one connection.
     let many = format!("{base}/[1-50]");
-    let counted =
-        clients.curl(&["--output", "/dev/null", "--write-out", "%{http_code} %{num_connects}\n", &many]);
+    let told = "%{http_code} %{num_connects} %{http_version}\n";
+    let counted = curl(&["--output", "/dev/null", "--write-out", told, &many]);
     let lines: Vec<_> = counted.stdout.lines().collect();
+    let spoken = if version == "--http1.1" { "1.1" } else { "2" };
+    let (first, others) = (format!("200 1 {spoken}"), format!("200 0 {spoken}"));
     assert!(
-        lines.len() == 50 && lines[0] == "200 1" && lines[1..].iter().all(|line| *line == "200 0"),
+        lines.len() == 50 && lines[0] == first && lines[1..].iter().all(|line| *line == others),
         "{counted}"
     );
     // A body of a length that is told, one in chunks, and one that waits until it is asked for.
     clients.place.write("upload", &"0123456789".repeat(200_000));
     let to = format!("{base}/upload");
-    for how in
-        [&["-H", "Expect:"][..], &["-H", "Transfer-Encoding: chunked"], &["-H", "Expect: 100-continue"]]
-    {
-        let said = clients.curl(&[&["--data-binary", "@upload"], how, &[&to]].concat()).json();
+    for how in ["Expect:", "Transfer-Encoding: chunked", "Expect: 100-continue"] {
+        let said = curl(&["--data-binary", "@upload", "-H", how, &to]).json();
         assert_eq!((&said["method"], &said["length"]), (&"POST".into(), &2_000_000.into()), "{how:?}");
     }
-    let _ = clients.curl(&["--output", "big", &format!("{base}/big")]);
+    let _ = curl(&["--output", "big", &format!("{base}/big")]);
     assert_eq!(fs::metadata(clients.place.path("big")).expect("it was written").len(), 2 << 20);
-    let head = clients.curl(&["--head", &format!("{base}/big")]);
+    let head = curl(&["--head", &format!("{base}/big")]);
     assert!(head.stdout.to_lowercase().contains("content-length: 2097152\r\n"), "{head}");
     let old = clients.curl(&["--http1.0", &format!("{base}/old")]).json();
     assert_eq!(old["path"], "/old");
-    let unknown = clients.curl(&["--no-fail", "-H", "Host: other.example", &format!("{base}/")]);
+    let unknown = curl(&["--no-fail", "-H", "Host: other.example", &format!("{base}/")]);
     assert!(unknown.stdout.contains("other.example"), "{unknown}");
 }
 
 fn by_h2load(clients: &Clients, base: &str) {
-    let said = clients.run("h2load", &["--h1", "-n", "5000", "-c", "50", "-t", "1", &format!("{base}/")]);
-    assert!(said.stdout.contains("5000 succeeded, 0 failed, 0 errored, 0 timeout"), "{said}");
-    assert!(said.stdout.contains("status codes: 5000 2xx"), "{said}");
+    for how in [&["--h1", "-c", "50"][..], &["-c", "5", "-m", "100"]] {
+        let to = format!("{base}/");
+        let arguments = [how, &["-n", "5000", "-t", "1", &to]].concat();
+        let said = clients.run("h2load", &arguments);
+        assert!(said.stdout.contains("5000 succeeded, 0 failed, 0 errored, 0 timeout"), "{said}");
+        assert!(said.stdout.contains("status codes: 5000 2xx"), "{said}");
+    }
 }
 
 /// A page asks for fifty others at a time, sends a body, opens a websocket and hears events.
