@@ -86,7 +86,7 @@ fn plan(mut arguments: impl Iterator<Item = String>) -> anyhow::Result<Plan> {
     let only = only.map(|name| find(&name)).transpose()?;
     let binary: PathBuf = binary.context("--binary PATH is missing")?;
     let report = report.context("--report PATH is missing")?;
-    let (rounds, seconds) = if quick { (2, 1) } else { (7, 4) };
+    let (rounds, seconds) = if quick { (2, 1) } else { (5, 3) };
     // Proxies run in a folder of their own.
     let binary = binary.canonicalize().with_context(|| format!("find {}", binary.display()))?;
     Ok(Plan { binary, report, only, rounds, length: Duration::from_secs(seconds) })

@@ -34,7 +34,7 @@ fn routes(setting: &Setting, ground: &Ground) -> String {
     let to = if setting.folder {
         format!("folder = \"{}\"", ground.files().display())
     } else {
-        format!("targets = [\"http://{}\"]", ground.backend)
+        format!("targets = [\"http://{}\"]\nforwarded = {}", ground.backend, setting.operated)
     };
     let route = |domain: &str| format!("[[route]]\ndomain = \"{domain}\"\n{to}\n\n");
     let others = setting.domains - 1;
