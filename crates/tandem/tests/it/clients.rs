@@ -185,17 +185,10 @@ fn by_curl(clients: &Clients, base: &str, version: &str) {
             (&"/a?b".into(), &own.into(), &scheme.into())
         );
     }
-    // Many on one connection.
-    let many = format!("{base}/[1-50]");
-    let told = "%{http_code} %{num_connects} %{http_version}\n";
-    let counted = curl(&["--output", "/dev/null", "--write-out", told, &many]);
-    let lines: Vec<_> = counted.stdout.lines().collect();
-    let spoken = if version == "--http1.1" { "1.1" } else { "2" };
-    let (first, others) = (format!("200 1 {spoken}"), format!("200 0 {spoken}"));
-    assert!(
-        lines.len() == 50 && lines[0] == first && lines[1..].iter().all(|line| *line == others),
-        "{counted}"
-    );
+    // curl 7.88 cannot use such a connection twice, whoever serves (seen with HAProxy as well).
+    if version != "--http2-prior-knowledge" {
+        by_one_connection(&curl, base, if version == "--http2" { "2" } else { "1.1" });
+    }
     // A body of a length that is told, one in chunks, and one that waits until it is asked for.
     clients.place.write("upload", &"0123456789".repeat(200_000));
     let to = format!("{base}/upload");
@@ -211,6 +204,17 @@ fn by_curl(clients: &Clients, base: &str, version: &str) {
     assert_eq!(old["path"], "/old");
     let unknown = curl(&["--no-fail", "-H", "Host: other.example", &format!("{base}/")]);
     assert!(unknown.stdout.contains("other.example"), "{unknown}");
+}
+
+fn by_one_connection(curl: &impl Fn(&[&str]) -> Outcome, base: &str, spoken: &str) {
+    let (many, told) = (format!("{base}/[1-50]"), "%{http_code} %{num_connects} %{http_version}\n");
+    let counted = curl(&["--output", "/dev/null", "--write-out", told, &many]);
+    let lines: Vec<_> = counted.stdout.lines().collect();
+    let (first, others) = (format!("200 1 {spoken}"), format!("200 0 {spoken}"));
+    assert!(
+        lines.len() == 50 && lines[0] == first && lines[1..].iter().all(|line| *line == others),
+        "{counted}"
+    );
 }
 
 fn by_h2load(clients: &Clients, base: &str) {
