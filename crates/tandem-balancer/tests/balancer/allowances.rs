@@ -76,7 +76,8 @@ async fn a_body_of_unknown_length_is_cut_where_it_becomes_too_long() {
     let cut = raw(world.address, &format!("{head}5\r\nhello\r\n6\r\nworld!\r\n0\r\n\r\n")).await;
     assert!(cut.starts_with("HTTP/1.1 413 "), "{cut}");
     let told = within(told.recv()).await.unwrap();
-    assert!(!told.contains("world") && !told.ends_with("0\r\n\r\n"), "{told}");
+    // The last chunk is a line of its own; an id at the end of the head may end with this digit as well.
+    assert!(!told.contains("world") && !told.ends_with("\r\n0\r\n\r\n"), "{told}");
 }
 
 #[tokio::test]
