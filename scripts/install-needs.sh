@@ -37,8 +37,8 @@ if [ "$for_what" = test ]; then
     need chromium chromium
     need h2load nghttp2-client
 fi
-# An authority for certificates, which tests start on ports of their own, and who asks over HTTPS.
-if [ "$for_what" = test ]; then need pebble pebble; need curl curl; fi
+# An authority for certificates, which tests start on ports of their own.
+if [ "$for_what" = test ]; then need pebble pebble; fi
 # One test deploys on a real PostgreSQL, which it starts itself. Any version that is there will do.
 if [ "$for_what" = test ] && ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; then
     packages+=(postgresql-15)

@@ -85,23 +85,26 @@ pub(crate) fn is_app(folder: &Path) -> bool {
     MARKS.iter().any(|mark| folder.join(mark).exists())
 }
 
+/// Whether something in a folder says how an app is run, or what one needs.
+fn has_sign(folder: &Path) -> bool {
+    MARKS.iter().chain(&SIGNS).any(|name| folder.join(name).exists())
+}
+
 /// Whether a folder may hold an app that nothing declares: what it needs is listed, or a folder in it is one.
 pub(crate) fn may_be_app(folder: &Path) -> bool {
-    let has = |folder: &Path| MARKS.iter().chain(&SIGNS).any(|name| folder.join(name).exists());
     let below = |folder: &Path| {
         let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
         entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect::<Vec<_>>()
     };
-    has(folder)
+    has_sign(folder)
         || below(folder).iter().any(|inner| is_app(inner) || below(inner).iter().any(|deep| is_app(deep)))
 }
 
 /// Folders right below this one that may hold an app, by name: what the top of a monorepo could mean.
 pub(crate) fn apps_below(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let may_be = |path: &Path| MARKS.iter().chain(&SIGNS).any(|name| path.join(name).exists());
     let named = entries
-        .filter(|entry| may_be(&entry.path()))
+        .filter(|entry| has_sign(&entry.path()))
         .filter_map(|entry| entry.file_name().into_string().ok());
     let mut names: Vec<String> = named.filter(|name| !name.starts_with('.')).collect();
     names.sort();

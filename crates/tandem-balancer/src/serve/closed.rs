@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Request, StatusCode};
+use tandem_certificates::CHALLENGE_PATH;
 use tandem_wire::{Framing, forward};
 
 use super::attempt::TOO_LONG;
@@ -17,9 +18,6 @@ use crate::table::LiveRoute;
 const OWN_PAGE: &str = "503.html";
 /// Longest page of an app's own.
 const LONGEST: u64 = 256 * 1024;
-/// Where authorities that hand out certificates look for their challenges (RFC 8555, 8.3): a certificate runs out however
-/// long a pause is.
-const CHALLENGES: &str = "/.well-known/acme-challenge/";
 
 impl Exchange<'_> {
     /// Lets a request go on to its app, unless it is more than the app takes.
@@ -54,7 +52,8 @@ impl Exchange<'_> {
     /// It is, and this client is not let through: what it is told.
     pub(super) async fn ensure_open(&self, route: &Arc<LiveRoute>) -> Result<(), Page> {
         let Some(pause) = route.pause() else { return Ok(()) };
-        let is_challenge = forward::path_of(&self.head).is_ok_and(|path| path.starts_with(CHALLENGES));
+        // A certificate runs out however long a pause is.
+        let is_challenge = forward::path_of(&self.head).is_ok_and(|path| path.starts_with(CHALLENGE_PATH));
         let client = self.client.address.parse::<IpAddr>();
         if is_challenge || client.is_ok_and(|client| pause.lets_through(client)) {
             return Ok(());

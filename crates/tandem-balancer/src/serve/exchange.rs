@@ -255,13 +255,7 @@ impl<'c> Exchange<'c> {
         self.write_own((parts.status, &parts.headers), None, keeps);
         if let Some(piece) = body.take_memory() {
             self.trace.moved(0, piece.len() as u64);
-            let socket = &mut self.client.socket;
-            // What is not taken now is kept, and written by the flush below.
-            let given =
-                std::future::poll_fn(|context| Poll::Ready(self.down.poll_give(context, socket, &piece)));
-            if let Poll::Ready(Err(_)) = given.await {
-                return Next::Abort;
-            }
+            self.down.head().extend_from_slice(&piece);
         }
         loop {
             let piece = std::future::poll_fn(|context| {
@@ -297,15 +291,7 @@ impl<'c> Exchange<'c> {
         let keeps = self.keeps_alive() && !is_doubtful;
         let accept = self.head.fields.all(tandem_wire::Kind::Accept).next();
         let (parts, body) = page.answer(accept, self.id.as_str()).into_parts();
-        self.trace.answered(AnsweredBy::Balancer, parts.status);
-        self.write_own((parts.status, &parts.headers), Some(body.len() as u64), keeps);
-        if self.head.method != Method::HEAD {
-            self.trace.moved(0, body.len() as u64);
-            self.down.head().extend_from_slice(&body);
-        }
-        let socket = &mut self.client.socket;
-        let told = std::future::poll_fn(|context| self.down.poll_flush(context, socket)).await;
-        match told {
+        match self.tell((parts.status, &parts.headers), &body, keeps).await {
             Err(_) => Next::Abort,
             Ok(()) if is_doubtful => {
                 self.trace.whole();
@@ -317,18 +303,28 @@ impl<'c> Exchange<'c> {
 
     /// Answers with a few words of the balancer's own.
     async fn say(&mut self, (status, headers): (StatusCode, &HeaderMap), words: &str) -> Next {
-        self.trace.answered(AnsweredBy::Balancer, status);
         let keeps = self.keeps_alive();
-        self.write_own((status, headers), Some(words.len() as u64), keeps);
-        if self.head.method != Method::HEAD {
-            self.trace.moved(0, words.len() as u64);
-            self.down.head().extend_from_slice(words.as_bytes());
-        }
-        let socket = &mut self.client.socket;
-        match std::future::poll_fn(|context| self.down.poll_flush(context, socket)).await {
+        match self.tell((status, headers), words.as_bytes(), keeps).await {
             Ok(()) => self.after(keeps).await,
             Err(_) => Next::Abort,
         }
+    }
+
+    /// Gives the client an answer of the balancer's own.
+    async fn tell(
+        &mut self,
+        (status, headers): (StatusCode, &HeaderMap),
+        body: &[u8],
+        keeps: bool,
+    ) -> std::io::Result<()> {
+        self.trace.answered(AnsweredBy::Balancer, status);
+        self.write_own((status, headers), Some(body.len() as u64), keeps);
+        if self.head.method != Method::HEAD {
+            self.trace.moved(0, body.len() as u64);
+            self.down.head().extend_from_slice(body);
+        }
+        let socket = &mut self.client.socket;
+        std::future::poll_fn(|context| self.down.poll_flush(context, socket)).await
     }
 
     fn write_own(&mut self, (status, headers): (StatusCode, &HeaderMap), length: Option<u64>, keeps: bool) {

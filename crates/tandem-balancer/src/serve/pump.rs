@@ -147,19 +147,6 @@ impl Pump {
         self.blocked
     }
 
-    /// Writes what waits and a piece behind it; what is not taken at once waits.
-    pub(crate) fn poll_give<T>(
-        &mut self,
-        context: &mut Context<'_>,
-        to: &mut T,
-        piece: &[u8],
-    ) -> Poll<io::Result<()>>
-    where
-        T: AsyncWrite + Unpin,
-    {
-        self.output.poll_write(context, to, piece)
-    }
-
     /// Writes what waits, without reading.
     pub(crate) fn poll_flush<T>(&mut self, context: &mut Context<'_>, to: &mut T) -> Poll<io::Result<()>>
     where
