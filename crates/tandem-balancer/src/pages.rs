@@ -51,6 +51,11 @@ pub(crate) enum Page {
         /// The app's own.
         html: Bytes,
     },
+    /// Another process serves the app from now on.
+    Leaving {
+        /// The app's name.
+        app: String,
+    },
     /// The instance broke off or answered nonsense.
     BadGateway,
     /// The instance did not begin to answer in time.
@@ -102,7 +107,9 @@ impl Page {
     /// Seconds after which it is worth asking again.
     fn retry_after(&self) -> Option<u16> {
         match self {
-            Self::NoInstance { .. } | Self::NoTable | Self::Overloaded { .. } => Some(RETRY_SECONDS),
+            Self::NoInstance { .. } | Self::NoTable | Self::Overloaded { .. } | Self::Leaving { .. } => {
+                Some(RETRY_SECONDS)
+            }
             Self::Paused { .. } => Some(RETRY_PAUSED_SECONDS),
             Self::Own { page, .. } => page.retry_after(),
             _ => None,
@@ -151,6 +158,10 @@ impl Page {
             }
             Self::Overloaded { app } => {
                 unavailable(app, ("overloaded", "Too many requests at once", "Please try again in a moment."))
+            }
+            Self::Leaving { app } => {
+                let detail = "It took long, and this balancer is being replaced. Please try again.";
+                unavailable(app, ("leaving", "The answer did not come in time", detail))
             }
             Self::Own { page, .. } => page.words(),
             Self::BadGateway => words(

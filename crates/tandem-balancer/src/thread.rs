@@ -161,6 +161,13 @@ impl Thread {
         }
     }
 
+    /// Has those with a request under way look again at what became of its instance.
+    pub(crate) fn wake_busy(&self) {
+        for (activity, _) in self.connections.borrow().values() {
+            activity.look_again();
+        }
+    }
+
     /// Asks every connection to finish its request and close.
     pub(crate) fn finish_connections(&self) {
         for (activity, _) in self.connections.borrow().values() {

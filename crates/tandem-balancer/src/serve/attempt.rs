@@ -13,10 +13,11 @@ use tandem_rules::ejection::Seen;
 use tandem_types::InstanceId;
 use tokio::io::AsyncWrite as _;
 
+use super::ending::{Long, is_process_leaving};
 use super::exchange::Exchange;
 use super::upload::{CONTINUE, Progress};
 use super::waiting::Tries;
-use crate::table::{Lease, LiveRoute};
+use crate::table::{Instance, Lease, LiveRoute};
 use crate::upstream::{Connection, NoHead, Reach, choose, judge, reach};
 use tandem_wire::forward;
 use tandem_wire::{ResponseHead, Version};
@@ -48,6 +49,8 @@ pub(super) enum Failure {
     Refused(StatusCode, &'static str),
     /// The instance did not begin its answer in time.
     Late,
+    /// This process leaves, and the time for answers is up.
+    Ended,
 }
 
 /// How one attempt failed.
@@ -61,6 +64,8 @@ enum Miss {
     Lost,
     Refused(StatusCode, &'static str),
     Late,
+    /// The instance leaves, or this process does, and the time for answers is up.
+    Ended,
 }
 
 /// Most interim answers to one request. Each is kept until the client takes it, so there must be an end.
@@ -69,6 +74,7 @@ const MOST_INTERIM: u32 = 100;
 /// A request on its way to an instance.
 struct Attempt<'a> {
     connection: Connection,
+    instance: &'a Instance,
     outgoing: &'a [u8],
     written: usize,
     /// The instance takes no more; its answer may be there all the same.
@@ -118,6 +124,11 @@ impl Exchange<'_> {
                 Err(Miss::Lost) => return Err(Failure::Broken),
                 Err(Miss::Refused(status, why)) => return Err(Failure::Refused(status, why)),
                 Err(Miss::Late) => return Err(Failure::Late),
+                Err(Miss::Ended) if is_process_leaving(&self.client.thread, &self.client.activity) => {
+                    return Err(Failure::Ended);
+                }
+                // Nothing speaks against it: it is asked again of who follows, as if it had come now.
+                Err(Miss::Ended) => self.ending.begin_anew(),
             }
             // One dead connection from the pool is a coincidence; the next attempt does not count on a second one.
             fresh = true;
@@ -141,7 +152,7 @@ impl Exchange<'_> {
             Err(Miss::Unsent { reused: false }) => Seen::Unreached,
             Err(Miss::Lost) if fresh => Seen::Failed,
             Err(Miss::Late) => Seen::Failed,
-            Err(Miss::Unsent { reused: true } | Miss::Lost | Miss::Refused(..)) => return,
+            Err(Miss::Unsent { reused: true } | Miss::Lost | Miss::Refused(..) | Miss::Ended) => return,
         };
         if let Some(instance) = route.members().iter().find(|member| member.id() == id) {
             judge(route, instance, seen);
@@ -164,11 +175,13 @@ impl Exchange<'_> {
         if let Some(made) = connection.made.filter(|_| !connection.reused) {
             self.trace.connected(made);
         }
-        let mut attempt = Attempt { connection, outgoing, written: 0, deaf: false, interim: 0 };
+        let instance = lease.instance();
+        let mut attempt = Attempt { connection, instance, outgoing, written: 0, deaf: false, interim: 0 };
         self.client.activity.answer_awaited();
         let answered = std::future::poll_fn(|context| self.poll_attempt(context, &mut attempt)).await;
         self.client.activity.answer_ended();
-        answered.map(|head| Arrived { connection: attempt.connection, head, lease })
+        let connection = attempt.connection;
+        answered.map(|head| Arrived { connection, head, lease })
     }
 
     fn poll_attempt(
@@ -182,7 +195,8 @@ impl Exchange<'_> {
         loop {
             // What the client does not take now it is given with the answer.
             let _ = self.down.poll_flush(context, &mut self.client.socket);
-            match attempt.connection.poll_head(context, &mut self.client.thread.scratch()) {
+            let read = attempt.connection.poll_head(context, &mut self.client.thread.scratch());
+            match read {
                 Poll::Ready(Ok(head)) if is_interim(head.status) && attempt.interim == MOST_INTERIM => {
                     tracing::warn!(
                         "an answer cannot be passed on: {MOST_INTERIM} interim ones came before it"
@@ -209,9 +223,21 @@ impl Exchange<'_> {
                 Poll::Pending if self.client.activity.patience.is_slow() => {
                     return Poll::Ready(Err(Miss::Refused(StatusCode::REQUEST_TIMEOUT, SLOW)));
                 }
+                Poll::Pending if self.is_to_be_ended(context, attempt.instance) => {
+                    return Poll::Ready(Err(Miss::Ended));
+                }
                 Poll::Pending => return Poll::Pending,
             }
         }
+    }
+
+    /// Whether an answer that is waited for is not waited for any longer, since its instance leaves and another may give it.
+    fn is_to_be_ended(&mut self, context: &mut Context<'_>, instance: &Instance) -> bool {
+        if !self.head.method.is_idempotent() || self.upload.is_begun() {
+            return false;
+        }
+        let around = (&*self.client.thread, &*self.client.activity);
+        self.ending.poll(context, around, (instance, Long::Perhaps)).is_ready()
     }
 
     /// Writes the request as far as it goes now.

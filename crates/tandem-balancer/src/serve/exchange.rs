@@ -1,28 +1,29 @@
 //! One request and its answer: find its route, then a file, an instance, or a page that says why not.
 
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Poll, ready};
 
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, Method, Response, StatusCode};
 use tandem_types::traffic::AnsweredBy;
 
-use super::attempt::{Arrived, Failure};
+use super::attempt::Failure;
 use super::canary::Shared;
 use super::client::Client;
+use super::ending::Ending;
 use super::https;
-use super::pump::{Ends, Pump, PumpError};
-use super::upload::{Progress, Upload};
+use super::pump::Pump;
+use super::upload::Upload;
 use super::waiting::Tries;
 use crate::pages::Page;
 use crate::table::{Lease, LiveRoute, Permit};
-use crate::upstream::{Connection, is_read};
+use crate::upstream::Connection;
 use tandem_certificates::CHALLENGE_PATH;
 use tandem_record::{Seen, Trace, Unfinished};
 use tandem_static::{self, FileBody};
+use tandem_wire::RequestHead;
 use tandem_wire::forward::{self, Delivery, Origin, RequestId};
-use tandem_wire::{Framing, RequestHead};
 
 /// A request that is being answered.
 #[derive(Debug)]
@@ -43,7 +44,9 @@ pub(super) struct Exchange<'c> {
     /// What the answer says besides of how to come (see `Delivery::hsts`).
     hsts: Option<u64>,
     /// Nobody is told of its client and its id.
-    is_bare: bool,
+    pub(super) is_bare: bool,
+    /// When it is ended, if it takes long.
+    pub(super) ending: Ending,
 }
 
 /// A piece of a file.
@@ -95,6 +98,7 @@ impl<'c> Exchange<'c> {
             shared: None,
             hsts: None,
             is_bare: false,
+            ending: Ending::default(),
         };
         let next = match exchange.pass_on().await {
             Ok(next) => next,
@@ -169,82 +173,13 @@ impl<'c> Exchange<'c> {
                 Ok(arrived) => return self.deliver(arrived).await,
                 Err(Failure::Broken) => return Err(Page::BadGateway),
                 Err(Failure::Late) => return Err(Page::GatewayTimeout),
+                Err(Failure::Ended) => return Err(Page::Leaving { app: route.app().to_string() }),
                 Err(Failure::Refused(status, why)) => return Err(Page::BadRequest(status, why.to_owned())),
                 Err(Failure::Unreached) => {
                     route = self.another_try(&mut tries, route, outgoing.len()).await?
                 }
             }
         }
-    }
-
-    /// Gives the client what an instance answered.
-    async fn deliver(&mut self, arrived: Arrived) -> Result<Next, Page> {
-        let Arrived { mut connection, mut head, lease } = arrived;
-        self.mark(&mut head);
-        self.trace.answered(AnsweredBy::Instance, head.status);
-        if head.status == StatusCode::SWITCHING_PROTOCOLS && forward::upgrade_wanted(&self.head).is_some() {
-            let id = (!self.is_bare).then_some(self.id.as_str());
-            forward::write_switch(self.down.head(), &head, id);
-            let socket = &mut self.client.socket;
-            let told = std::future::poll_fn(|context| self.down.poll_flush(context, socket)).await;
-            let seen = Seen::of(&self.head, self.id.as_str(), &self.client.address);
-            let record = Unfinished::new(&self.client.thread.recorder, &mut self.trace, &seen);
-            let lease = lease.with(self.permit.take());
-            let switched = Switched { connection, lease, record };
-            return Ok(told.map_or(Next::Abort, |()| Next::Switch(Box::new(switched))));
-        }
-        let bodies = forward::bodies(&head, &self.head.method, self.head.version).map_err(|error| {
-            tracing::warn!("an answer cannot be passed on: {error}");
-            Page::BadGateway
-        })?;
-        let keeps = self.keeps_alive() && bodies.to != Framing::UntilEnd;
-        let date = self.client.thread.date();
-        let delivery = Delivery {
-            id: (!self.is_bare).then_some(self.id.as_str()),
-            version: self.head.version,
-            keeps,
-            date: &date,
-            hsts: self.hsts,
-        };
-        self.down.mark();
-        forward::write_response(self.down.head(), &head, bodies.to, &delivery);
-        self.down.begin(bodies.from, bodies.to);
-        let relayed = std::future::poll_fn(|context| self.poll_relay(context, &mut connection)).await;
-        match relayed {
-            Err(error @ PumpError::Unheard) => {
-                tracing::warn!("an answer cannot be passed on: {error}");
-                return Err(Page::BadGateway);
-            }
-            Err(error) => {
-                tracing::debug!("an answer broke off: {error}");
-                return Ok(Next::Abort);
-            }
-            Ok(()) => {}
-        }
-        let read =
-            !self.upload.exists() || is_read(self.upload.moved(), head.status) && self.upload.was_taken();
-        if read && head.keeps_alive() && bodies.from != Framing::UntilEnd && connection.input.is_empty() {
-            self.client.thread.pool.keep(self.client.thread.now(), connection, lease.instance());
-        } else {
-            drop(connection);
-        }
-        drop(lease);
-        Ok(self.after(keeps).await)
-    }
-
-    /// Moves the answer to the client, and what is left of the request to the instance.
-    fn poll_relay(
-        &mut self,
-        context: &mut Context<'_>,
-        connection: &mut Connection,
-    ) -> Poll<Result<(), PumpError>> {
-        if self.upload.is_under_way()
-            && self.upload.poll(context, self.client, &mut connection.stream) == Progress::Broken
-        {
-            return Poll::Ready(Err(PumpError::Source));
-        }
-        let (from, input, to) = (&mut connection.stream, &mut connection.input, &mut self.client.socket);
-        self.down.poll(context, Ends { from, input, to }, &mut self.client.thread.scratch())
     }
 
     /// Answers with a file.
@@ -329,6 +264,11 @@ impl<'c> Exchange<'c> {
 
     fn write_own(&mut self, (status, headers): (StatusCode, &HeaderMap), length: Option<u64>, keeps: bool) {
         debug_assert!(length.is_none() || !headers.contains_key(CONTENT_LENGTH), "it would be there twice");
+        self.write_head(keeps, |out, delivery| forward::write_own(out, (status, headers), length, delivery));
+    }
+
+    /// Writes the head of an answer; `keeps` says whether the connection is kept after it.
+    pub(super) fn write_head(&mut self, keeps: bool, write: impl FnOnce(&mut Vec<u8>, &Delivery<'_>)) {
         let date = self.client.thread.date();
         let delivery = Delivery {
             id: (!self.is_bare).then_some(self.id.as_str()),
@@ -337,11 +277,11 @@ impl<'c> Exchange<'c> {
             date: &date,
             hsts: self.hsts,
         };
-        forward::write_own(self.down.head(), (status, headers), length, &delivery);
+        write(self.down.head(), &delivery);
     }
 
     /// Whether the client's connection is kept after the answer.
-    fn keeps_alive(&self) -> bool {
+    pub(super) fn keeps_alive(&self) -> bool {
         // Another process accepts now. The client comes back to that one, and nothing that it sends is lost: a
         // connection that is closed while it waits for a request may meet one that is on its way.
         let ends = self.client.thread.shared.is_leaving() || self.client.activity.is_finishing();
@@ -349,7 +289,7 @@ impl<'c> Exchange<'c> {
     }
 
     /// What becomes of the connection once the answer is gone.
-    async fn after(&mut self, keeps: bool) -> Next {
+    pub(super) async fn after(&mut self, keeps: bool) -> Next {
         self.trace.whole();
         let is_read = self.upload.discard(self.client).await;
         match (keeps, is_read) {

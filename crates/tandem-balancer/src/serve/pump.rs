@@ -56,6 +56,12 @@ pub(crate) enum PumpError {
     /// It has more bytes than it may.
     #[error("the body is too long")]
     TooLong,
+    /// Nothing more came of it for too long.
+    #[error("nothing more of it came in time")]
+    Stalled,
+    /// Its instance leaves, and its time is up.
+    #[error("its instance leaves")]
+    Ended,
     /// Whoever gets it takes no more.
     #[error("the body is not taken")]
     Sink(#[source] io::Error),
@@ -125,6 +131,16 @@ impl Pump {
             (self.source, self.blocked, self.moved) = (Source::Over, false, 0);
         }
         is_taken
+    }
+
+    /// Ends a body here whose length was not told, as if it had no more; says whether that was so.
+    pub(crate) fn end_here(&mut self) -> bool {
+        let may_end = matches!(self.source, Source::Chunks(_) | Source::UntilEnd);
+        if may_end {
+            self.source = Source::UntilEnd;
+            self.end_of_source(true);
+        }
+        may_end
     }
 
     /// Whether all of the body was read.

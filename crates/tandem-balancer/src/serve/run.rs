@@ -77,7 +77,7 @@ async fn serve_until_drained(
     listeners: Vec<TcpListener>,
 ) -> io::Result<()> {
     let tasks = thread.tasks();
-    tasks.spawn_local("sweep-at-swaps", Kind::Helper, sweep_at_swaps(Rc::clone(thread)));
+    tasks.spawn_local("look-at-swaps", Kind::Helper, look_at_swaps(Rc::clone(thread)));
     tasks.spawn_local("tcp", Kind::Helper, alone::tcp::serve(Rc::clone(thread)));
     for listener in listeners {
         let listener = tokio::net::TcpListener::from_std(listener)?;
@@ -96,10 +96,16 @@ async fn serve_until_drained(
     Ok(())
 }
 
-async fn sweep_at_swaps(thread: Rc<Thread>) {
-    let mut swaps = thread.shared.swaps();
-    while swaps.changed().await.is_ok() {
-        thread.pool.sweep(thread.now());
+/// Instances may leave with each table, and all of them with the listening sockets.
+async fn look_at_swaps(thread: Rc<Thread>) {
+    let (mut swaps, mut leaving) = (thread.shared.swaps(), thread.shared.leaving());
+    loop {
+        tokio::select! {
+            Ok(()) = swaps.changed() => thread.pool.sweep(thread.now()),
+            Ok(()) = leaving.changed() => {}
+            else => return,
+        }
+        thread.wake_busy();
     }
 }
 

@@ -132,9 +132,6 @@ impl Upload {
                 client.activity.body_moved();
                 Progress::Over
             }
-            Poll::Ready(Err(PumpError::Source | PumpError::Unheard | PumpError::Malformed(_))) => {
-                Progress::Broken
-            }
             Poll::Ready(Err(PumpError::TooLong)) => {
                 self.too_long = true;
                 Progress::Broken
@@ -144,6 +141,7 @@ impl Upload {
                 self.unwanted = true;
                 self.poll_away(context, client)
             }
+            Poll::Ready(Err(_)) => Progress::Broken,
             Poll::Pending => {
                 if self.pump.moved() > before {
                     client.activity.body_moved();

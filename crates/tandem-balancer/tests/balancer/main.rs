@@ -14,6 +14,7 @@ mod world;
 mod canary;
 mod draining;
 mod ejecting;
+mod ending;
 mod following;
 mod handover;
 mod holding;

@@ -42,8 +42,13 @@ impl Slow {
         let before = self.begun.load(Ordering::SeqCst);
         let mut client = Client::connect(world.address).await;
         let open = tasks::owned("open", async move { client.ask(get("/slow")).await });
-        eventually(|| self.begun.load(Ordering::SeqCst) == before + 1).await;
+        self.has_begun(before + 1).await;
         open
+    }
+
+    /// So many slow requests have come to the app.
+    pub(super) async fn has_begun(&self, count: u64) {
+        eventually(|| self.begun.load(Ordering::SeqCst) == count).await;
     }
 
     /// Lets one slow request go on.

@@ -96,12 +96,7 @@ async fn a_wish_that_is_not_carried_through_is_an_ordinary_request() {
 #[tokio::test]
 async fn an_open_websocket_counts_as_in_flight_and_ends_within_the_drain() {
     let (old, new) = (echoing().await, echoing().await);
-    let mut world = World::empty().await;
-    world.stop().await;
-    world.drain_limit = Duration::from_secs(2);
-    world.start().await;
-    world.place(&[(1, old.address), (2, new.address)]);
-    world.serve(1, vec![shop(&[1])]).await;
+    let world = World::draining(old.address, new.address, Duration::from_secs(2)).await;
     let mut streams = Vec::new();
     for _ in 0..8 {
         let mut stream = switched(&world).await;
@@ -120,12 +115,7 @@ async fn an_open_websocket_counts_as_in_flight_and_ends_within_the_drain() {
 #[tokio::test]
 async fn a_websocket_goes_on_when_its_instance_comes_back_in_time() {
     let (old, new) = (echoing().await, echoing().await);
-    let mut world = World::empty().await;
-    world.stop().await;
-    world.drain_limit = Duration::from_secs(60);
-    world.start().await;
-    world.place(&[(1, old.address), (2, new.address)]);
-    world.serve(1, vec![shop(&[1])]).await;
+    let world = World::draining(old.address, new.address, Duration::from_secs(60)).await;
     let mut stream = switched(&world).await;
     read_until(&mut stream, "welcome").await;
     world.serve(2, vec![shop(&[2])]).await;

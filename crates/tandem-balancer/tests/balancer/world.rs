@@ -144,6 +144,17 @@ impl World {
         world
     }
 
+    /// One that serves `shop.example` from instance 1, knows of instance 2, and drains for so long.
+    pub(super) async fn draining(old: SocketAddr, new: SocketAddr, limit: Duration) -> Self {
+        let mut world = Self::empty().await;
+        world.stop().await;
+        world.drain_limit = limit;
+        world.start().await;
+        world.place(&[(1, old), (2, new)]);
+        world.serve(1, vec![shop(&[1])]).await;
+        world
+    }
+
     /// The same over HTTPS, too, with these certificates.
     pub(super) async fn secure(apps: &[SocketAddr], certificates: &[Certificate]) -> Self {
         let mut world = Self::serving(apps).await;

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::door::Leads;
-use crate::serve::{Ends, Input, Pump, PumpError, read_header, until_cut};
+use crate::serve::{Ends, Input, Pump, PumpError, read_header, until_ended};
 use crate::table::{Instance, Lease};
 use crate::thread::Thread;
 use crate::upstream::{Connection, Reach, reach};
@@ -47,7 +47,7 @@ pub(super) async fn relay(
     tokio::select! {
         // Either side may break off as it likes; the other one is closed by the drop.
         _ = both => {}
-        () = until_cut(&thread, &lease) => {}
+        () = until_ended(&thread, &lease) => {}
     }
 }
 
