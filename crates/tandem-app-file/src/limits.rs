@@ -9,22 +9,28 @@ use toml::de::DeTable;
 use super::Error;
 use super::toml::{Text, Value};
 
-const LIMITS: &[&str] = &["answer_timeout", "body", "client_timeout", "head", "hold", "requests"];
+const LIMITS: &[&str] =
+    &["answer_timeout", "body", "client_timeout", "connections", "head", "hold", "requests"];
 /// Times for which a request may wait for an instance: browsers and whatever stands before us give up soon after the longest.
 const HOLD: RangeInclusive<Span> = Span::seconds(0)..=Span::seconds(60);
 /// Times for which anybody may wait for anybody else.
 const TIMEOUT: RangeInclusive<Span> = Span::seconds(1)..=Span::minutes(60);
 /// Bytes of heads: browsers send some hundred, and no head is longer than the longest that balancers read.
 const HEAD: RangeInclusive<u64> = 1024..=64 * 1024;
-/// Most requests under way that can be named: far more than any machine bears.
-const MOST_REQUESTS: u32 = 1_000_000;
+/// Most requests or connections that can be named: far more than any machine bears.
+const MOST: u32 = 1_000_000;
 
 pub(super) fn limits(text: Text<'_>, table: &DeTable<'_>) -> Result<Limits, Error> {
     let mut limits = Limits::default();
     for (key, value) in table {
         match key.get_ref().as_ref() {
             "hold" => limits.hold = Some(span(text, value, ("hold", HOLD))?),
-            "requests" => limits.requests = Some(requests(text, value)?),
+            "requests" => {
+                limits.requests = Some(count(text, value, ("requests", "request could ever be answered"))?)
+            }
+            "connections" => {
+                limits.connections = Some(count(text, value, ("connections", "client could ever connect"))?)
+            }
             "head" => limits.head_bytes = Some(size(text, value, ("head", HEAD))?),
             "body" => limits.body_bytes = Some(size(text, value, ("body", 0..=u64::MAX))?),
             "client_timeout" => limits.client_timeout = Some(span(text, value, ("client_timeout", TIMEOUT))?),
@@ -66,11 +72,9 @@ fn size(
     }
 }
 
-fn requests(text: Text<'_>, value: &Value<'_>) -> Result<u32, Error> {
-    match text.number(value, "requests", MOST_REQUESTS)? {
-        0 => Err(text
-            .at(value, "no request could ever be answered")
-            .hint("`tandem pause` closes an app for a while")),
+fn count(text: Text<'_>, value: &Value<'_>, (what, never): (&str, &str)) -> Result<u32, Error> {
+    match text.number(value, what, MOST)? {
+        0 => Err(text.at(value, format!("no {never}")).hint("`tandem pause` closes an app for a while")),
         number => Ok(number),
     }
 }

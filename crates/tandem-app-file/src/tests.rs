@@ -107,11 +107,12 @@ fn the_documentation_shows_every_key_and_its_default() {
         source,
         https,
     } = parse(example).unwrap();
-    let Limits { hold, requests, head_bytes, body_bytes, client_timeout, answer_timeout } = limits;
+    let Limits { hold, requests, connections, head_bytes, body_bytes, client_timeout, answer_timeout } =
+        limits;
     assert_eq!((hold, head_bytes), (Some(defaults::HOLD), Some(64 << 10)));
     assert_eq!(client_timeout, Some(defaults::CLIENT_TIMEOUT));
     assert_eq!(answer_timeout, Some(defaults::ANSWER_TIMEOUT));
-    assert!(requests.is_some() && body_bytes.is_some());
+    assert!(requests.is_some() && connections.is_some() && body_bytes.is_some());
     let BuildEntry { python, requirements, node, extras, groups, commands, after_collectstatic, settings } =
         build;
     assert!(requirements.is_some());

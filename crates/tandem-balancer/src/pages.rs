@@ -44,6 +44,11 @@ pub(crate) enum Page {
         /// The app's name.
         app: String,
     },
+    /// As many connections of its clients are open as may be.
+    Crowded {
+        /// The app's name.
+        app: String,
+    },
     /// A page, with the app's own for browsers.
     Own {
         /// What it stands for.
@@ -104,12 +109,24 @@ impl Page {
         }
     }
 
+    /// Whether the connection is closed behind it: one too many, or where the request ends is in doubt, and what follows must not
+    /// be taken for the next one.
+    pub(crate) fn closes(&self) -> bool {
+        match self {
+            Self::BadRequest(..) | Self::Crowded { .. } => true,
+            Self::Own { page, .. } => page.closes(),
+            _ => false,
+        }
+    }
+
     /// Seconds after which it is worth asking again.
     fn retry_after(&self) -> Option<u16> {
         match self {
-            Self::NoInstance { .. } | Self::NoTable | Self::Overloaded { .. } | Self::Leaving { .. } => {
-                Some(RETRY_SECONDS)
-            }
+            Self::NoInstance { .. }
+            | Self::NoTable
+            | Self::Overloaded { .. }
+            | Self::Crowded { .. }
+            | Self::Leaving { .. } => Some(RETRY_SECONDS),
             Self::Paused { .. } => Some(RETRY_PAUSED_SECONDS),
             Self::Own { page, .. } => page.retry_after(),
             _ => None,
@@ -158,6 +175,10 @@ impl Page {
             }
             Self::Overloaded { app } => {
                 unavailable(app, ("overloaded", "Too many requests at once", "Please try again in a moment."))
+            }
+            Self::Crowded { app } => {
+                let advice = "Please try again in a moment.";
+                unavailable(app, ("crowded", "Too many visitors at once", advice))
             }
             Self::Leaving { app } => {
                 let detail = "It took long, and this balancer is being replaced. Please try again.";

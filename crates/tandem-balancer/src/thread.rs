@@ -161,6 +161,14 @@ impl Thread {
         }
     }
 
+    /// Has the connection closed that waits longest for its next request; says whether there is one.
+    pub(crate) fn close_idle(&self) -> bool {
+        let connections = self.connections.borrow();
+        let idle = connections.values().filter_map(|(activity, _)| Some((activity.idle_since()?, activity)));
+        let longest = idle.min_by_key(|(since, _)| *since);
+        longest.map(|(_, activity)| activity.finish()).is_some()
+    }
+
     /// Has those with a request under way look again at what became of its instance.
     pub(crate) fn wake_busy(&self) {
         for (activity, _) in self.connections.borrow().values() {

@@ -13,6 +13,9 @@ pub struct Limits {
     /// Requests under way at a time, those that wait and tunnels among them; none: any number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests: Option<u32>,
+    /// Connections of clients at a time, idle ones among them, each counted for the app that it asked last; none: any number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connections: Option<u32>,
     /// Bytes of the longest head; none: as long as any may be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head_bytes: Option<u64>,

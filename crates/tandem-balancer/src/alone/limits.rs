@@ -8,7 +8,8 @@ use tandem_types::{Limits, Span};
 use super::mistake::Mistake;
 use super::reader::{Text, Value};
 
-const LIMITS: &[&str] = &["answer_timeout", "body", "client_timeout", "head", "hold", "requests"];
+const LIMITS: &[&str] =
+    &["answer_timeout", "body", "client_timeout", "connections", "head", "hold", "requests"];
 /// What these may be, as for apps.
 const HOLD: RangeInclusive<Span> = Span::seconds(0)..=Span::seconds(60);
 const TIMEOUT: RangeInclusive<Span> = Span::seconds(1)..=Span::minutes(60);
@@ -19,7 +20,8 @@ pub(super) fn limits(text: Text<'_>, value: &Value<'_>) -> Result<Limits, Mistak
     for (key, value) in text.table(value, "limits")? {
         match key.get_ref().as_ref() {
             "hold" => limits.hold = Some(span(text, value, ("hold", HOLD))?),
-            "requests" => limits.requests = Some(requests(text, value)?),
+            "requests" => limits.requests = Some(count(text, value, "requests")?),
+            "connections" => limits.connections = Some(count(text, value, "connections")?),
             "head" => limits.head_bytes = Some(size(text, value, ("head", HEAD))?),
             "body" => limits.body_bytes = Some(size(text, value, ("body", 0..=u64::MAX))?),
             "client_timeout" => limits.client_timeout = Some(span(text, value, ("client_timeout", TIMEOUT))?),
@@ -64,10 +66,11 @@ fn size(
     }
 }
 
-fn requests(text: Text<'_>, value: &Value<'_>) -> Result<u32, Mistake> {
+fn count(text: Text<'_>, value: &Value<'_>, what: &str) -> Result<u32, Mistake> {
     let number = value.get_ref().as_integer();
     let number = number.and_then(|number| u32::from_str_radix(number.as_str(), number.radix()).ok());
     number.filter(|number| *number > 0).ok_or_else(|| {
-        text.at_value(value, "`requests` is not a number of requests").hint("such as requests = 1000")
+        let hint = format!("such as {what} = 1000");
+        text.at_value(value, format!("`{what}` is not a number of {what}")).hint(hint)
     })
 }

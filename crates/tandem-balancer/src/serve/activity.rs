@@ -211,6 +211,12 @@ impl Activity {
         }
     }
 
+    /// Since which tick it waits for its next request; none: it does not, or it is being closed.
+    pub(crate) fn idle_since(&self) -> Option<u32> {
+        let is_idle = self.phase.load(Ordering::Relaxed) == IDLE && !self.is_finishing();
+        is_idle.then(|| self.since.load(Ordering::Relaxed))
+    }
+
     /// Who is busy looks again at what became of its instance.
     pub(crate) fn look_again(&self) {
         if self.phase.load(Ordering::Relaxed) == BUSY {

@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use super::exchange::{Exchange, Next, Switched};
 use super::http2;
 use super::input::poll_read;
+use super::place::Place;
 use super::tunnel::Tunnel;
 use super::{Activity, Input, Socket};
 use crate::pages::Page;
@@ -52,6 +53,8 @@ pub(super) struct Client {
     pub(super) address: Box<str>,
     pub(super) socket: Socket,
     pub(super) input: Input,
+    /// For which app it counts.
+    pub(super) place: Place,
     /// It is a trusted proxy, which says first who its client is.
     is_proxied: bool,
     /// Bytes of a head that were looked at.
@@ -67,16 +70,18 @@ impl Client {
     ) -> Self {
         let is_proxied = thread.shared.is_trusted(address);
         let address = forward::address_text(address);
-        Self { thread, activity, address, socket, input: Input::default(), is_proxied, seen: 0 }
+        let (input, place) = (Input::default(), Place::Own(None));
+        Self { thread, activity, address, socket, input, place, is_proxied, seen: 0 }
     }
 
     /// The request of a stream of HTTP/2, which is read by [`Self::answer`].
     pub(super) fn of_stream(
         thread: Rc<Thread>,
         activity: Arc<Activity>,
-        (socket, address): (Socket, Box<str>),
+        (socket, address, place): (Socket, Box<str>, Place),
     ) -> Self {
-        Self { thread, activity, address, socket, input: Input::default(), is_proxied: false, seen: 0 }
+        let input = Input::default();
+        Self { thread, activity, address, socket, input, place, is_proxied: false, seen: 0 }
     }
 
     /// Answers its requests until it or this process has had enough; or until its connection is no longer one of
@@ -134,9 +139,9 @@ impl Client {
 
     /// The client's end of a tunnel.
     pub(super) fn into_tunnel(self, switched: Switched) -> Tunnel {
-        let Self { thread, socket, input, .. } = self;
+        let Self { thread, socket, input, place, .. } = self;
         let Switched { connection, lease, record } = switched;
-        Tunnel { thread, client: (socket, input), instance: connection, lease, record }
+        Tunnel { thread, client: (socket, input, place), instance: connection, lease, record }
     }
 
     /// The route of a request, and which of its static folders may have the answer.

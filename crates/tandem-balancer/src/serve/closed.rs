@@ -12,7 +12,7 @@ use tandem_wire::{Framing, forward};
 use super::attempt::TOO_LONG;
 use super::exchange::Exchange;
 use crate::pages::Page;
-use crate::table::LiveRoute;
+use crate::table::{Counted, LiveRoute};
 
 /// The file that an app has for this, at the top of one of its static folders.
 const OWN_PAGE: &str = "503.html";
@@ -37,8 +37,13 @@ impl Exchange<'_> {
             }
             self.upload.limit(most);
         }
+        if let Some(most) = limits.connections
+            && !self.client.place.belongs_to(route.account(), most)
+        {
+            return Err(with_own(route, Page::Crowded { app: route.app().to_string() }).await);
+        }
         if let Some(most) = limits.requests {
-            self.permit = route.account().enter(most);
+            self.permit = route.account().enter(Counted::Requests, most);
             if self.permit.is_none() {
                 return Err(with_own(route, Page::Overloaded { app: route.app().to_string() }).await);
             }

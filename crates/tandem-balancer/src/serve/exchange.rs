@@ -221,14 +221,13 @@ impl<'c> Exchange<'c> {
 
     /// Answers with a page of the balancer's own.
     async fn show(&mut self, page: &Page) -> Next {
-        // Where a doubtful request ends is in doubt too: what follows is not taken for the next one.
-        let is_doubtful = matches!(page, Page::BadRequest(..));
-        let keeps = self.keeps_alive() && !is_doubtful;
+        let closes = page.closes();
+        let keeps = self.keeps_alive() && !closes;
         let accept = self.head.fields.all(tandem_wire::Kind::Accept).next();
         let (parts, body) = page.answer(accept, self.id.as_str()).into_parts();
         match self.tell((parts.status, &parts.headers), &body, keeps).await {
             Err(_) => Next::Abort,
-            Ok(()) if is_doubtful => {
+            Ok(()) if closes => {
                 self.trace.whole();
                 Next::Linger
             }

@@ -16,6 +16,7 @@ mod input;
 mod listen;
 mod output;
 mod patience;
+mod place;
 mod proxied;
 mod pump;
 mod run;

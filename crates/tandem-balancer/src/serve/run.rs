@@ -161,7 +161,9 @@ async fn take_in(
     let admission = loop {
         match thread.shared.admit() {
             Some(admission) => break admission,
-            // Full: others wait in the kernel's queue until somebody leaves.
+            // Full: who has waited longest for a next request makes room.
+            None if thread.close_idle() => tokio::task::yield_now().await,
+            // Others wait in the kernel's queue until somebody leaves.
             None => tokio::time::sleep(ACCEPT_PAUSE).await,
         }
     };

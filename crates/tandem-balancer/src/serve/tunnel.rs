@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use super::behind::Behind;
 use super::ending::until_ended;
+use super::place::Place;
 use super::{Input, Socket};
 use crate::table::Lease;
 use crate::thread::Thread;
@@ -19,8 +20,8 @@ const BUFFER: usize = 8 * 1024;
 #[derive(Debug)]
 pub(super) struct Tunnel {
     pub(super) thread: Rc<Thread>,
-    /// The client's end, with what came from it already.
-    pub(super) client: (Socket, Input),
+    /// The client's end, with what came from it already, and the app for which it counts.
+    pub(super) client: (Socket, Input, Place),
     pub(super) instance: Connection,
     pub(super) lease: Lease,
     pub(super) record: Unfinished,
@@ -29,7 +30,7 @@ pub(super) struct Tunnel {
 impl Tunnel {
     /// Carries bytes both ways until either side ends, or its time is up.
     pub(super) async fn carry(self) {
-        let Self { thread, client: (socket, input), instance, lease, mut record } = self;
+        let Self { thread, client: (socket, input, _place), instance, lease, mut record } = self;
         let mut client = Behind { input, stream: socket, count: 0 };
         let mut instance = Behind { input: instance.input, stream: instance.stream, count: 0 };
         let both = tokio::io::copy_bidirectional_with_sizes(&mut client, &mut instance, BUFFER, BUFFER);

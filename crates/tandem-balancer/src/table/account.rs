@@ -17,6 +17,7 @@ pub(crate) struct Account {
     /// From when on times count.
     made: Moment,
     under_way: AtomicU32,
+    connections: AtomicU32,
     held: AtomicUsize,
     held_bytes: AtomicUsize,
     is_lost: AtomicBool,
@@ -32,6 +33,7 @@ impl Default for Account {
             judging: Mutex::default(),
             made: tandem_record::now(),
             under_way: AtomicU32::new(0),
+            connections: AtomicU32::new(0),
             held: AtomicUsize::new(0),
             held_bytes: AtomicUsize::new(0),
             is_lost: AtomicBool::new(false),
@@ -46,11 +48,18 @@ impl Account {
         self.asked.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A place among so many requests that may be under way. None: there are as many.
-    pub(crate) fn enter(self: &Arc<Self>, most: u32) -> Option<Permit> {
-        let before = self.under_way.fetch_add(1, Ordering::Relaxed);
-        let permit = Permit { account: Arc::clone(self) };
+    /// A place among so many that there may be. None: there are as many.
+    pub(crate) fn enter(self: &Arc<Self>, what: Counted, most: u32) -> Option<Permit> {
+        let before = self.counter(what).fetch_add(1, Ordering::Relaxed);
+        let permit = Permit { account: Arc::clone(self), what };
         (before < most).then_some(permit)
+    }
+
+    fn counter(&self, what: Counted) -> &AtomicU32 {
+        match what {
+            Counted::Requests => &self.under_way,
+            Counted::Connections => &self.connections,
+        }
     }
 
     /// Whether one more request may be sent a second time, which is then taken as done.
@@ -101,15 +110,32 @@ impl Account {
     }
 }
 
-/// A request's place among those under way; given back when dropped.
+/// What there may be only so many of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Counted {
+    /// Requests under way.
+    Requests,
+    /// Connections of clients; each counts for the environment that it asked last.
+    Connections,
+}
+
+/// A place among those that are counted; given back when dropped.
 #[derive(Debug)]
 pub(crate) struct Permit {
     account: Arc<Account>,
+    what: Counted,
+}
+
+impl Permit {
+    /// Whether it is a place of this environment.
+    pub(crate) fn is_of(&self, account: &Arc<Account>) -> bool {
+        Arc::ptr_eq(&self.account, account)
+    }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.account.under_way.fetch_sub(1, Ordering::Relaxed);
+        self.account.counter(self.what).fetch_sub(1, Ordering::Relaxed);
     }
 }
 

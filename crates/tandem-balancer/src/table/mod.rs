@@ -10,7 +10,7 @@ mod registry;
 mod report;
 mod state_file;
 
-pub(crate) use account::{Account, Permit, Seat};
+pub(crate) use account::{Account, Counted, Permit, Seat};
 pub(crate) use feed::{Feed, Update};
 pub(crate) use holder::Holder;
 pub(crate) use instance::{Endpoint, Instance, Lease};

@@ -13,8 +13,9 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
 
 use super::app::App;
-use super::client::{ask, fetch, get, raw, read_until};
-use super::world::{World, shop, within};
+use super::client::{Client, ask, fetch, get, raw, read_until};
+use super::http2::Client as Http2;
+use super::world::{World, route, shop, within};
 
 /// A balancer of one app with these limits.
 async fn limited(app: SocketAddr, limits: Limits) -> World {
@@ -119,6 +120,40 @@ async fn only_so_many_requests_are_under_way() {
     assert_eq!(fetch(world.address, "/").await.status, 503);
     drop(tunnel);
     within(until_status(&world, 204)).await;
+}
+
+#[tokio::test]
+async fn only_so_many_connections_are_an_apps_and_others_do_not_count() {
+    let app = App::saying("well").await;
+    let world = World::empty().await;
+    world.place(&[(1, app.address)]);
+    let mut limited = shop(&[1]);
+    limited.pool.limits = Limits { connections: Some(2), ..Limits::default() };
+    world.serve(1, vec![limited, route("other.example", "/", &[1])]).await;
+    let ask_both = async |client: &mut Client| {
+        let mut other = get("/");
+        other.headers_mut().insert(HOST, "other.example".parse().unwrap());
+        [client.ask(get("/")).await.unwrap(), client.ask(other).await.unwrap()]
+    };
+    let (mut first, mut second) =
+        (Client::connect(world.address).await, Client::connect(world.address).await);
+    for client in [&mut first, &mut second] {
+        assert_eq!(ask_both(client).await.map(|answer| answer.status.as_u16()), [200, 200]);
+    }
+    let mut third = Client::connect(world.address).await;
+    let answer = third.ask(get("/")).await.unwrap();
+    assert_eq!((answer.status.as_u16(), answer.header("connection")), (503, "close"));
+    assert!(answer.text().contains("Too many visitors"), "{}", answer.text());
+    drop(first);
+    within(until_status(&world, 200)).await;
+    // Two of them, of one connection that is one.
+    let mut many = Http2::connect(world.address).await;
+    drop(second);
+    within(until_status(&world, 200)).await;
+    for _ in 0..3 {
+        assert_eq!(many.get("/").await.status, 200);
+    }
+    within(until_status(&world, 200)).await;
 }
 
 /// Asks until somebody has given their place back.

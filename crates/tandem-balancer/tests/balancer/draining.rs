@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use http::Request;
 use http::header::HOST;
+use http::{Method, Request};
 use tandem_kit::http as bodies;
 use tandem_kit::tasks;
 use tandem_types::{Epoch, InstanceId};
@@ -152,7 +152,7 @@ async fn the_end_of_the_balancer_waits_only_so_long() {
     world.stop().await;
     world.drain_limit = Duration::from_millis(200);
     world.start().await;
-    let open = app.asked(&world).await;
+    let open = app.sent(&world, Method::POST).await;
     world.stop().await;
     assert!(open.await.is_err());
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
-use http::{Method, Request, Response};
+use http::{Method, Response};
 use tandem_kit::http::{self as bodies, Body};
 use tandem_kit::tasks::{self, Owned};
 use tandem_types::{Limits, Span};
@@ -128,12 +128,7 @@ async fn a_long_poll_is_asked_again_of_who_follows_and_its_client_hears_nothing_
 async fn what_must_not_be_done_twice_has_all_the_time_that_there_is() {
     let (old, new) = (Slow::saying("old").await, App::saying("new").await);
     let world = World::draining(old.address, new.address, Duration::from_secs(2)).await;
-    let mut client = Client::connect(world.address).await;
-    let mut order = get("/slow");
-    *order.method_mut() = Method::POST;
-    let order: Request<Body> = order;
-    let open = tasks::owned("open", async move { client.ask(order).await });
-    old.has_begun(1).await;
+    let open = old.sent(&world, Method::POST).await;
     world.serve(2, vec![shop(&[2])]).await;
     tokio::time::sleep(world.drain_limit).await;
     old.let_go();

@@ -114,18 +114,13 @@ async fn under_load_nothing_is_lost_whatever_the_number_of_threads() {
 
 #[tokio::test]
 async fn connections_that_nobody_has_accepted_are_answered_by_the_new_one() {
-    let app = App::saying("app").await;
+    let app = Slow::saying("app").await;
     let mut world = World::serving(&[app.address]).await;
     world.stop().await;
     world.most_connections = Some(2);
     world.start().await;
-    // Full: each of its two sockets has one connection more in hand, all others wait in the queues.
-    let mut admitted = Vec::new();
-    for _ in 0..2 {
-        let mut client = Client::connect(world.address).await;
-        client.ask(get("/")).await.unwrap();
-        admitted.push(client);
-    }
+    // Full, and nobody idle: each of its two sockets has one connection more in hand, all others wait in the queues.
+    let admitted = [app.asked(&world).await, app.asked(&world).await];
     let mut waiting = Vec::new();
     for _ in 0..40 {
         waiting.push(TcpStream::connect(world.address).await.unwrap());

@@ -19,22 +19,22 @@ use super::world::{World, eventually, within};
 use tandem_balancer::WaitLimits;
 
 /// A connection that knows beforehand what is spoken.
-struct Client {
+pub(super) struct Client {
     sender: SendRequest<Bytes>,
     driver: Owned<()>,
 }
 
 /// An answer read whole.
 #[derive(Debug)]
-struct Answer {
-    status: StatusCode,
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
     headers: HeaderMap,
     body: Vec<u8>,
     trailers: Option<HeaderMap>,
 }
 
 impl Client {
-    async fn connect(address: SocketAddr) -> Self {
+    pub(super) async fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         let (sender, connection) = within(client::handshake(stream)).await.unwrap();
         let driver = tasks::owned("http2-client", async move {
@@ -57,7 +57,7 @@ impl Client {
         read(within(self.begin(request, body).await).await.unwrap()).await.unwrap()
     }
 
-    async fn get(&mut self, path: &str) -> Answer {
+    pub(super) async fn get(&mut self, path: &str) -> Answer {
         self.ask(get(path), None).await
     }
 }

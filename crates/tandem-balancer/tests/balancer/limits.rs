@@ -222,3 +222,21 @@ async fn a_client_that_breaks_off_is_not_waited_for() {
     };
     leave("/", WaitLimits { answer: NEVER, half_closed: NEVER, ..WaitLimits::default() }, reset).await;
 }
+
+#[tokio::test]
+async fn who_has_waited_longest_for_a_next_request_makes_room_for_who_comes() {
+    let app = App::saying("well").await;
+    let mut world = World::serving(&[app.address]).await;
+    world.stop().await;
+    (world.threads, world.most_connections) = (1, Some(2));
+    world.start().await;
+    let (mut first, mut second) =
+        (Client::connect(world.address).await, Client::connect(world.address).await);
+    first.ask(get("/")).await.unwrap();
+    tokio::time::sleep(TICK * 2).await;
+    second.ask(get("/")).await.unwrap();
+    let mut third = Client::connect(world.address).await;
+    assert_eq!(third.ask(get("/")).await.unwrap().text(), "well");
+    assert!(first.ask(get("/")).await.is_err(), "it was closed");
+    assert_eq!(second.ask(get("/")).await.unwrap().text(), "well");
+}

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use http::Method;
 use tandem_kit::tasks;
 use tokio::sync::Notify;
 
@@ -39,15 +40,26 @@ impl Slow {
 
     /// A slow request on a connection of its own; it has come to the app.
     pub(super) async fn asked(&self, world: &World) -> tasks::Owned<Result<Answer, hyper::Error>> {
+        self.sent(world, Method::GET).await
+    }
+
+    /// The same with a method.
+    pub(super) async fn sent(
+        &self,
+        world: &World,
+        method: Method,
+    ) -> tasks::Owned<Result<Answer, hyper::Error>> {
         let before = self.begun.load(Ordering::SeqCst);
         let mut client = Client::connect(world.address).await;
-        let open = tasks::owned("open", async move { client.ask(get("/slow")).await });
+        let mut request = get("/slow");
+        *request.method_mut() = method;
+        let open = tasks::owned("open", async move { client.ask(request).await });
         self.has_begun(before + 1).await;
         open
     }
 
     /// So many slow requests have come to the app.
-    pub(super) async fn has_begun(&self, count: u64) {
+    async fn has_begun(&self, count: u64) {
         eventually(|| self.begun.load(Ordering::SeqCst) == count).await;
     }
 

@@ -5,6 +5,7 @@
 
 mod stream;
 
+use std::cell::RefCell;
 use std::os::fd::RawFd;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -23,7 +24,9 @@ use tokio::time::Sleep;
 use super::activity::{Activity, Order};
 use super::behind::Behind;
 use super::client::{Client, linger};
+use super::place::Place;
 use super::socket::Socket;
+use crate::table::Permit;
 use crate::thread::Thread;
 pub(super) use stream::Stream;
 
@@ -64,12 +67,14 @@ struct Around {
     address: Rc<str>,
     scheme: &'static str,
     descriptor: RawFd,
+    place: Rc<RefCell<Option<Permit>>>,
 }
 
 /// Serves a client until it leaves, breaks a limit or the process drains.
 pub(super) async fn serve(client: Client, descriptor: RawFd) {
-    let Client { thread, activity, address, socket, input, .. } = client;
-    let around = Around { thread, activity, address: address.into(), scheme: socket.scheme(), descriptor };
+    let Client { thread, activity, address, socket, input, place, .. } = client;
+    let (scheme, place) = (socket.scheme(), place.into_common());
+    let around = Around { thread, activity, address: address.into(), scheme, descriptor, place };
     let mut io = Behind { input, stream: socket, count: 0 };
     let thread = Rc::clone(&around.thread);
     speak(around, &mut io).await;
@@ -173,14 +178,15 @@ impl Multiplexed<'_> {
 
 /// Answers one request.
 async fn answer(around: Around, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
-    let Around { thread, address, scheme, descriptor, .. } = around;
+    let Around { thread, address, scheme, descriptor, place, .. } = around;
     let (parts, body) = request.into_parts();
     let head = tandem_wire::http2::request_head(&parts, !body.is_end_stream());
     let stream = Stream::new(parts.method, body, respond);
     let activity = Arc::new(Activity::new(thread.tick().clone()));
     let _watched = thread.watch_over(Arc::clone(&activity), descriptor);
     let socket = Socket::of_stream(stream.clone(), scheme, Arc::clone(&activity));
-    let mut client = Client::of_stream(thread, Arc::clone(&activity), (socket, (&*address).into()));
+    let of_stream = (socket, (&*address).into(), Place::Common(place));
+    let mut client = Client::of_stream(thread, Arc::clone(&activity), of_stream);
     let finished = {
         let mut running = std::pin::pin!(client.answer(head));
         std::future::poll_fn(|context| match activity.order(context.waker()) {
