@@ -15,7 +15,7 @@ use tandem_kit::tasks::{Kind, Tasks};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::serve::{Activity, Socket, WaitLimits};
+use crate::serve::{Activity, Pipes, Socket, WaitLimits};
 use crate::shared::Shared;
 use crate::tick::{TICK, Tick};
 use crate::upstream::Pool;
@@ -31,6 +31,8 @@ pub(crate) struct Thread {
     pub shared: Arc<Shared>,
     /// Kept connections to instances.
     pub pool: Pool,
+    /// Pipes that long bodies go through.
+    pub pipes: Pipes,
     /// What was seen of requests.
     pub recorder: Rc<Recorder>,
     limits: WaitLimits,
@@ -58,6 +60,7 @@ impl Thread {
             recorder: Rc::new(Recorder::new(Arc::clone(&shared.records), number)),
             shared,
             pool: Pool::new(limits.kept),
+            pipes: Pipes::default(),
             limits,
             number,
             tasks,

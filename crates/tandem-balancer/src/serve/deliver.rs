@@ -1,6 +1,6 @@
 //! Gives a client what an instance answered.
 
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use http::StatusCode;
 use tandem_record::{Seen, Unfinished};
@@ -134,6 +134,11 @@ impl Exchange<'_> {
         connection: &mut Connection,
     ) -> Poll<Result<(), PumpError>> {
         let (from, input, to) = (&mut connection.stream, &mut connection.input, &mut self.client.socket);
+        if self.down.may_pass_through() && to.is_plain() {
+            let through =
+                self.down.poll_through(context, (&*from, &mut *input, &mut *to), &self.client.thread.pipes);
+            ready!(through)?;
+        }
         self.down.poll(context, Ends { from, input, to }, &mut self.client.thread.scratch())
     }
 }

@@ -90,7 +90,16 @@ impl Output {
         if self.is_empty() { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 
-    fn taken(&mut self, count: usize) -> io::Result<()> {
+    /// What waits.
+    pub(crate) fn get(&self) -> &[u8] {
+        &self.bytes[self.at..]
+    }
+
+    /// So many of those were taken.
+    ///
+    /// # Errors
+    /// None were.
+    pub(crate) fn taken(&mut self, count: usize) -> io::Result<()> {
         if count == 0 && !self.is_empty() {
             return Err(io::ErrorKind::WriteZero.into());
         }

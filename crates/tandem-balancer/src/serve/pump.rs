@@ -3,6 +3,8 @@
 //! Bytes are read into memory that all connections of a thread share, and go out from there; only what the other side
 //! does not take at once is kept, and then nothing more is read.
 
+mod through;
+
 use std::io;
 use std::task::{Context, Poll, ready};
 
@@ -10,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::input::{Input, poll_read};
 use super::output::Output;
+use super::pipe::Pipe;
 use tandem_wire::{BadChunk, Chunks, Framing, trailers_passed_on};
 
 /// Bytes that wait beyond which nothing more is read.
@@ -28,6 +31,10 @@ pub(crate) struct Pump {
     most: u64,
     /// From where on it can be taken back, while nothing of that is gone.
     begin: Option<u64>,
+    /// What it goes through without a copy, for as long as something is in there.
+    pipe: Option<Box<Pipe>>,
+    /// There is no such way for it.
+    copies: bool,
 }
 
 #[derive(Debug)]
@@ -88,6 +95,8 @@ impl Pump {
             moved: 0,
             most: u64::MAX,
             begin: None,
+            pipe: None,
+            copies: false,
         }
     }
 
@@ -150,7 +159,7 @@ impl Pump {
 
     /// Whether all of it was written, too.
     pub(crate) fn is_over(&self) -> bool {
-        self.is_read() && self.output.is_empty()
+        self.is_read() && self.output.is_empty() && self.pipe.is_none()
     }
 
     /// Bytes of the body that were read.

@@ -4,16 +4,19 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsFd as _, RawFd};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv};
+use rustix::net::{SendFlags, send};
 use rustls::ServerConfig;
 use tandem_static::FileBody;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::http2;
+use super::output::Output;
+use super::pipe::Pipe;
 use super::tls::TlsStream;
 use super::{Activity, Peer};
 use crate::shared::Admission;
@@ -105,18 +108,54 @@ impl Socket {
         context: &mut Context<'_>,
         body: &mut FileBody,
     ) -> Poll<io::Result<Option<u64>>> {
-        let Stream::Plain(stream) = &self.stream else { return Poll::Ready(Ok(None)) };
-        let sent = loop {
+        let Stream::Plain(_) = &self.stream else { return Poll::Ready(Ok(None)) };
+        self.poll_write_by(context, |stream| body.send_to(stream.as_fd()))
+    }
+
+    /// Whether bytes go out as they are.
+    pub(super) fn is_plain(&self) -> bool {
+        matches!(self.stream, Stream::Plain(_))
+    }
+
+    /// Sends what waits, with word that more comes at once; for one that is plain.
+    pub(super) fn poll_send_ahead(
+        &mut self,
+        context: &mut Context<'_>,
+        output: &mut Output,
+    ) -> Poll<io::Result<()>> {
+        while !output.is_empty() {
+            let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
+            let sent = self.poll_write_by(context, |stream| Ok(send(stream, output.get(), flags)?));
+            output.taken(ready!(sent)?)?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Sends what a pipe holds, as far as it goes at once; for one that is plain.
+    pub(super) fn poll_drain(&mut self, context: &mut Context<'_>, pipe: &mut Pipe) -> Poll<io::Result<()>> {
+        self.poll_write_by(context, |stream| pipe.drain(stream).map(|_| ()))
+    }
+
+    /// Writes in a way of its own.
+    fn poll_write_by<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        mut write: impl FnMut(&TcpStream) -> io::Result<T>,
+    ) -> Poll<io::Result<T>> {
+        let Stream::Plain(stream) = &self.stream else {
+            return Poll::Ready(Err(io::ErrorKind::Unsupported.into()));
+        };
+        let written = loop {
             if stream.poll_write_ready(context)?.is_pending() {
                 break Poll::Pending;
             }
-            match stream.try_io(Interest::WRITABLE, || body.send_to(stream.as_fd())) {
+            match stream.try_io(Interest::WRITABLE, || write(stream)) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                sent => break Poll::Ready(sent),
+                written => break Poll::Ready(written),
             }
         };
-        self.note(&sent);
-        sent
+        self.note(&written);
+        written
     }
 
     fn note<T>(&self, written: &Poll<io::Result<T>>) {

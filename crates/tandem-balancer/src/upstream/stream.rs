@@ -1,12 +1,12 @@
 //! The socket to an instance, TCP or unix.
 
 use std::io::{self, IoSlice};
-use std::os::fd::{AsRawFd as _, RawFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, RawFd};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tandem_types::instance::Address;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 /// A connected socket.
@@ -36,6 +36,25 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.as_raw_fd(),
             Self::Unix(stream) => stream.as_raw_fd(),
+        }
+    }
+
+    /// Reads in a way of its own, which is asked for less than may be there: what is left is found by the next one.
+    pub(crate) fn poll_read_by(
+        &self,
+        context: &mut Context<'_>,
+        mut read: impl FnMut(BorrowedFd<'_>) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.poll_read_ready(context))?;
+            let read = match self {
+                Self::Tcp(stream) => stream.try_io(Interest::READABLE, || read(stream.as_fd())),
+                Self::Unix(stream) => stream.try_io(Interest::READABLE, || read(stream.as_fd())),
+            };
+            match read {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => return Poll::Ready(read),
+            }
         }
     }
 

@@ -20,6 +20,7 @@ mod handover;
 mod holding;
 mod http2;
 mod https;
+mod large;
 mod limits;
 mod long;
 mod pausing;
