@@ -21,6 +21,7 @@ mod http2;
 mod https;
 mod limits;
 mod long;
+mod metrics;
 mod pausing;
 mod payloads;
 mod proxied;
