@@ -22,6 +22,7 @@ use crate::control::Identity;
 use crate::handover::{
     Elders, Given, Giver, Offer, Refusal, Silence, Sockets, Sought, TakeError, Taker, Voice, has_elders, seek,
 };
+use crate::metrics::{Endpoint, Sources};
 use crate::network::Network;
 use crate::open_files;
 use crate::serve::{ListenError, Listeners, Serving, WaitLimits, start_threads};
@@ -55,6 +56,8 @@ pub struct Config {
     pub proxy_from: Vec<Network>,
     /// Where a line is written for each request; none: nowhere.
     pub access_log: Option<AccessLogConfig>,
+    /// Where figures are read, in the format of Prometheus; none: nowhere. Port 0 picks a free one.
+    pub metrics: Option<SocketAddr>,
     /// Serving threads; none: one per processor.
     pub threads: Option<usize>,
     /// Time over which websockets of un-routed instances are ended, and which open requests get when the process drains.
@@ -73,7 +76,7 @@ impl Config {
     pub fn new(id: BalancerId, server: Server, state_dir: PathBuf, http: Vec<SocketAddr>) -> Self {
         let drain_limit = defaults::DRAIN_TIMEOUT.as_duration();
         let (https, certificates, clock) = (Vec::new(), Certificates::default(), Clock::system());
-        let (access_log, threads, proxy_from) = (None, None, Vec::new());
+        let (access_log, metrics, threads, proxy_from) = (None, None, None, Vec::new());
         Self {
             id,
             server,
@@ -83,6 +86,7 @@ impl Config {
             certificates,
             proxy_from,
             access_log,
+            metrics,
             threads,
             drain_limit,
             limits: WaitLimits::default(),
@@ -112,6 +116,9 @@ pub enum BuildError {
     /// The ports are not to be had.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// Figures cannot be read where they should.
+    #[error("serve metrics")]
+    Metrics(#[source] ListenError),
 }
 
 /// Why a balancer ended before it was asked to.
@@ -158,6 +165,7 @@ pub struct Balancer {
     threads: usize,
     identity: Identity,
     listeners: Listeners,
+    endpoint: Option<Endpoint>,
     library: Library,
     lock: LockGuard,
     /// The balancer that serves until this one does, and what it said.
@@ -186,6 +194,7 @@ impl Balancer {
                 (lock, listeners, Some((stream, offer)))
             }
         };
+        let endpoint = Endpoint::bind(config.metrics, before.is_some()).map_err(BuildError::Metrics)?;
         let library = Library::open(&config.state_dir.join("static"), config.clock.clone())
             .map_err(BuildError::StaticFiles)?;
         let identity = Identity {
@@ -193,8 +202,9 @@ impl Balancer {
             started: config.clock.now(),
             http: listeners.addresses[..config.http.len()].to_vec(),
             https: listeners.addresses[config.http.len()..].to_vec(),
+            metrics: endpoint.as_ref().map(Endpoint::address),
         };
-        Ok(Self { config, threads, identity, listeners, library, lock, before })
+        Ok(Self { config, threads, identity, listeners, endpoint, library, lock, before })
     }
 
     /// Where it will serve HTTP, with the real ports.
@@ -209,6 +219,12 @@ impl Balancer {
         &self.identity.https
     }
 
+    /// Where its figures will be read.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.identity.metrics
+    }
+
     /// Serves until `drain` is requested or another process takes over, then lets open requests finish. `serving` is told
     /// the addresses once requests are answered and [`Process::find`](crate::Process::find) finds this process.
     ///
@@ -219,12 +235,13 @@ impl Balancer {
         drain: Drain,
         serving: Option<oneshot::Sender<Vec<SocketAddr>>>,
     ) -> Result<(), RunError> {
-        let Self { config, threads, identity, listeners, library, mut lock, before } = self;
+        let Self { config, threads, identity, listeners, endpoint, library, mut lock, before } = self;
         // A process that has handed over ends by itself.
         let (end, ending) = drain::channel();
         let tasks = Tasks::new(ending.clone());
         tasks.spawn("until-asked", Kind::Helper, pass_on(drain, end.clone()));
         let shared = Arc::new(shared(&config, &identity, threads)?);
+        let metrics = endpoint.map(|endpoint| (endpoint, Sources::of(&shared)));
         let _writing = shared.records.begin_log(config.access_log.as_ref(), &tasks)?;
         let open = watch::Sender::new(false);
         let serving_threads = Serving {
@@ -267,7 +284,8 @@ impl Balancer {
             }
             (_, silence) => (None, silence),
         };
-        let opening = Opening { giver: Arc::clone(&giver), open, known: outlook.known, serving, silence };
+        let known = outlook.known;
+        let opening = Opening { giver: Arc::clone(&giver), open, known, metrics, serving, silence };
         tasks.spawn("announce", Kind::Component, opening.run(taker, tasks.clone()));
         ending.requested().await;
         let _lock = giver.let_end(&tasks, config.drain_limit + GRACE).await;
@@ -288,6 +306,7 @@ struct Opening {
     giver: Arc<Giver>,
     open: watch::Sender<bool>,
     known: watch::Sender<bool>,
+    metrics: Option<(Endpoint, Sources)>,
     serving: Option<oneshot::Sender<Vec<SocketAddr>>>,
     /// Kept until processes that have handed over to one that died were heard.
     silence: Option<Silence>,
@@ -314,6 +333,9 @@ impl Opening {
             }
         };
         tasks.spawn("hand-over-socket", Kind::Helper, Arc::clone(&self.giver).run(listener, tasks.clone()));
+        if let Some((endpoint, sources)) = self.metrics {
+            tasks.spawn("metrics", Kind::Helper, endpoint.run(sources, tasks.clone()));
+        }
         if let Some(serving) = self.serving {
             // Whoever asked may have stopped waiting.
             let _ = serving.send(self.giver.identity.http.clone());

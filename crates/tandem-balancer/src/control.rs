@@ -47,6 +47,8 @@ pub(crate) struct Identity {
     pub http: Vec<SocketAddr>,
     /// Where it serves HTTPS.
     pub https: Vec<SocketAddr>,
+    /// Where its figures are read.
+    pub metrics: Option<SocketAddr>,
 }
 
 /// Where the control side sends what others act on.

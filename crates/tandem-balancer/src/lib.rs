@@ -11,6 +11,7 @@ mod control;
 #[doc(hidden)]
 pub mod fuzzing;
 mod handover;
+mod metrics;
 mod network;
 mod open_files;
 mod pages;

@@ -26,6 +26,9 @@ pub struct Process {
     /// Where it serves HTTPS.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub https: Vec<SocketAddr>,
+    /// Where its figures are read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<SocketAddr>,
     /// Version of the program.
     pub version: String,
 }
@@ -122,6 +125,7 @@ mod tests {
             started: Timestamp::UNIX_EPOCH,
             http: vec!["127.0.0.1:8080".parse().unwrap()],
             https: vec!["127.0.0.1:8443".parse().unwrap()],
+            metrics: Some("127.0.0.1:9100".parse().unwrap()),
             version: "0.1.0".to_owned(),
         };
         assert_eq!(Process::find(folder.path()).unwrap(), None);

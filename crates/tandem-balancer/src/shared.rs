@@ -223,6 +223,11 @@ impl Shared {
         self.requests.iter().map(|counter| counter.0.load(Ordering::Relaxed)).sum()
     }
 
+    /// Client connections that are open.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
     /// Counts somebody in who accepts connections.
     pub(crate) fn accepting(&self) -> Accepting {
         self.accepting.fetch_add(1, Ordering::SeqCst);

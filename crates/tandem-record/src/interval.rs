@@ -51,6 +51,21 @@ impl Interval {
         self.slowest.merge(other.slowest);
     }
 
+    /// How long requests took, by class of status.
+    pub(super) fn classes(&self) -> &[Option<Box<Histogram>>; 6] {
+        &self.classes
+    }
+
+    /// Answers that did not get to their end.
+    pub(super) fn cut(&self) -> u64 {
+        self.cut
+    }
+
+    /// Bytes of bodies that came in and went out.
+    pub(super) fn bytes(&self) -> [u64; 2] {
+        [self.bytes_in, self.bytes_out]
+    }
+
     /// For the wire: the sums.
     pub(super) fn to_traffic(&self, served: Option<&Arc<Served>>, in_flight: u64) -> ReleaseTraffic {
         let classes = self.classes.iter().zip(0..);

@@ -3,7 +3,7 @@
 //! A [`Trace`] goes along with a request and collects moments; when the request is over its thread's [`Recorder`] counts it,
 //! keeps it among the latest and the slowest, and writes its line of the [`AccessLog`]. Threads share nothing while they do
 //! so. Each second they put what was added into an [`Outbox`], from where it goes to the server; a server that is away
-//! costs that second and nothing else.
+//! costs that second and nothing else. Where they are wanted, [`Totals`] keep what all of that comes to.
 
 mod access_log;
 mod interval;
@@ -12,6 +12,7 @@ mod line;
 mod outbox;
 mod recorder;
 mod seen;
+mod totals;
 mod trace;
 
 pub use access_log::{AccessLog, Writing};
@@ -22,4 +23,5 @@ pub use line::AccessFormat;
 pub use outbox::{Outbox, report_traffic};
 pub use recorder::{Recorder, Slot};
 pub use seen::{Facts, Seen};
+pub use totals::{ClassTotal, Total, Totals};
 pub use trace::{Trace, Unfinished, now};

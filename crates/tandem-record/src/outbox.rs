@@ -10,7 +10,7 @@ use tandem_types::traffic::{Served, TrafficReport};
 use tandem_types::{BalancerId, Timestamp};
 use tokio::time::MissedTickBehavior;
 
-use super::{AccessLog, AccessLogConfig, AccessLogError, Interval, Kept, Writing};
+use super::{AccessLog, AccessLogConfig, AccessLogError, Interval, Kept, Totals, Writing};
 
 /// Time between two reports.
 const EVERY: Duration = Duration::from_secs(1);
@@ -27,6 +27,7 @@ pub struct Outbox {
     /// By thread.
     waiting: Box<[Mutex<Vec<Drained>>]>,
     log: OnceLock<Arc<AccessLog>>,
+    totals: OnceLock<Arc<Totals>>,
 }
 
 /// What a thread saw in a second.
@@ -41,7 +42,13 @@ pub(super) struct Drained {
 impl Outbox {
     /// For so many threads.
     pub fn new(threads: usize) -> Self {
-        Self { waiting: (0..threads).map(|_| Mutex::default()).collect(), log: OnceLock::new() }
+        let waiting = (0..threads).map(|_| Mutex::default()).collect();
+        Self { waiting, log: OnceLock::new(), totals: OnceLock::new() }
+    }
+
+    /// Keeps sums from now on.
+    pub fn keep_totals(&self) -> Arc<Totals> {
+        Arc::clone(self.totals.get_or_init(|| Arc::new(Totals::new(self.waiting.len()))))
     }
 
     /// Writes an access log from now on, where one is wanted, until what is returned is dropped. To be called once.
@@ -68,6 +75,9 @@ impl Outbox {
 
     /// A thread's last second. Where nobody took the ones before, the oldest is lost.
     pub(super) fn put(&self, thread: usize, drained: Drained) {
+        if let Some(totals) = self.totals.get() {
+            totals.put(thread, &drained.releases);
+        }
         let mut waiting = lock(&self.waiting[thread]);
         if waiting.len() >= MOST_WAITING {
             waiting.remove(0);
@@ -109,7 +119,8 @@ impl Outbox {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+/// What a mutex guards.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // What a panic left behind is a second's sums.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

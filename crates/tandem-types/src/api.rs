@@ -375,6 +375,9 @@ pub struct Ready {
     /// Where it serves HTTPS, where it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub https: Option<SocketAddr>,
+    /// Where figures of the balancer are read, where they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<SocketAddr>,
     /// Where the API serves TCP.
     pub api: SocketAddr,
     /// Path of the API's unix socket.

@@ -20,6 +20,7 @@ use super::table::Found;
 use super::tcp::Doors;
 use crate::balancer::{GRACE, RunError, pass_on, processors, until_ended};
 use crate::handover::link;
+use crate::metrics::{Endpoint, Sources};
 use crate::open_files;
 use crate::probe::run_probes;
 use crate::serve::{ListenError, Listeners, Serving, WaitLimits, start_threads};
@@ -42,6 +43,8 @@ pub struct AloneConfig {
     pub handover: Option<PathBuf>,
     /// Where a line is written for each request; none: nowhere.
     pub access_log: Option<AccessLogConfig>,
+    /// Where figures are read, in the format of Prometheus; none: nowhere. Port 0 picks a free one.
+    pub metrics: Option<SocketAddr>,
     /// Time which open requests get when a target is named no more, or when the process drains.
     pub drain_limit: Duration,
 }
@@ -51,8 +54,8 @@ impl AloneConfig {
     #[must_use]
     pub fn new(routes: PathBuf, http: Vec<SocketAddr>) -> Self {
         let drain_limit = defaults::DRAIN_TIMEOUT.as_duration();
-        let (https, threads, handover, access_log) = (Vec::new(), None, None, None);
-        Self { routes, http, https, threads, handover, access_log, drain_limit }
+        let (https, threads, handover, access_log, metrics) = (Vec::new(), None, None, None, None);
+        Self { routes, http, https, threads, handover, access_log, metrics, drain_limit }
     }
 }
 
@@ -65,6 +68,9 @@ pub enum AloneError {
     /// The ports are not to be had.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// Figures cannot be read where they should.
+    #[error("serve metrics")]
+    Metrics(#[source] ListenError),
     /// Another process serves, and does not hand over.
     #[error(transparent)]
     TakeOver(#[from] TakeOverError),
@@ -77,6 +83,7 @@ pub struct Alone {
     threads: usize,
     listeners: Listeners,
     doors: Doors,
+    endpoint: Option<Endpoint>,
     stamps: Vec<Stamped>,
     found: Found,
     /// The process that serves until this one does.
@@ -106,7 +113,8 @@ impl Alone {
         let given = before.as_mut().map(|given| std::mem::take(&mut given.doors)).unwrap_or_default();
         let mut doors = Doors::new(threads, given);
         open(&mut doors, &found)?;
-        Ok(Self { config, threads, listeners, doors, stamps, found, before })
+        let endpoint = Endpoint::bind(config.metrics, before.is_some()).map_err(AloneError::Metrics)?;
+        Ok(Self { config, threads, listeners, doors, endpoint, stamps, found, before })
     }
 
     /// Where it will serve HTTP, with the real ports.
@@ -121,6 +129,12 @@ impl Alone {
         &self.listeners.addresses[self.config.http.len()..]
     }
 
+    /// Where its figures will be read.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.endpoint.as_ref().map(Endpoint::address)
+    }
+
     /// Serves until `drain` is requested or another process takes over, then lets open requests finish. `serving` is told the addresses once requests are
     /// answered. `asked` has the file read again, changed or not.
     ///
@@ -133,12 +147,13 @@ impl Alone {
         asked: Arc<Notify>,
     ) -> Result<(), RunError> {
         let (http, https) = (self.addresses().to_vec(), self.secure_addresses().to_vec());
-        let Self { config, threads, listeners, doors, stamps, found, before } = self;
+        let Self { config, threads, listeners, doors, endpoint, stamps, found, before } = self;
         // A process that has handed over ends by itself.
         let (end, ending) = drain::channel();
         let tasks = Tasks::new(ending.clone());
         tasks.spawn("until-asked", Kind::Helper, pass_on(drain, end.clone()));
         let shared = Arc::new(Shared::new(threads, open_files::most_connections(), config.drain_limit));
+        let metrics = endpoint.map(|endpoint| (endpoint, Sources::of(&shared)));
         let _writing = shared.records.begin_log(config.access_log.as_ref(), &tasks)?;
         let certificates = Certificates::default();
         if !https.is_empty() {
@@ -163,6 +178,9 @@ impl Alone {
         }
         let giver = Giver { shared: told, listening: listeners.listening, end };
         hand_over(&config, giver, &tasks)?;
+        if let Some((endpoint, sources)) = metrics {
+            tasks.spawn("metrics", Kind::Helper, endpoint.run(sources, tasks.clone()));
+        }
         if let Some(serving) = serving {
             // Whoever asked may have stopped waiting.
             let _ = serving.send(http);

@@ -107,6 +107,7 @@ impl Giver {
             started: self.identity.started,
             http: self.identity.http.clone(),
             https: self.identity.https.clone(),
+            metrics: self.identity.metrics,
             version: crate::balancer::version(),
         }
     }

@@ -52,6 +52,7 @@ impl Side {
                 started: Timestamp::UNIX_EPOCH,
                 http: vec!["127.0.0.1:8080".parse().unwrap()],
                 https: Vec::new(),
+                metrics: None,
             },
             state_dir: folder.to_owned(),
             shared: Arc::clone(&shared),

@@ -105,10 +105,14 @@ impl Live {
         self.members(Instance::is_left_out)
     }
 
-    fn members(&self, are: impl Fn(&Instance) -> bool) -> Vec<InstanceId> {
+    /// Its routes, with those that some clients get instead.
+    pub(crate) fn routes(&self) -> impl Iterator<Item = &Arc<LiveRoute>> {
         let shares = self.routes.iter().filter_map(|route| route.canary.as_ref());
-        let all = self.routes.iter().chain(shares.flat_map(|canary| &canary.routes));
-        let members = all.flat_map(|route| &route.members).filter(|member| are(member));
+        self.routes.iter().chain(shares.flat_map(|canary| &canary.routes))
+    }
+
+    fn members(&self, are: impl Fn(&Instance) -> bool) -> Vec<InstanceId> {
+        let members = self.routes().flat_map(|route| &route.members).filter(|member| are(member));
         let mut ids: Vec<_> = members.map(|member| member.id()).collect();
         ids.sort_unstable();
         ids.dedup();

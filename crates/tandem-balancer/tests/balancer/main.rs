@@ -23,6 +23,7 @@ mod https;
 mod large;
 mod limits;
 mod long;
+mod metrics;
 mod pausing;
 mod payloads;
 mod proxied;

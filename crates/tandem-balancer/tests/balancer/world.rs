@@ -40,6 +40,8 @@ pub(super) struct World {
     pub most_connections: Option<usize>,
     /// Where the next one writes a line for each request.
     pub access_log: Option<AccessLogConfig>,
+    /// Where the next one shows its figures, then where this one does.
+    pub metrics: Option<SocketAddr>,
     /// Whether the next one listens on the IPv4 address alone.
     pub only_v4: bool,
     /// Whose connections begin with a PROXY header.
@@ -125,6 +127,7 @@ impl World {
             threads: 2,
             most_connections: None,
             access_log: None,
+            metrics: None,
             only_v4: false,
             proxy_from: Vec::new(),
             secure: None,
@@ -181,6 +184,7 @@ impl World {
     pub(super) async fn run(&mut self, balancer: Balancer) -> Option<Running> {
         self.address = balancer.addresses()[0];
         self.secure = balancer.secure_addresses().first().copied();
+        self.metrics = balancer.metrics_address();
         let (drain, drained) = drain::channel();
         let (serving, served) = oneshot::channel();
         let run = tasks::owned("balancer", balancer.run(drained, Some(serving)));
@@ -201,6 +205,7 @@ impl World {
         config.drain_limit = self.drain_limit;
         config.clock = self.clock.clone();
         config.access_log = self.access_log.clone();
+        config.metrics = self.metrics;
         config.limits = self.limits.clone();
         config.most_connections = self.most_connections;
         within(Balancer::build(config)).await

@@ -42,6 +42,7 @@ Examples:
   tandem balancer --data /var/lib/tandem --http 0.0.0.0:80
   tandem balancer --routes routes.toml --http 0.0.0.0:80
   tandem balancer --data /var/lib/tandem --http 0.0.0.0:80 --access-log /var/log/tandem/access.log
+  tandem balancer --routes routes.toml --http 0.0.0.0:80 --metrics 127.0.0.1:9180
   tandem balancer remove edge-2 --confirm edge-2"
 )]
 pub(crate) struct Args {

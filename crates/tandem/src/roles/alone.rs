@@ -10,7 +10,7 @@ use tandem_kit::logging::{self, LogOptions};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, oneshot};
 
-use super::balancer::{Args, explain_end, tell_ready};
+use super::balancer::{Args, METRICS_HINT, explain_end, tell_ready};
 use super::traffic::TrafficArgs;
 use crate::exit::Exit;
 use crate::failure::{Failure, chain_of};
@@ -33,17 +33,18 @@ async fn serve(routes: PathBuf, (args, traffic): (Args, &TrafficArgs)) -> Result
     let listen = |kind| signal(kind).map_err(|e| Failure::chain("listen for signals", &e));
     let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
     let mut hang_up = listen(SignalKind::hangup())?;
-    let (threads, access_log) = (args.threads, traffic.access_log());
+    let (threads, access_log, metrics) = (args.threads, traffic.access_log(), traffic.metrics);
     let (https, handover) = (args.https, args.handover);
-    let config = AloneConfig { https, threads, handover, access_log, ..AloneConfig::new(routes, args.http) };
+    let config =
+        AloneConfig { https, threads, handover, access_log, metrics, ..AloneConfig::new(routes, args.http) };
     let alone = Alone::build(config).await.map_err(explain)?;
-    let https = alone.secure_addresses().first().copied();
+    let besides = (alone.secure_addresses().first().copied(), alone.metrics_address());
     let (trigger, drain) = drain::channel();
     let (tell, serving) = oneshot::channel();
     let asked = Arc::new(Notify::new());
     let run = alone.run(drain, Some(tell), Arc::clone(&asked));
     tokio::pin!(run);
-    let ready = tell_ready(args.ready_file, https, serving);
+    let ready = tell_ready(args.ready_file, besides, serving);
     tokio::pin!(ready);
     let ended = loop {
         tokio::select! {
@@ -64,6 +65,7 @@ fn explain(error: AloneError) -> Failure {
         AloneError::Routes(mistake) => mistaken(&mistake),
         AloneError::TakeOver(error) => Failure::new(format!("failed to {}", chain_of(&error)))
             .hint("one process at a time takes over: try again, or name another folder with --handover"),
+        AloneError::Metrics(_) => Failure::new(format!("failed to {}", chain_of(&error))).hint(METRICS_HINT),
         AloneError::Listen(error) => {
             let in_use = matches!(error, ListenError::InUse { .. });
             let failure = Failure::new(format!("failed to {}", chain_of(&error)));

@@ -29,6 +29,10 @@ const TAIL_LINES: usize = 12;
 /// Bytes of its log that are read for them.
 const TAIL_BYTES: u64 = 16 * 1024;
 
+/// What to type where figures cannot be read at an address.
+pub(super) const METRICS_HINT: &str = "name another address of this machine with --metrics (`tandem up`: --proxy-metrics), as in \
+     `--metrics 127.0.0.1:9180`; port 0 picks a free one";
+
 /// Arguments of `balancer`. The server comes by `--server`, else by the data folder.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -71,6 +75,8 @@ struct Ready {
     http: SocketAddr,
     #[serde(skip_serializing_if = "Option::is_none")]
     https: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics: Option<SocketAddr>,
 }
 
 /// Serves until SIGTERM or SIGINT.
@@ -138,15 +144,20 @@ fn end_of(file: &Path) -> io::Result<String> {
 async fn serve((args, traffic): (Args, &TrafficArgs), identity: Identity) -> Result<Exit, Failure> {
     let Identity { name, state, server } = identity;
     let installation = installation_of(&state);
-    let wanted = [args.http.as_slice(), &args.https].concat();
+    let metrics = traffic.metrics;
+    let wanted = [args.http.as_slice(), &args.https, metrics.as_slice()].concat();
     let (threads, access_log, proxy_from) = (args.threads, traffic.access_log(), traffic.proxy_from.clone());
     let https = args.https;
-    let config =
-        Config { threads, access_log, https, proxy_from, ..Config::new(name, server, state, args.http) };
+    let config = Config {
+        threads,
+        access_log,
+        metrics,
+        https,
+        proxy_from,
+        ..Config::new(name, server, state, args.http)
+    };
     let balancer = match Balancer::build(config.clone()).await {
-        Err(BuildError::Listen(ListenError::InUse { .. })) if evict(installation, wanted).await => {
-            Balancer::build(config).await
-        }
+        Err(error) if is_in_use(&error) && evict(installation, wanted).await => Balancer::build(config).await,
         built => built,
     };
     let balancer = balancer.map_err(explain)?;
@@ -154,10 +165,10 @@ async fn serve((args, traffic): (Args, &TrafficArgs), identity: Identity) -> Res
     let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
     let (trigger, drain) = drain::channel();
     let (tell, serving) = oneshot::channel();
-    let https = balancer.secure_addresses().first().copied();
+    let besides = (balancer.secure_addresses().first().copied(), balancer.metrics_address());
     let run = balancer.run(drain, Some(tell));
     tokio::pin!(run);
-    let ready = tell_ready(args.ready_file, https, serving);
+    let ready = tell_ready(args.ready_file, besides, serving);
     tokio::pin!(ready);
     let ended = tokio::select! {
         ended = &mut run => ended,
@@ -168,6 +179,10 @@ async fn serve((args, traffic): (Args, &TrafficArgs), identity: Identity) -> Res
     };
     ended.map_err(explain_end)?;
     Ok(Exit::Done)
+}
+
+fn is_in_use(error: &BuildError) -> bool {
+    matches!(error, BuildError::Listen(error) | BuildError::Metrics(error) if matches!(error, ListenError::InUse { .. }))
 }
 
 /// The data folder in which it lies, where that one's instances run beside it.
@@ -187,11 +202,11 @@ async fn evict(installation: Option<DataDir>, addresses: Vec<SocketAddr>) -> boo
 /// Writes the ready file once it serves, if one is wanted; returns only with a failure to.
 pub(super) async fn tell_ready(
     file: Option<PathBuf>,
-    https: Option<SocketAddr>,
+    (https, metrics): (Option<SocketAddr>, Option<SocketAddr>),
     serving: oneshot::Receiver<Vec<SocketAddr>>,
 ) -> Failure {
     if let (Some(file), Ok([http, ..])) = (&file, serving.await.as_deref())
-        && let Err(error) = files::write_json(file, &Ready { http: *http, https }, 0o644)
+        && let Err(error) = files::write_json(file, &Ready { http: *http, https, metrics }, 0o644)
     {
         return Failure::chain("write the ready file", &error);
     }
@@ -204,6 +219,7 @@ fn explain(error: BuildError) -> Failure {
         BuildError::Listen(ListenError::InUse { .. }) => {
             failure.hint("name another port with --http or --https")
         }
+        BuildError::Metrics(_) => failure.hint(METRICS_HINT),
         BuildError::Taken { .. } => {
             failure.hint("`tandem down` stops what runs on the data folder, --data names another one")
         }

@@ -129,6 +129,11 @@ impl Running {
         self.process.http.clone()
     }
 
+    /// Where its figures are read.
+    pub(super) fn metrics(&self) -> Option<SocketAddr> {
+        self.process.metrics
+    }
+
     /// Everywhere it serves.
     pub(super) fn doors(&self) -> Doors {
         Doors { http: self.process.http.clone(), https: self.process.https.clone() }
@@ -290,6 +295,7 @@ mod tests {
             started: jiff::Timestamp::UNIX_EPOCH,
             http: http.iter().map(|text| text.parse().expect("an address")).collect(),
             https: Vec::new(),
+            metrics: None,
             version: "0.1.0".to_owned(),
         }
     }

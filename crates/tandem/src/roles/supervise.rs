@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::balancer_process::{Running, StartError};
 use super::squatters;
-use super::traffic::TrafficArgs;
+use super::traffic::{PROXY_METRICS, TrafficArgs};
 use super::up::machine;
 use super::wanted::{Doors, Wanted};
 use crate::failure::{Failure, chain_of};
@@ -77,11 +77,12 @@ pub(super) async fn prepare(
     (doors, traffic): (Doors, &TrafficArgs),
 ) -> Result<Prepared, Failure> {
     let mut wanted = Wanted::new(machine::host_name(data)?, server, (doors, traffic))?;
+    let metrics = traffic.metrics.map(|address| (PROXY_METRICS, address));
     let Some(running) = Running::find_or_wait(data).await else {
         let last = Process::last(&data.balancer());
         let last = last.map_or_else(Doors::default, |Process { http, https, .. }| Doors { http, https });
         wanted.doors = wanted.doors.map(&last, with_known_ports);
-        make_free(data, wanted.doors.all().collect()).await?;
+        make_free(data, wanted.doors.all().chain(metrics).collect()).await?;
         return Ok(Prepared { data: data.clone(), wanted, running: None, before: None });
     };
     let (pid, held) = (running.pid(), running.doors());
@@ -93,7 +94,9 @@ pub(super) async fn prepare(
     // Refused before the one that serves is asked to go: a mistyped address must not cost the traffic.
     wanted.doors = wanted.doors.map(&held, with_ports_of);
     let is_held = |address: SocketAddr| held.all().any(|(_, held)| held == address);
-    make_free(data, wanted.doors.all().filter(|(_, address)| !is_held(*address)).collect()).await?;
+    let metrics = metrics.filter(|(_, address)| running.metrics() != Some(*address));
+    let others = wanted.doors.all().filter(|(_, address)| !is_held(*address));
+    make_free(data, others.chain(metrics).collect()).await?;
     tracing::info!(
         "balancer: process {pid} serves other addresses, was told otherwise or is another program; a new one takes over"
     );

@@ -1,14 +1,22 @@
 //! What a balancer is told besides where it serves: whose word it takes for who the client is, and what it writes down.
 
 use std::ffi::{OsStr, OsString};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use tandem_balancer::{AccessFormat, AccessLogConfig, Network};
 
+use super::up::whole_address;
+
+/// Proposed to who names no port: free among those that collectors of figures know.
+const METRICS_PORT: u16 = 9180;
 const PROXY_FROM: &str = "--proxy-from";
 const ACCESS_LOG: &str = "--access-log";
 const ACCESS_FORMAT: &str = "--access-format";
 const ACCESS_QUERY: &str = "--access-query";
+pub(super) const METRICS: &str = "--metrics";
+/// As `tandem up` has it: there are figures of more than the balancer there.
+pub(super) const PROXY_METRICS: &str = "--proxy-metrics";
 
 /// Options of `tandem balancer`, which `tandem up` passes on to its own.
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
@@ -25,6 +33,14 @@ pub(crate) struct TrafficArgs {
     /// Write the queries of URLs, too: they often hold tokens and names, so they are left out by default
     #[arg(long, requires = "access_log")]
     access_query: bool,
+    /// Where Prometheus reads the balancer's figures, at /metrics; port 0 picks one
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    pub(super) metrics: Option<SocketAddr>,
+}
+
+/// An address with its port; people who name only one of the two are told the whole.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    whole_address(text, METRICS_PORT)
 }
 
 impl TrafficArgs {
@@ -47,13 +63,17 @@ impl TrafficArgs {
             words.extend([ACCESS_FORMAT.into(), self.access_format.to_string().into()]);
             words.extend(self.access_query.then(|| ACCESS_QUERY.into()));
         }
+        if let Some(address) = self.metrics {
+            words.extend([METRICS.into(), address.to_string().into()]);
+        }
         words
     }
 }
 
 /// Those among the words that a process was started with.
 pub(super) fn given(words: &[OsString]) -> &[OsString] {
-    let is_first = |word: &OsString| [PROXY_FROM, ACCESS_LOG].map(OsStr::new).contains(&word.as_os_str());
+    let is_first =
+        |word: &OsString| [PROXY_FROM, ACCESS_LOG, METRICS].map(OsStr::new).contains(&word.as_os_str());
     let first = words.iter().position(is_first).unwrap_or(words.len());
     &words[first..]
 }
@@ -80,6 +100,8 @@ mod tests {
             &[][..],
             &["--proxy-from", "10.0.0.0/8", "--proxy-from", "::1"],
             &["--access-log", "/var/log/tandem.log"],
+            &["--metrics", "127.0.0.1:9100"],
+            &["--metrics", "[::1]:0", "--proxy-from", "10.0.0.1"],
             &[
                 "--access-log",
                 "/a b",
@@ -97,6 +119,14 @@ mod tests {
             assert_eq!(found, args.words());
             let found: Vec<_> = found.iter().map(|word| word.to_str().expect("text")).collect();
             assert_eq!(typed(&found), args, "{words:?}");
+        }
+    }
+
+    #[test]
+    fn half_an_address_for_metrics_is_answered_with_a_whole_one() {
+        for (text, whole) in [("9100", "127.0.0.1:9100"), ("::1", "[::1]:9180"), ("here", "127.0.0.1:9180")] {
+            let refused = address(text).expect_err("it is not whole");
+            assert!(refused.ends_with(&format!("write {whole}")), "{text}: {refused}");
         }
     }
 

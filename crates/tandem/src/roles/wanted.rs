@@ -109,7 +109,7 @@ mod tests {
 
     fn process(pid: u32, Doors { http, https }: Doors) -> Process {
         let (id, started) = ("box".parse().expect("a name"), jiff::Timestamp::UNIX_EPOCH);
-        Process { pid, id, started, http, https, version: "0.1.0".to_owned() }
+        Process { pid, id, started, http, https, metrics: None, version: "0.1.0".to_owned() }
     }
 
     fn wanted(http: &[&str], https: &[&str]) -> Wanted {

@@ -79,7 +79,7 @@ impl Place {
     }
 
     /// Starts an app on a port; returns it as a target is written.
-    fn app_on_a_port(&mut self, name: &str) -> String {
+    pub(crate) fn app_on_a_port(&mut self, name: &str) -> String {
         self.app([name, "tcp", name]);
         let port = eventually("the app listens", || fs::read_to_string(self.path(name)).ok());
         format!("http://127.0.0.1:{port}")
@@ -93,7 +93,7 @@ impl Place {
         self.balancer_with(&[])
     }
 
-    fn balancer_with(&self, more: &[&str]) -> (Running, SocketAddr) {
+    pub(crate) fn balancer_with(&self, more: &[&str]) -> (Running, SocketAddr) {
         let arguments =
             ["balancer", "--routes", "routes.toml", "--http", "127.0.0.1:0", "--ready-file", "ready.json"];
         let program = Program::new(TANDEM).folder(self.folder.path()).arguments(arguments).arguments(more);

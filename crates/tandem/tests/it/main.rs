@@ -34,6 +34,7 @@ mod kill_matrix;
 mod layouts;
 mod logs;
 mod loopback;
+mod metrics;
 mod needs;
 mod pause;
 mod plain;

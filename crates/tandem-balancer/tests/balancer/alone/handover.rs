@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tandem_kit::drain::{self, Trigger};
 use tandem_kit::tasks::{self, Owned};
@@ -26,17 +27,24 @@ struct Process {
     run: Owned<Result<(), RunError>>,
 }
 
-async fn build(folder: &Path, threads: usize) -> Result<Alone, AloneError> {
+fn config(folder: &Path, threads: usize) -> AloneConfig {
     let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
     let mut config = AloneConfig::new(folder.join("routes.toml"), vec![any]);
     config.https = vec![any];
     config.threads = Some(threads);
     config.handover = Some(folder.join("handover"));
-    within(Alone::build(config)).await
+    config
+}
+
+async fn build(folder: &Path, threads: usize) -> Result<Alone, AloneError> {
+    within(Alone::build(config(folder, threads))).await
 }
 
 async fn start(folder: &Path, threads: usize) -> Process {
-    let alone = build(folder, threads).await.unwrap();
+    run(build(folder, threads).await.unwrap()).await
+}
+
+async fn run(alone: Alone) -> Process {
     let (address, secure) = (alone.addresses()[0], alone.secure_addresses()[0]);
     let (drain, drained) = drain::channel();
     let (serving, served) = oneshot::channel();
@@ -124,4 +132,34 @@ async fn one_that_does_not_come_to_serve_changes_nothing() {
     within(old.run).await.unwrap();
     assert_eq!(fetch(new.address, "/").await.text(), "app");
     assert!(TcpStream::connect(door).await.is_ok());
+}
+
+#[tokio::test]
+async fn figures_are_read_at_the_same_address_and_are_those_of_the_process_that_serves() {
+    let (app, echo, [door, metrics]) = (App::saying("app").await, echo().await, [nobody(), nobody()]);
+    let folder = place(&app, &echo, door).await;
+    let next = async || {
+        let config = AloneConfig { metrics: Some(metrics), ..config(folder.path(), 2) };
+        run(within(Alone::build(config)).await.unwrap()).await
+    };
+    let counted = "{app=\"shop-example\",environment=\"production\",release=\"r0\",status_class=\"2xx\"} 1\n";
+    let mut process = next().await;
+    for _ in 0..2 {
+        fetch(process.address, "/").await;
+        within(async {
+            while !fetch(metrics, "/metrics").await.text().contains(counted) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await;
+        let before = std::mem::replace(&mut process, next().await);
+        within(before.run).await.unwrap();
+        within(async {
+            while TcpStream::connect(metrics).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+        assert!(!fetch(metrics, "/metrics").await.text().contains(counted), "it has seen nothing yet");
+    }
 }

@@ -21,7 +21,7 @@ use super::acme::AcmeArgs;
 use super::lock::{self, Locks, Role};
 use super::squatters;
 use super::supervise::{self, Supervisor};
-use super::traffic::TrafficArgs;
+use super::traffic::{self, TrafficArgs};
 use super::wanted::Doors;
 use crate::cli::Global;
 use crate::data_folder;
@@ -37,7 +37,7 @@ const DEFAULT_HTTP: [&str; 2] = ["127.0.0.1:8080", "[::1]:8080"];
 
 /// Arguments of `up`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(mut_arg("metrics", |metrics| metrics.long(&traffic::PROXY_METRICS[2..])), after_help = "\
 Everything Tandem writes lies in the data folder: /var/lib/tandem for root, else
 ~/.local/share/tandem; --data or TANDEM_DATA names another one. It stays in the foreground; for a
 service, let systemd start it (with KillMode=process, so that a restart leaves the apps alone).
@@ -57,6 +57,7 @@ Examples:
   tandem up --http 0.0.0.0:80 --https 0.0.0.0:443 --acme letsencrypt
   tandem up --http 10.0.0.2:80 --proxy-from 10.0.0.1    behind a proxy that tells of clients
   tandem up --access-log /var/log/tandem/access.log --access-format combined
+  tandem up --proxy-metrics 127.0.0.1:9180          figures of the balancer for Prometheus
   tandem up --data ./.demo --http 127.0.0.1:0       a throw-away installation on any free port")]
 pub(crate) struct Args {
     /// Where the balancer serves HTTP; port 0 picks a free one; may be given several times [default: 127.0.0.1:8080 and
@@ -80,12 +81,17 @@ pub(crate) struct Args {
 
 /// An address with its port; people who name only one of the two are told the whole.
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
+    whole_address(text, 8080)
+}
+
+/// The same with a port for who names none.
+pub(super) fn whole_address(text: &str, usual: u16) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
         let port = text.rsplit_once(':').map_or(text, |(_, port)| port);
         let whole = match (port.parse::<u16>(), text.parse::<IpAddr>()) {
-            (_, Ok(address)) => SocketAddr::new(address, 8080),
+            (_, Ok(address)) => SocketAddr::new(address, usual),
             (Ok(port), Err(_)) => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port),
-            (Err(_), Err(_)) => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 8080),
+            (Err(_), Err(_)) => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), usual),
         };
         format!("expected an IP address and a port: write {whole}")
     })
@@ -161,7 +167,10 @@ async fn start(args: &Args, folder: &std::path::Path, data: DataDir) -> Result<P
     squatters::evict(&data, [args.api]).await;
     let server = Server::start(&data, args.api, (&clock, "system:up", acme)).await?;
     let client = Client::new(address.clone());
-    let closed_ports = watch::channel([server.api_address().port()].into()).1;
+    // Apps are nobody who reads of other apps.
+    let metrics = args.traffic.metrics.map(|address| address.port()).filter(|port| *port > 0);
+    let closed = metrics.into_iter().chain([server.api_address().port()]).collect();
+    let closed_ports = watch::channel(closed).1;
     let runner = match Runner::start(&data, address, (closed_ports, &clock)).await {
         Ok(runner) => runner,
         Err(failure) => {

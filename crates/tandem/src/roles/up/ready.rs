@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tandem_balancer::Process;
 use tandem_kit::files;
 use tandem_types::api::{Ready, Status};
 use tandem_types::instance::Address;
@@ -28,7 +29,8 @@ pub(super) async fn wait(parts: &Parts) -> Result<Ready, Failure> {
         let serving = status.as_ref().ok().and_then(|status| serving(status, is_ours));
         if let Some((http, https)) = serving {
             let socket = parts.data.api_socket().display().to_string();
-            return Ok(Ready { http, https, api: parts.server.api_address(), socket });
+            let metrics = Process::last(&parts.data.balancer()).and_then(|process| process.metrics);
+            return Ok(Ready { http, https, metrics, api: parts.server.api_address(), socket });
         }
         if Instant::now() >= deadline {
             return Err(Failure::new("not everything answers after a minute").detail(missing(status.ok())));
@@ -74,6 +76,9 @@ pub(super) fn tell(ready: Ready, args: &Args, output: &Output) -> Result<Option<
     } else {
         output.note(format!("API: {} (token), {} (this machine)", ready.api, ready.socket));
         let https = ready.https.map(|https| format!(" https://{https}")).unwrap_or_default();
+        if let Some(metrics) = ready.metrics {
+            output.note(format!("metrics: http://{metrics}/metrics"));
+        }
         output.line(format!("ready: http://{}{https}", ready.http))?;
     }
     Ok(args.ready_file.clone().map(|file| Written { file, ready }))
@@ -109,6 +114,7 @@ mod tests {
         let at = |port: u16| Ready {
             http: ([127, 0, 0, 1], port).into(),
             https: None,
+            metrics: None,
             api: ([127, 0, 0, 1], 7070).into(),
             socket: "/run/api.sock".into(),
         };
