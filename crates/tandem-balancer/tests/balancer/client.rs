@@ -14,6 +14,7 @@ use tandem_kit::tasks::{self, Owned};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use super::dial::Dial;
 use super::world::within;
 
 /// One keep-alive connection to the balancer.
@@ -48,9 +49,12 @@ impl Client {
 
     /// The same where it may fail.
     pub(super) async fn try_connect(address: SocketAddr) -> std::io::Result<Self> {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true).unwrap();
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+        Self::by(&Dial::plain(address)).await
+    }
+
+    /// The same by another way.
+    pub(super) async fn by(dial: &Dial) -> std::io::Result<Self> {
+        let (sender, connection) = http1::handshake(TokioIo::new(dial.open().await?)).await.unwrap();
         let driver = tasks::owned("client", async move {
             let _ = connection.await;
         });

@@ -1,13 +1,7 @@
 //! One balancer after the other on the same sockets: nobody is refused, nothing is cut, nothing is stopped too early.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use http::Request;
-use http::header::HOST;
-use tandem_kit::http as bodies;
-use tandem_kit::tasks;
 use tandem_types::{Epoch, InstanceId};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -19,88 +13,16 @@ use super::tunnels::{echo, echoing, switched};
 use super::world::{World, eventually, route, shop, table, within};
 use tandem_balancer::{Balancer, BuildError, Config};
 
-/// Clients until told to stop: some keep their connection, some take a new one for each request. A kept connection that
-/// was closed while no request was on it is replaced, as browsers do; nothing else is forgiven.
-pub(super) struct Load {
-    stop: Arc<AtomicBool>,
-    good: Arc<AtomicU64>,
-    clients: Vec<tasks::Owned<Vec<String>>>,
-}
+mod load;
+mod secure;
 
-impl Load {
-    fn start(world: &World, clients: usize) -> Self {
-        Self::at(world.address, clients)
-    }
-
-    /// The same at an address.
-    pub(super) fn at(address: std::net::SocketAddr, clients: usize) -> Self {
-        let (stop, good) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
-        let clients = (0..clients).map(|number| {
-            let (stop, good) = (Arc::clone(&stop), Arc::clone(&good));
-            tasks::owned("load", ask_on(address, number, (stop, good)))
-        });
-        Self { clients: clients.collect(), stop, good }
-    }
-
-    fn good(&self) -> u64 {
-        self.good.load(Ordering::SeqCst)
-    }
-
-    /// Waits until some more requests were answered.
-    pub(super) async fn more(&self) {
-        let before = self.good();
-        eventually(|| self.good() > before + 50).await;
-    }
-
-    pub(super) async fn finish(self) -> u64 {
-        self.stop.store(true, Ordering::SeqCst);
-        let bad = within(futures_util::future::join_all(self.clients)).await.concat();
-        let good = self.good.load(Ordering::SeqCst);
-        assert!(bad.is_empty(), "{} of {good} failed: {:.2000}", bad.len(), bad.join("\n"));
-        good
-    }
-}
-
-async fn ask_on(
-    address: std::net::SocketAddr,
-    number: usize,
-    (stop, good): (Arc<AtomicBool>, Arc<AtomicU64>),
-) -> Vec<String> {
-    let mut bad = Vec::new();
-    let mut kept = None;
-    while !stop.load(Ordering::SeqCst) {
-        let mut client = match kept.take() {
-            Some(client) => client,
-            None => match Client::try_connect(address).await {
-                Ok(client) => client,
-                Err(error) => {
-                    bad.push(format!("connect: {error}"));
-                    continue;
-                }
-            },
-        };
-        let request = match number % 2 {
-            0 => get("/"),
-            _ => Request::post("/").header(HOST, "shop.example").body(bodies::full("write")).unwrap(),
-        };
-        match client.ask(request).await {
-            Ok(answer) if answer.status == 200 => {
-                good.fetch_add(1, Ordering::SeqCst);
-                if number % 4 < 2 && answer.header("connection") != "close" {
-                    kept = Some(client);
-                }
-            }
-            other => bad.push(format!("{other:?}")),
-        }
-    }
-    bad
-}
+pub(super) use load::Load;
 
 #[tokio::test]
 async fn under_load_nothing_is_lost_whatever_the_number_of_threads() {
     let app = App::saying("app").await;
     let mut world = World::serving(&[app.address]).await;
-    let load = Load::start(&world, 8);
+    let load = Load::at(world.address, 8);
     for threads in [1, 2, 1, 3, 1] {
         load.more().await;
         world.threads = threads;
@@ -192,7 +114,7 @@ async fn a_long_request_and_a_websocket_go_on_and_count_until_they_end() {
 #[tokio::test]
 async fn of_three_in_a_row_under_load_each_counts_until_its_own_requests_have_ended() {
     let (mut world, old, _new) = old_and_new().await;
-    let load = Load::start(&world, 4);
+    let load = Load::at(world.address, 4);
     let (mut open, mut before) = (Vec::new(), Vec::new());
     for _ in 0..2 {
         open.push(old.asked(&world).await);
@@ -235,7 +157,7 @@ async fn an_old_one_that_hears_nothing_of_a_table_holds_its_epoch_back() {
 async fn a_new_one_that_comes_to_nothing_leaves_the_old_one_serving() {
     let app = App::saying("app").await;
     let mut world = World::serving(&[app.address]).await;
-    let load = Load::start(&world, 4);
+    let load = Load::at(world.address, 4);
     // It dies before it is ready, and once more; two at once do not get in each other's way.
     for _ in 0..2 {
         let dies = world.build().await.unwrap();

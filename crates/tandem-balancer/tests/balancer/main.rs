@@ -7,8 +7,10 @@ mod alone;
 mod app;
 mod blobs;
 mod client;
+mod dial;
 mod server;
 mod slow;
+mod streams;
 mod world;
 
 mod canary;

@@ -3,13 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::future;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+
+use crate::dial::{Dial, Line};
+use crate::streams::Streams;
 
 /// How a client asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,6 +28,31 @@ pub(super) enum Way {
     Fresh,
     /// Messages over a websocket.
     Socket,
+    /// One request after the other on one connection, over TLS.
+    Tls,
+    /// A connection for each request, over TLS.
+    FreshTls,
+    /// Many requests at once by HTTP/2, which is agreed upon over TLS.
+    Http2,
+    /// The same where it is known beforehand.
+    PlainHttp2,
+}
+
+/// Requests at once by HTTP/2.
+const STREAMS: usize = 10;
+
+/// Handshakes and frames take most of a core where nothing is optimized: with these pauses between them the others go on
+/// about as fast as by themselves.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A body in pieces.
+const PIECES: [&str; 2] = ["hello", ", there is more here"];
+
+/// What a client keeps from one time to the next.
+#[derive(Default)]
+struct Kept {
+    wire: Option<Wire>,
+    streams: Option<Streams>,
 }
 
 /// What came of all.
@@ -67,10 +94,16 @@ impl Count {
 }
 
 /// Asks until told to stop, or until something fails.
-pub(super) async fn run(way: Way, address: SocketAddr, count: Arc<Count>) {
-    let mut wire = None;
+pub(super) async fn run(way: Way, dial: Dial, count: Arc<Count>) {
+    let mut kept = Kept::default();
     while !count.ended.load(Ordering::Relaxed) && !count.has_failed() {
-        let asked = tokio::time::timeout(Duration::from_secs(60), ask(way, address, &mut wire)).await;
+        let asked = tokio::time::timeout(Duration::from_secs(60), async {
+            match way {
+                Way::Http2 | Way::PlainHttp2 => ask_at_once(&dial, &mut kept.streams).await,
+                _ => ask(way, &dial, &mut kept.wire).await,
+            }
+        })
+        .await;
         match asked.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
             Ok(answered) => count.add(way, answered),
             Err(error) => count.failed.lock().unwrap().push(format!("{way:?}: {error}")),
@@ -79,15 +112,15 @@ pub(super) async fn run(way: Way, address: SocketAddr, count: Arc<Count>) {
 }
 
 /// Asks once, or as often as it goes in one; says how many answers came.
-async fn ask(way: Way, address: SocketAddr, kept: &mut Option<Wire>) -> io::Result<u64> {
+async fn ask(way: Way, dial: &Dial, kept: &mut Option<Wire>) -> io::Result<u64> {
     let host = "Host: shop.example\r\n";
     let mut wire = match kept.take() {
         Some(wire) => wire,
-        None => Wire::open(address, way).await?,
+        None => Wire::open(dial, way).await?,
     };
     let get = format!("GET / HTTP/1.1\r\n{host}\r\n");
     let (count, length) = match way {
-        Way::Kept | Way::Fresh => (wire.write(get.as_bytes()).await?, 0),
+        Way::Kept | Way::Fresh | Way::Tls | Way::FreshTls => (wire.write(get.as_bytes()).await?, 0),
         Way::Pipelined => {
             wire.write(get.repeat(50).as_bytes()).await?;
             (50, 0)
@@ -111,27 +144,58 @@ async fn ask(way: Way, address: SocketAddr, kept: &mut Option<Wire>) -> io::Resu
             tokio::time::sleep(Duration::from_millis(5)).await;
             return Ok(1);
         }
+        Way::Http2 | Way::PlainHttp2 => unreachable!("it is no wire"),
     };
     for _ in 0..count {
         wire.answer(length).await?;
     }
-    if way != Way::Fresh {
-        *kept = Some(wire);
+    match way {
+        Way::Fresh => {}
+        Way::FreshTls => tokio::time::sleep(PAUSE).await,
+        _ => *kept = Some(wire),
     }
     Ok(count)
 }
 
+/// Asks many times at once, every other time with a body.
+async fn ask_at_once(dial: &Dial, kept: &mut Option<Streams>) -> io::Result<u64> {
+    let streams = match kept.take() {
+        Some(streams) => streams,
+        None => Streams::open(dial).await?,
+    };
+    let asked = (0..STREAMS).map(|number| {
+        let pieces: &[_] = if number % 2 == 0 { &[] } else { &PIECES };
+        let length: usize = pieces.iter().map(|piece| piece.len()).sum();
+        let asked = streams.ask("/", pieces);
+        async move {
+            let (status, body) = asked.await.map_err(io::Error::other)?;
+            if status == 200 && is_of_app(&body, length) {
+                Ok(())
+            } else {
+                Err(io::Error::other(format!("{status} {body}")))
+            }
+        }
+    });
+    future::try_join_all(asked).await?;
+    *kept = Some(streams);
+    tokio::time::sleep(PAUSE).await;
+    Ok(STREAMS as u64)
+}
+
+/// Whether an app says so that it got a body of so many bytes.
+fn is_of_app(body: &str, length: usize) -> bool {
+    ["one", "two"].iter().any(|name| body == format!("{name} {length}"))
+}
+
 /// A connection, and what came in and was not used.
 struct Wire {
-    stream: TcpStream,
+    stream: Line,
     input: Vec<u8>,
 }
 
 impl Wire {
-    async fn open(address: SocketAddr, way: Way) -> io::Result<Self> {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        let mut wire = Self { stream, input: Vec::new() };
+    async fn open(dial: &Dial, way: Way) -> io::Result<Self> {
+        let mut wire = Self { stream: dial.open().await?, input: Vec::new() };
         if way == Way::Socket {
             let asks = "Connection: upgrade\r\nUpgrade: websocket\r\n";
             wire.write(format!("GET / HTTP/1.1\r\nHost: shop.example\r\n{asks}\r\n").as_bytes()).await?;
@@ -145,7 +209,8 @@ impl Wire {
 
     /// Writes a request, or a part of one.
     async fn write(&mut self, bytes: &[u8]) -> io::Result<u64> {
-        self.stream.write_all(bytes).await.map(|()| 1)
+        self.stream.write_all(bytes).await?;
+        self.stream.flush().await.map(|()| 1)
     }
 
     async fn fill(&mut self) -> io::Result<()> {
@@ -185,9 +250,8 @@ impl Wire {
         let told = head.split("\r\nContent-Length: ").nth(1).or(head.split("\r\ncontent-length: ").nth(1));
         let told = told.and_then(|told| told.split("\r\n").next()?.parse().ok());
         let body = self.take(told.unwrap_or_default()).await?;
-        let is_good = ["one", "two"].iter().any(|name| body == format!("{name} {length}"));
         let is_kept = !head.contains("\r\nconnection: close\r\n");
-        if head.starts_with("HTTP/1.1 200 OK\r\n") && is_good && is_kept {
+        if head.starts_with("HTTP/1.1 200 OK\r\n") && is_of_app(&body, length) && is_kept {
             Ok(())
         } else {
             Err(io::Error::other(format!("{head}{body}")))

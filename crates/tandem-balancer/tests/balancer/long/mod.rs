@@ -11,6 +11,8 @@ use tokio::net::TcpStream;
 
 use super::app::App;
 use super::client::{Client, fetch, get, read_until};
+use super::dial::Dial;
+use super::tls::certificate;
 use super::world::{World, shop, table, within};
 use tandem_balancer::WaitLimits;
 
@@ -37,10 +39,13 @@ async fn until(condition: impl Fn() -> bool) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_million_requests_through_two_hundred_tables_are_all_answered() {
     let (one, two) = (everything("one").await, everything("two").await);
+    let (own, root) = certificate(&["shop.example"]);
     let mut world = World::empty().await;
     world.stop().await;
     // No websocket is ended by the drain while this goes on.
     world.drain_limit = Duration::from_secs(36_000);
+    world.secure = Some("127.0.0.1:0".parse().unwrap());
+    world.certificates.set(&[own]);
     world.start().await;
     world.place(&[(1, one.address), (2, two.address)]);
     let at = |epoch: u64| table(epoch, vec![shop(&[1 + epoch % 2])]);
@@ -53,11 +58,20 @@ async fn a_million_requests_through_two_hundred_tables_are_all_answered() {
         (Way::Slow, 32),
         (Way::Fresh, 4),
         (Way::Socket, 16),
+        (Way::Tls, 4),
+        (Way::FreshTls, 2),
+        (Way::Http2, 2),
+        (Way::PlainHttp2, 2),
     ];
     let mut clients = Vec::new();
     for (way, number) in ways {
+        let dial = match way {
+            Way::Tls | Way::FreshTls => Dial::tls(world.secure.unwrap(), &root),
+            Way::Http2 => Dial::http2(world.secure.unwrap(), &root),
+            _ => Dial::plain(world.address),
+        };
         for _ in 0..number {
-            clients.push(tasks::owned("client", clients::run(way, world.address, Arc::clone(&count))));
+            clients.push(tasks::owned("client", clients::run(way, dial.clone(), Arc::clone(&count))));
         }
     }
     for flip in 1..=FLIPS {
@@ -132,7 +146,7 @@ async fn a_server_that_is_away_for_a_minute_stops_nobody() {
     let count = Arc::new(Count::default());
     let ways = [Way::Kept, Way::Fresh, Way::Chunked, Way::Socket];
     let clients: Vec<_> = ways
-        .map(|way| tasks::owned("client", clients::run(way, world.address, Arc::clone(&count))))
+        .map(|way| tasks::owned("client", clients::run(way, Dial::plain(world.address), Arc::clone(&count))))
         .into_iter()
         .collect();
     world.server.go_away();
