@@ -138,6 +138,11 @@ impl Activity {
         }
     }
 
+    /// Whether the client does not take more at present.
+    pub(crate) fn is_write_blocked(&self) -> bool {
+        self.write_blocked.load(Ordering::Relaxed) != 0
+    }
+
     /// The client took a part of an answer: it is there.
     pub(crate) fn bytes_written(&self) {
         self.half_closed_anew();

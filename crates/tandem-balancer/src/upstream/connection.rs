@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv};
 use tandem_kit::clock::{Clock, Moment};
 
@@ -54,15 +53,15 @@ impl Connection {
     /// Asks the kernel whether the instance has closed the connection or said something unasked. The event may not have
     /// been seen by this thread yet; for a request that must not be sent twice one more call is worth it.
     pub(crate) fn is_quiet(&self) -> bool {
-        let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
-        self.input.is_empty() && recv(self.descriptor(), &mut [0], flags) == Err(Errno::EAGAIN)
+        self.input.is_empty() && peek(self.descriptor()).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// Whether it can carry a request, as far as this thread has heard.
     pub(crate) fn is_usable(&self) -> bool {
         let mut context = Context::from_waker(Waker::noop());
         // Something to be read: its end, or something unasked; or the last answer just filled what it was read into.
-        self.input.is_empty() && (self.stream.poll_read_ready(&mut context).is_pending() || self.is_quiet())
+        self.input.is_empty()
+            && (self.stream.poll_read_ready(&mut context).is_pending() || self.stream.has_nothing(peek))
     }
 
     fn descriptor(&self) -> RawFd {
@@ -94,6 +93,11 @@ impl Connection {
             }
         }
     }
+}
+
+/// Looks at what can be read, and takes nothing.
+fn peek(descriptor: RawFd) -> io::Result<usize> {
+    Ok(recv(descriptor, &mut [0], MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT)?)
 }
 
 /// Connects to an instance.

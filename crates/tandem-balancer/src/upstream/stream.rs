@@ -58,6 +58,17 @@ impl Stream {
         }
     }
 
+    /// Whether `look` finds nothing to be read. Who waits for something is then woken by what comes from now on, and need not try
+    /// in vain before.
+    pub(crate) fn has_nothing(&self, look: impl FnOnce(RawFd) -> io::Result<usize>) -> bool {
+        let look = || look(self.descriptor());
+        let looked = match self {
+            Self::Tcp(stream) => stream.try_io(Interest::READABLE, look),
+            Self::Unix(stream) => stream.try_io(Interest::READABLE, look),
+        };
+        looked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
     /// Whether there is something to be read, or its end, as far as this thread has heard.
     pub(crate) fn poll_read_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {

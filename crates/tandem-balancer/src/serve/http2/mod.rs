@@ -55,8 +55,10 @@ struct Multiplexed<'s> {
     connection: Connection<&'s mut Behind<Socket>, Bytes>,
     streams: Streams,
     around: Around,
-    /// No more requests are taken; until then an idle client may say that it has heard so.
-    leaving: Option<Pin<Box<Sleep>>>,
+    /// No more requests are taken.
+    is_leaving: bool,
+    /// Until then an idle client may say that it has heard so.
+    farewell: Option<Pin<Box<Sleep>>>,
 }
 
 /// What all streams of a connection have in common.
@@ -96,7 +98,8 @@ async fn speak(around: Around, io: &mut Behind<Socket>) {
     });
     match shaken.await {
         Some(Ok(connection)) => {
-            let mut all = Multiplexed { connection, streams: FuturesUnordered::new(), around, leaving: None };
+            let streams = FuturesUnordered::new();
+            let mut all = Multiplexed { connection, streams, around, is_leaving: false, farewell: None };
             all.rest();
             std::future::poll_fn(|context| all.poll(context)).await;
         }
@@ -115,8 +118,8 @@ impl Multiplexed<'_> {
             return Poll::Ready(());
         }
         let ends = order == Order::Finish || self.around.thread.shared.is_leaving();
-        if ends && self.leaving.is_none() {
-            self.leaving = Some(Box::pin(tokio::time::sleep(FAREWELL)));
+        if ends && !self.is_leaving {
+            self.is_leaving = true;
             self.connection.graceful_shutdown();
         }
         for _ in 0..MOST_ROUNDS {
@@ -129,20 +132,26 @@ impl Multiplexed<'_> {
             if self.streams.is_empty() {
                 self.rest();
             }
-            if let Some(leaving) = &mut self.leaving
-                && self.streams.is_empty()
-                && leaving.as_mut().poll(context).is_ready()
-            {
-                return Poll::Ready(());
-            }
             // What the streams have to say goes out together; new requests may come in with that.
             if begun == 0 && self.streams.len() == before {
-                return Poll::Pending;
+                return self.poll_farewell(context);
             }
         }
         // Others on this thread come first.
         context.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Whether nothing is left to be done for a client that says nothing: it has all of its answers, and has had time to hear that
+    /// no more requests are taken.
+    fn poll_farewell(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        // A client that takes its time has the time of any client.
+        if !self.is_leaving || !self.streams.is_empty() || self.around.activity.is_write_blocked() {
+            self.farewell = None;
+            return Poll::Pending;
+        }
+        let farewell = self.farewell.get_or_insert_with(|| Box::pin(tokio::time::sleep(FAREWELL)));
+        farewell.as_mut().poll(context)
     }
 
     /// Begins what has come in, and sends what waits; says how many requests that were.
