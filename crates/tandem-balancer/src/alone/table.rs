@@ -13,9 +13,7 @@ use tandem_types::instance::Address;
 use tandem_types::{AppName, InstanceId, Limits};
 
 use super::file::{CertificateFiles, DoorRoute, Placed, Probe, Route, RoutesFile, Target, To};
-use super::mistake::Mistake;
 use super::parse::parse;
-use super::reader::Text;
 use super::stamp::Stamped;
 use super::targets::Targets;
 use super::tcp::Leads;
@@ -24,6 +22,7 @@ use crate::probe::{self, Check};
 use crate::table::{Instance, Live, LiveRoute};
 use tandem_certificates::{Certificate, CertificateError};
 use tandem_static::Disk;
+use tandem_toml::{Mistake, Text};
 use tandem_wire::ProxyVersion;
 
 /// Longest name of an app.
