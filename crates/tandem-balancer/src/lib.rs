@@ -11,7 +11,6 @@ mod control;
 #[doc(hidden)]
 pub mod fuzzing;
 mod handover;
-mod network;
 mod open_files;
 mod pages;
 mod probe;
@@ -28,7 +27,6 @@ mod upstream;
 pub use alone::{Alone, AloneConfig, AloneError, Mistake, TakeOverError};
 pub use balancer::{Balancer, BuildError, Config, RunError};
 pub use handover::TakeError;
-pub use network::{Network, NetworkError};
 pub use process::Process;
 pub use saved::saved_table;
 pub use serve::{ListenError, WaitLimits};

@@ -29,6 +29,7 @@ pub mod ids;
 pub mod instance;
 pub mod keys;
 pub mod limits;
+pub mod network;
 pub mod pause;
 pub mod problem;
 pub mod release;
@@ -51,4 +52,5 @@ pub use ids::{
 /// A point in time (UTC, nanoseconds), printed as RFC 3339.
 pub use jiff::Timestamp;
 pub use limits::Limits;
+pub use network::Network;
 pub use signal::StopSignal;

@@ -6,12 +6,11 @@ use std::path::{Path, PathBuf};
 use tandem_rules::routing::{ANY_HOST, host_below};
 use tandem_toml::{Key, Mistake, Table, Text, Value, limits};
 use tandem_types::ids::ParseError;
-use tandem_types::{Health, Limits, Statuses};
+use tandem_types::{Health, Limits, Network, Statuses};
 use tandem_wire::ProxyVersion;
 
 use super::file::{CertificateFiles, DoorRoute, Placed, Probe, Route, RoutesFile, Target, To};
 use super::values;
-use crate::network::Network;
 
 const TOP: &[&str] = &["certificate", "proxy_protocol", "route"];
 const ROUTE: &[&str] =

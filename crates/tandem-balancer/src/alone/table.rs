@@ -10,14 +10,13 @@ use std::sync::Arc;
 use tandem_kit::error::chain;
 use tandem_rules::routing::{RouteIndex, RouteKey};
 use tandem_types::instance::Address;
-use tandem_types::{AppName, InstanceId, Limits};
+use tandem_types::{AppName, InstanceId, Limits, Network};
 
 use super::file::{CertificateFiles, DoorRoute, Placed, Probe, Route, RoutesFile, Target, To};
 use super::parse::parse;
 use super::stamp::Stamped;
 use super::targets::Targets;
 use super::tcp::Leads;
-use crate::network::Network;
 use crate::probe::{self, Check};
 use crate::table::{Instance, Live, LiveRoute};
 use tandem_certificates::{Certificate, CertificateError};

@@ -66,7 +66,7 @@ key = "/etc/key.pem"
     assert_eq!((door.address.value.to_string().as_str(), door.targets.len()), ("[::]:5432", 2));
     assert_eq!(door.proxy, Some(ProxyVersion::V2));
     let trusted: Vec<_> = file.trusted.iter().map(ToString::to_string).collect();
-    assert_eq!(trusted, ["10.0.0.0/8", "2001:db8::1/128"]);
+    assert_eq!(trusted, ["10.0.0.0/8", "2001:db8::1"]);
     let [certificate] = file.certificates.as_slice() else { panic!("{file:?}") };
     assert_eq!(certificate.domains, ["www.example.org", "*.example.org"]);
     assert_eq!(certificate.cert.value, Path::new("/etc/tandem/tls/chain.pem"));

@@ -3,7 +3,8 @@
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
-use tandem_balancer::{AccessFormat, AccessLogConfig, Network};
+use tandem_balancer::{AccessFormat, AccessLogConfig};
+use tandem_types::Network;
 
 const PROXY_FROM: &str = "--proxy-from";
 const ACCESS_LOG: &str = "--access-log";
