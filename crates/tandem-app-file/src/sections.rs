@@ -5,11 +5,12 @@ use std::path::Path;
 
 use tandem_kit::size::parse_bytes;
 use tandem_toml::{Key, Mistake, Table, Text, Value, limits};
+use tandem_types::domain::{is_domain, is_exact};
 use tandem_types::https::HttpsSpec;
 use tandem_types::ids::ParseError;
 use tandem_types::{ProcessType, Statuses, defaults};
 
-use super::values::{is_domain, is_host, is_module, relative_folder, volume_path};
+use super::values::{is_module, relative_folder, volume_path};
 use super::{APP_FILE, AppFile, BuildEntry, HealthEntry, ProcessEntry, ReleaseEntry, SourceEntry};
 
 const TOP: &[&str] = &[
@@ -106,7 +107,7 @@ fn ensure_domain(text: Text<'_>, domain: &str, value: &Value<'_>) -> Result<(), 
 
 fn host<'v>(text: Text<'_>, value: &'v Value<'_>) -> Result<&'v str, Mistake> {
     let host = text.string(value, "host")?;
-    if is_host(host) {
+    if is_exact(host) {
         return Ok(host);
     }
     let hint = "an exact name in lower case, without scheme, port or `*`: \"www.example.org\"";

@@ -16,6 +16,7 @@ pub mod defaults;
 pub mod destroy;
 pub mod disk;
 pub mod document;
+pub mod domain;
 pub mod duration;
 pub mod environment;
 pub mod event;

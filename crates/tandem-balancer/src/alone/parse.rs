@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use tandem_rules::routing::{ANY_HOST, host_below};
+use tandem_rules::routing::host_below;
 use tandem_toml::{Key, Mistake, Table, Text, Value, limits};
+use tandem_types::domain::{self, ANY_HOST};
 use tandem_types::ids::ParseError;
 use tandem_types::{Health, Limits, Network, Statuses};
 use tandem_wire::ProxyVersion;
@@ -276,7 +277,7 @@ fn health_path(text: Text<'_>, value: &Value<'_>) -> Result<String, Mistake> {
 
 fn host_name(text: Text<'_>, value: &Value<'_>) -> Result<String, Mistake> {
     let host = text.words(value, "host")?;
-    if values::is_name(host) {
+    if domain::is_exact(host) {
         return Ok(host.to_owned());
     }
     Err(text.at_value(value, format!("{host:?} is not a host name")).hint("such as \"www.example.org\""))
