@@ -8,7 +8,7 @@ use std::path::Path;
 
 use tandem_types::https::HttpsSpec;
 use tandem_types::problem::Problem;
-use tandem_types::{AppName, Limits, ProcessType, Span, Statuses, StopSignal};
+use tandem_types::{AppName, Limits, ProcessType, Span, StopSignal};
 
 mod procfile;
 mod sections;
@@ -17,7 +17,7 @@ mod tests;
 mod values;
 
 pub use procfile::{Procfile, parse_procfile};
-pub use tandem_toml::Mistake;
+pub use tandem_toml::{HealthEntry, Mistake};
 pub use values::is_module;
 
 /// Name of the app file.
@@ -69,19 +69,6 @@ pub struct ProcessEntry {
     pub stop_timeout: Option<Span>,
     /// What asks it to end.
     pub stop_signal: Option<StopSignal>,
-}
-
-/// `health`: a path, or a table with what differs from the default.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct HealthEntry {
-    /// Path and query.
-    pub path: Option<String>,
-    /// Host name to ask with.
-    pub host: Option<String>,
-    /// Whether the app is asked as if it was by https.
-    pub https: Option<bool>,
-    /// Good answers.
-    pub statuses: Option<Statuses>,
 }
 
 /// `[build]`: what detection cannot know.

@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use tandem_kit::size::parse_bytes;
-use tandem_toml::{Key, Mistake, Table, Text, Value, limits};
-use tandem_types::domain::{is_domain, is_exact};
+use tandem_toml::{Key, Mistake, Table, Text, Value, health, limits};
+use tandem_types::domain::is_domain;
 use tandem_types::https::HttpsSpec;
-use tandem_types::ids::ParseError;
-use tandem_types::{ProcessType, Statuses, defaults};
+use tandem_types::{ProcessType, defaults};
 
 use super::values::{is_module, relative_folder, volume_path};
 use super::{APP_FILE, AppFile, BuildEntry, HealthEntry, ProcessEntry, ReleaseEntry, SourceEntry};
@@ -28,7 +27,6 @@ const TOP: &[&str] = &[
 ];
 const BUILD: &[&str] =
     &["after_collectstatic", "commands", "extras", "groups", "node", "python", "requirements", "settings"];
-const HEALTH: &[&str] = &["host", "https", "path", "status"];
 const HTTPS: &[&str] = &["hsts", "redirect"];
 /// Where the limits stand, and what to do instead of letting no request through.
 const LIMITS: (&str, &str) = ("in [limits]", "`tandem pause` closes an app for a while");
@@ -103,15 +101,6 @@ fn ensure_domain(text: Text<'_>, domain: &str, value: &Value<'_>) -> Result<(), 
         }
     };
     Err(text.at_value(value, format!("{domain:?} is not a host name")).hint(hint))
-}
-
-fn host<'v>(text: Text<'_>, value: &'v Value<'_>) -> Result<&'v str, Mistake> {
-    let host = text.string(value, "host")?;
-    if is_exact(host) {
-        return Ok(host);
-    }
-    let hint = "an exact name in lower case, without scheme, port or `*`: \"www.example.org\"";
-    Err(text.at_value(value, format!("{host:?} is not a host name")).hint(hint))
 }
 
 fn https(text: Text<'_>, table: &Table<'_>) -> Result<HttpsSpec, Mistake> {
@@ -226,7 +215,7 @@ fn process(text: Text<'_>, name: &ProcessType, table: &Table<'_>) -> Result<Proc
     for (key, value) in table {
         match key.get_ref().as_ref() {
             "command" => entry.command = Some(text.words(value, "command")?.to_owned()),
-            "health" => entry.health = health(text, name, value)?,
+            "health" => entry.health = process_health(text, name, value)?,
             "instances" => entry.instances = Some(instances(text, name, value)?),
             "memory" => entry.memory_bytes = Some(memory(text, value)?),
             "cpus" => entry.cpus = Some(cpus(text, value)?),
@@ -238,45 +227,11 @@ fn process(text: Text<'_>, name: &ProcessType, table: &Table<'_>) -> Result<Proc
     Ok(entry)
 }
 
-fn health(text: Text<'_>, name: &ProcessType, value: &Value<'_>) -> Result<HealthEntry, Mistake> {
-    if !name.is_web() {
-        return Err(text.at_value(value, format!("only `web` is probed, `{name}` has no port")));
+fn process_health(text: Text<'_>, name: &ProcessType, value: &Value<'_>) -> Result<HealthEntry, Mistake> {
+    if name.is_web() {
+        return health(text, value, "in `health` of [processes.web]");
     }
-    let Some(table) = value.get_ref().as_table() else {
-        return Ok(HealthEntry { path: Some(health_path(text, value)?), ..HealthEntry::default() });
-    };
-    let mut entry = HealthEntry::default();
-    for (key, value) in table {
-        match key.get_ref().as_ref() {
-            "path" => entry.path = Some(health_path(text, value)?),
-            "host" => entry.host = Some(host(text, value)?.to_owned()),
-            "https" => entry.https = Some(text.flag(value, "https")?),
-            "status" => entry.statuses = Some(statuses(text, value)?),
-            _ => return Err(text.unknown(key, &format!("in `health` of [processes.{name}]"), HEALTH)),
-        }
-    }
-    Ok(entry)
-}
-
-/// `"200-399,401"`, or one status as a number.
-fn statuses(text: Text<'_>, value: &Value<'_>) -> Result<Statuses, Mistake> {
-    match value.get_ref().as_integer() {
-        Some(number) => {
-            number.as_str().parse().map_err(|error: ParseError| text.at_value(value, error.to_string()))
-        }
-        None => text.parsed(value, "status"),
-    }
-}
-
-fn health_path(text: Text<'_>, value: &Value<'_>) -> Result<String, Mistake> {
-    let path = text.words(value, "health")?;
-    let plain = path.starts_with('/') && path.bytes().all(|b| b.is_ascii_graphic()) && !path.contains('#');
-    if plain {
-        return Ok(path.to_owned());
-    }
-    Err(text
-        .at_value(value, format!("{path:?} is not a path of a URL"))
-        .hint("such as health = \"/healthz\""))
+    Err(text.at_value(value, format!("only `web` is probed, `{name}` has no port")))
 }
 
 fn instances(text: Text<'_>, name: &ProcessType, value: &Value<'_>) -> Result<u32, Mistake> {

@@ -195,8 +195,6 @@ fn values_that_cannot_be_are_told_where_they_are() {
         ("[processes.clock]\ninstances = 2", 2, 13, "never more than one `clock`", ""),
         ("[processes.worker]\nhealth = \"/\"", 2, 10, "only `web` is probed", ""),
         ("[processes.web]\nhealth = { staus = 200 }", 2, 12, "unknown key `staus`", "`status`?"),
-        ("[processes.web]\nhealth = { status = 20 }", 2, 21, "is not a set of HTTP statuses", ""),
-        ("[processes.web]\nhealth = { https = \"yes\" }", 2, 20, "expected true or false", ""),
         ("[processes.web]\nhealth = { host = \"*.a.org\" }", 2, 19, "is not a host name", "port or `*`"),
         ("[processes.web]\nstop_signal = \"SIGKILL\"", 2, 15, "is not a signal to end with", ""),
         ("[processes.web]\nhealth = \"healthz\"", 2, 10, "is not a path of a URL", "/healthz"),

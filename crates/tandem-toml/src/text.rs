@@ -167,7 +167,15 @@ impl<'a> Text<'a> {
     where
         T: FromStr<Err: Display>,
     {
-        self.string(value, what)?.parse().map_err(|error: T::Err| self.at_value(value, error.to_string()))
+        self.read(value, self.string(value, what)?)
+    }
+
+    /// What the print of a value stands for.
+    pub(crate) fn read<T>(self, value: &Value<'_>, print: &str) -> Result<T, Mistake>
+    where
+        T: FromStr<Err: Display>,
+    {
+        print.parse().map_err(|error: T::Err| self.at_value(value, error.to_string()))
     }
 
     /// A whole number from 0 to `most`.

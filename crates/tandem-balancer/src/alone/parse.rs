@@ -4,10 +4,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use tandem_rules::routing::host_below;
-use tandem_toml::{Key, Mistake, Table, Text, Value, limits};
-use tandem_types::domain::{self, ANY_HOST};
-use tandem_types::ids::ParseError;
-use tandem_types::{Health, Limits, Network, Statuses};
+use tandem_toml::{Key, Mistake, Table, Text, Value, health, limits};
+use tandem_types::domain::ANY_HOST;
+use tandem_types::{Health, Limits, Network};
 use tandem_wire::ProxyVersion;
 
 use super::file::{CertificateFiles, DoorRoute, Placed, Probe, Route, RoutesFile, Target, To};
@@ -16,7 +15,6 @@ use super::values;
 const TOP: &[&str] = &["certificate", "proxy_protocol", "route"];
 const ROUTE: &[&str] =
     &["domain", "folder", "forwarded", "health", "limits", "prefix", "proxy_protocol", "targets", "tcp"];
-const HEALTH: &[&str] = &["host", "https", "path", "status"];
 /// Where the limits stand, and what to do instead of letting no request through.
 const LIMITS: (&str, &str) =
     ("in `limits`", "such as requests = 1000; without this route nothing is let through");
@@ -247,50 +245,8 @@ fn targets(
 /// A path, or a table with what differs from the default, as in an app's file.
 fn probe(text: Text<'_>, domain: &str, value: &Value<'_>) -> Result<Probe, Mistake> {
     let host = if domain == ANY_HOST { "localhost".into() } else { host_below(domain) };
-    let mut health = Health::default();
-    if value.get_ref().as_table().is_none() {
-        health.path = health_path(text, value)?;
-        return Ok(Probe::Asked { host: host.into_owned(), health });
-    }
-    for (key, value) in text.table(value, "health")? {
-        match key.get_ref().as_ref() {
-            "path" => health.path = health_path(text, value)?,
-            "host" => health.host = Some(host_name(text, value)?),
-            "https" => health.https = text.flag(value, "https")?,
-            "status" => health.statuses = statuses(text, value)?,
-            _ => return Err(text.unknown(key, "in `health`", HEALTH)),
-        }
-    }
+    let health = health(text, value, "in `health`")?.instead_of(Health::default());
     Ok(Probe::Asked { host: host.into_owned(), health })
-}
-
-fn health_path(text: Text<'_>, value: &Value<'_>) -> Result<String, Mistake> {
-    let path = text.words(value, "health")?;
-    let plain = path.starts_with('/') && path.bytes().all(|b| b.is_ascii_graphic()) && !path.contains('#');
-    if plain {
-        return Ok(path.to_owned());
-    }
-    Err(text
-        .at_value(value, format!("{path:?} is not a path of a URL"))
-        .hint("such as health = \"/healthz\""))
-}
-
-fn host_name(text: Text<'_>, value: &Value<'_>) -> Result<String, Mistake> {
-    let host = text.words(value, "host")?;
-    if domain::is_exact(host) {
-        return Ok(host.to_owned());
-    }
-    Err(text.at_value(value, format!("{host:?} is not a host name")).hint("such as \"www.example.org\""))
-}
-
-/// `"200-399,401"`, or one status as a number.
-fn statuses(text: Text<'_>, value: &Value<'_>) -> Result<Statuses, Mistake> {
-    match value.get_ref().as_integer() {
-        Some(number) => {
-            number.as_str().parse().map_err(|error: ParseError| text.at_value(value, error.to_string()))
-        }
-        None => text.parsed(value, "status"),
-    }
 }
 
 fn path(text: Text<'_>, value: &Value<'_>, what: &str) -> Result<Placed<PathBuf>, Mistake> {

@@ -123,7 +123,6 @@ fn mistakes_are_told_with_line_column_and_what_was_meant() {
         (two("prefix = \"api\""), (4, 10), "is not the beginning of a path", "\"/api\""),
         (two("health = \"up\""), (4, 10), "is not a path of a URL", "/healthz"),
         (two("health = { paht = \"/\" }"), (4, 12), "unknown key `paht` in `health`", "`path`?"),
-        (two("health = { status = 20 }"), (4, 21), "is not a set of HTTP statuses", ""),
         ("[[route]]\ndomain = \"A.org\"".to_owned(), (2, 10), "is not a host name", "lower case"),
         ("[[route]]\ndomain = 3".to_owned(), (2, 10), "`domain` is a value of type integer", ""),
         ("[[route]]\ntcp = \":1\"".to_owned(), (1, 1), "this route has no `targets`", "127.0.0.1:5433"),
