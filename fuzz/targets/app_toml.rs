@@ -21,12 +21,12 @@ fuzz_target!(|text: &str| {
 });
 
 /// A mistake is shown where it is: the line is one of the text's, the mark not beyond its end.
-fn points_into(error: &app_file::Error, text: &str) {
+fn points_into(error: &app_file::Mistake, text: &str) {
     let line = text.split('\n').nth(error.line - 1).expect("the line is there");
     assert!(error.column >= 1 && error.column <= line.chars().count() + 1, "{error:?}");
     assert_eq!(line.trim_end_matches('\r'), error.excerpt.trim_end_matches('\r'), "{error:?}");
     assert!(!error.message.contains('\n'), "{error:?}");
-    assert_eq!(error.to_problem().status, 422);
+    assert_eq!(app_file::problem(error).status, 422);
 }
 
 /// What later steps take for granted.

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tandem_app_file::{Procfile, parse_procfile};
+use tandem_app_file::{Procfile, parse_procfile, problem};
 
 fuzz_target!(|text: &str| {
     match parse_procfile(text) {
@@ -19,7 +19,7 @@ fuzz_target!(|text: &str| {
         Err(error) => {
             let line = text.split('\n').nth(error.line - 1).expect("the line is there");
             assert!(error.column >= 1 && error.column <= line.chars().count() + 1, "{error:?}");
-            assert_eq!(error.to_problem().status, 422);
+            assert_eq!(problem(&error).status, 422);
         }
     }
 });

@@ -8,17 +8,16 @@ use std::path::Path;
 
 use tandem_types::https::HttpsSpec;
 use tandem_types::problem::Problem;
-use tandem_types::{AppName, Limits, ProcessType, Span, Statuses, StopSignal};
+use tandem_types::{AppName, Limits, ProcessType, Span, StopSignal};
 
-mod limits;
 mod procfile;
 mod sections;
 #[cfg(test)]
 mod tests;
-mod toml;
 mod values;
 
 pub use procfile::{Procfile, parse_procfile};
+pub use tandem_toml::{HealthEntry, Mistake};
 pub use values::is_module;
 
 /// Name of the app file.
@@ -70,19 +69,6 @@ pub struct ProcessEntry {
     pub stop_timeout: Option<Span>,
     /// What asks it to end.
     pub stop_signal: Option<StopSignal>,
-}
-
-/// `health`: a path, or a table with what differs from the default.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct HealthEntry {
-    /// Path and query.
-    pub path: Option<String>,
-    /// Host name to ask with.
-    pub host: Option<String>,
-    /// Whether the app is asked as if it was by https.
-    pub https: Option<bool>,
-    /// Good answers.
-    pub statuses: Option<Statuses>,
 }
 
 /// `[build]`: what detection cannot know.
@@ -140,63 +126,17 @@ impl SourceEntry {
     }
 }
 
-/// A mistake in one of the two files.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{file}:{line}:{column}: {message}")]
-pub struct Error {
-    /// Name of the file.
-    pub file: &'static str,
-    /// Line, from 1.
-    pub line: usize,
-    /// Column in characters, from 1.
-    pub column: usize,
-    /// What is wrong.
-    pub message: String,
-    /// The line itself.
-    pub excerpt: String,
-    /// What to write instead; may be empty.
-    pub hint: String,
-}
-
-impl Error {
-    /// A mistake at a place in a text.
-    pub(crate) fn at(file: &'static str, text: &str, offset: usize, message: impl Into<String>) -> Self {
-        let offset = (0..=offset.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-        let before = &text[..offset];
-        let start = before.rfind('\n').map_or(0, |at| at + 1);
-        let excerpt = text[start..].lines().next().unwrap_or_default();
-        Self {
-            file,
-            line: before.matches('\n').count() + 1,
-            column: before[start..].chars().count() + 1,
-            message: message.into(),
-            excerpt: excerpt.to_owned(),
-            hint: String::new(),
-        }
-    }
-
-    /// Adds what to write instead.
-    #[must_use]
-    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = hint.into();
-        self
-    }
-
-    /// The mistake as people get it: place and message, the line with a mark below it, what to write instead.
-    #[must_use]
-    pub fn to_problem(&self) -> Problem {
-        let number = self.line.to_string();
-        let mark = " ".repeat(self.column - 1);
-        let detail = format!("{number} | {}\n{:width$} | {mark}^", self.excerpt, "", width = number.len());
-        Problem::new(422, "app_file_invalid", self.to_string()).detail(detail).hint(self.hint.clone())
-    }
+/// A mistake in one of the two files, as people get it.
+#[must_use]
+pub fn problem(mistake: &Mistake) -> Problem {
+    mistake.to_problem("app_file_invalid")
 }
 
 /// Reads the text of a `tandem.toml`.
 ///
 /// # Errors
 /// The first mistake in it.
-pub fn parse(text: &str) -> Result<AppFile, Error> {
+pub fn parse(text: &str) -> Result<AppFile, Mistake> {
     sections::parse(text)
 }
 
@@ -204,11 +144,11 @@ pub fn parse(text: &str) -> Result<AppFile, Error> {
 ///
 /// # Errors
 /// The first mistake in it, or that it cannot be read.
-pub fn read(folder: &Path) -> Result<Option<AppFile>, Error> {
+pub fn read(folder: &Path) -> Result<Option<AppFile>, Mistake> {
     let path = folder.join(APP_FILE);
     match std::fs::read_to_string(&path) {
         Ok(text) => parse(&text).map(Some),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::at(APP_FILE, "", 0, format!("it cannot be read: {error}"))),
+        Err(error) => Err(Mistake::at((Path::new(APP_FILE), ""), 0, format!("it cannot be read: {error}"))),
     }
 }

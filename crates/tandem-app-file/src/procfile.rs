@@ -1,11 +1,12 @@
 //! The Procfile: `name: command`, one a line.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use tandem_types::ProcessType;
 
 use super::sections::process_type;
-use super::{Error, PROCFILE};
+use super::{Mistake, PROCFILE};
 
 /// What some editors put in front of a text; no part of it.
 const BYTE_ORDER_MARK: char = '\u{feff}';
@@ -26,14 +27,14 @@ pub struct Procfile {
 ///
 /// # Errors
 /// The first mistake in it.
-pub fn parse_procfile(text: &str) -> Result<Procfile, Error> {
+pub fn parse_procfile(text: &str) -> Result<Procfile, Mistake> {
     let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
     let mut procfile = Procfile::default();
     // Each name as it is here → line and name as written.
     let mut taken: BTreeMap<String, (usize, &str)> = BTreeMap::new();
     let mut offset = 0;
     for (index, line) in text.split_inclusive('\n').enumerate() {
-        let at = |message: String| Error::at(PROCFILE, text, offset, message);
+        let at = |message: String| Mistake::at((Path::new(PROCFILE), text), offset, message);
         let content = line.trim();
         if !content.is_empty() && !content.starts_with('#') {
             let (name, command) = split(content).ok_or_else(|| {

@@ -1,17 +1,16 @@
 //! The sections of `tandem.toml`, one function each.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use tandem_kit::size::parse_bytes;
+use tandem_toml::{Key, Mistake, Table, Text, Value, health, limits};
+use tandem_types::domain::is_domain;
 use tandem_types::https::HttpsSpec;
-use tandem_types::ids::ParseError;
-use tandem_types::{ProcessType, Statuses, defaults};
-use toml::de::DeTable;
+use tandem_types::{ProcessType, defaults};
 
-use super::limits::limits;
-use super::toml::{Key, Text, Value};
-use super::values::{is_domain, is_host, is_module, relative_folder, volume_path};
-use super::{AppFile, BuildEntry, Error, HealthEntry, ProcessEntry, ReleaseEntry, SourceEntry};
+use super::values::{is_module, relative_folder, volume_path};
+use super::{APP_FILE, AppFile, BuildEntry, HealthEntry, ProcessEntry, ReleaseEntry, SourceEntry};
 
 const TOP: &[&str] = &[
     "app",
@@ -28,14 +27,15 @@ const TOP: &[&str] = &[
 ];
 const BUILD: &[&str] =
     &["after_collectstatic", "commands", "extras", "groups", "node", "python", "requirements", "settings"];
-const HEALTH: &[&str] = &["host", "https", "path", "status"];
 const HTTPS: &[&str] = &["hsts", "redirect"];
+/// Where the limits stand, and what to do instead of letting no request through.
+const LIMITS: (&str, &str) = ("in [limits]", "`tandem pause` closes an app for a while");
 const PROCESS: &[&str] = &["command", "cpus", "health", "instances", "memory", "stop_signal", "stop_timeout"];
 const RELEASE: &[&str] = &["command", "timeout"];
 const SOURCE: &[&str] = &["include"];
 
-pub(super) fn parse(text: &str) -> Result<AppFile, Error> {
-    let text = Text(text);
+pub(super) fn parse(text: &str) -> Result<AppFile, Mistake> {
+    let text = Text { file: Path::new(APP_FILE), text };
     let mut file = AppFile::default();
     for (key, value) in &text.parse()? {
         match key.get_ref().as_ref() {
@@ -43,7 +43,7 @@ pub(super) fn parse(text: &str) -> Result<AppFile, Error> {
             "root" => file.root = Some(folder(text, value, "root")?),
             "build" => file.build = build(text, text.table(value, "build")?)?,
             "domains" => file.domains = domains(text, value)?,
-            "limits" => file.limits = limits(text, text.table(value, "limits")?)?,
+            "limits" => file.limits = limits(text, text.table(value, "limits")?, LIMITS)?,
             "https" => file.https = Some(https(text, text.table(value, "https")?)?),
             "processes" => file.processes = processes(text, text.table(value, "processes")?)?,
             "release" => file.release = release(text, text.table(value, "release")?)?,
@@ -57,7 +57,7 @@ pub(super) fn parse(text: &str) -> Result<AppFile, Error> {
 }
 
 /// Keys that people bring along from elsewhere get a better answer than the nearest word.
-fn unknown_section(text: Text<'_>, key: &Key<'_>) -> Error {
+fn unknown_section(text: Text<'_>, key: &Key<'_>) -> Mistake {
     let hint = match key.get_ref().as_ref() {
         "cron" => {
             "Tandem has no timetables yet; run a scheduler of the app as a process of its own, \
@@ -78,22 +78,21 @@ fn unknown_section(text: Text<'_>, key: &Key<'_>) -> Error {
     text.at_key(key, format!("unknown key `{}` in tandem.toml", key.get_ref())).hint(hint)
 }
 
-fn domains(text: Text<'_>, value: &Value<'_>) -> Result<Vec<String>, Error> {
+fn domains(text: Text<'_>, value: &Value<'_>) -> Result<Vec<String>, Mistake> {
     let mut domains = Vec::new();
-    for value in text.strings(value, "domains")? {
-        let domain = domain(text, value)?;
+    for (domain, value) in text.list(value, "domains")? {
+        ensure_domain(text, domain, value)?;
         if domains.iter().any(|known| known == domain) {
-            return Err(text.at(value, format!("{domain:?} is there twice")));
+            return Err(text.at_value(value, format!("{domain:?} is there twice")));
         }
         domains.push(domain.to_owned());
     }
     Ok(domains)
 }
 
-fn domain<'v>(text: Text<'_>, value: &'v Value<'_>) -> Result<&'v str, Error> {
-    let domain = text.string(value, "domains")?;
+fn ensure_domain(text: Text<'_>, domain: &str, value: &Value<'_>) -> Result<(), Mistake> {
     if is_domain(domain) {
-        return Ok(domain);
+        return Ok(());
     }
     let hint = match domain {
         "*" => "name what it is the app of: \"*.example.org\" covers every name below example.org",
@@ -101,19 +100,10 @@ fn domain<'v>(text: Text<'_>, value: &'v Value<'_>) -> Result<&'v str, Error> {
             "names in lower case, without scheme or port: \"www.example.org\"; \"*.example.org\" for all below it"
         }
     };
-    Err(text.at(value, format!("{domain:?} is not a host name")).hint(hint))
+    Err(text.at_value(value, format!("{domain:?} is not a host name")).hint(hint))
 }
 
-fn host<'v>(text: Text<'_>, value: &'v Value<'_>) -> Result<&'v str, Error> {
-    let host = text.string(value, "host")?;
-    if is_host(host) {
-        return Ok(host);
-    }
-    let hint = "an exact name in lower case, without scheme, port or `*`: \"www.example.org\"";
-    Err(text.at(value, format!("{host:?} is not a host name")).hint(hint))
-}
-
-fn https(text: Text<'_>, table: &DeTable<'_>) -> Result<HttpsSpec, Error> {
+fn https(text: Text<'_>, table: &Table<'_>) -> Result<HttpsSpec, Mistake> {
     let mut entry = HttpsSpec::default();
     for (key, value) in table {
         match key.get_ref().as_ref() {
@@ -126,21 +116,18 @@ fn https(text: Text<'_>, table: &DeTable<'_>) -> Result<HttpsSpec, Error> {
 }
 
 /// A folder below the one that the file is in.
-fn folder(text: Text<'_>, value: &Value<'_>, what: &str) -> Result<String, Error> {
+fn folder(text: Text<'_>, value: &Value<'_>, what: &str) -> Result<String, Mistake> {
     let folder = text.words(value, what)?;
     relative_folder(folder).ok_or_else(|| {
         let hint = "a folder below the one that tandem.toml is in, such as \"backend\"";
-        text.at(value, format!("{folder:?} is not such a folder")).hint(hint)
+        text.at_value(value, format!("{folder:?} is not such a folder")).hint(hint)
     })
 }
 
-fn build(text: Text<'_>, table: &DeTable<'_>) -> Result<BuildEntry, Error> {
+fn build(text: Text<'_>, table: &Table<'_>) -> Result<BuildEntry, Mistake> {
     let mut entry = BuildEntry::default();
-    let words = |value| -> Result<Vec<String>, Error> {
-        let list = text.strings(value, "commands")?;
-        list.into_iter()
-            .map(|value| text.words(value, "commands").map(|word| word.trim().to_owned()))
-            .collect()
+    let commands = |value, what| -> Result<Vec<String>, Mistake> {
+        Ok(text.list(value, what)?.into_iter().map(|(command, _)| command.trim().to_owned()).collect())
     };
     for (key, value) in table {
         match key.get_ref().as_ref() {
@@ -149,9 +136,9 @@ fn build(text: Text<'_>, table: &DeTable<'_>) -> Result<BuildEntry, Error> {
             "requirements" => entry.requirements = Some(requirements(text, value)?),
             "extras" => entry.extras = names(text, value, "extras")?,
             "groups" => entry.groups = names(text, value, "groups")?,
-            "commands" => entry.commands = words(value)?,
+            "commands" => entry.commands = commands(value, "commands")?,
             "settings" => entry.settings = Some(settings(text, value)?),
-            "after_collectstatic" => entry.after_collectstatic = words(value)?,
+            "after_collectstatic" => entry.after_collectstatic = commands(value, "after_collectstatic")?,
             _ => return Err(text.unknown(key, "in [build]", BUILD)),
         }
     }
@@ -159,51 +146,52 @@ fn build(text: Text<'_>, table: &DeTable<'_>) -> Result<BuildEntry, Error> {
 }
 
 /// A dotted name: it becomes a variable, and part of what people are told.
-fn settings(text: Text<'_>, value: &Value<'_>) -> Result<String, Error> {
+fn settings(text: Text<'_>, value: &Value<'_>) -> Result<String, Mistake> {
     let module = text.words(value, "settings")?.trim();
     if is_module(module) {
         return Ok(module.to_owned());
     }
     let hint = "such as settings = \"shop.settings.production\"";
-    Err(text.at(value, format!("{module:?} is not the name of a module")).hint(hint))
+    Err(text.at_value(value, format!("{module:?} is not the name of a module")).hint(hint))
 }
 
 /// The path of a file.
-fn requirements(text: Text<'_>, value: &Value<'_>) -> Result<String, Error> {
+fn requirements(text: Text<'_>, value: &Value<'_>) -> Result<String, Mistake> {
     let path = text.words(value, "requirements")?;
     let plain = |path: &String| !path.starts_with('-') && !path.contains(|c: char| c.is_control());
     relative_folder(path).filter(plain).ok_or_else(|| {
         let hint = "a file below the working folder, such as \"requirements/production.txt\"";
-        text.at(value, format!("{path:?} is not such a file")).hint(hint)
+        text.at_value(value, format!("{path:?} is not such a file")).hint(hint)
     })
 }
 
 /// A version or a range of versions, as the ecosystem writes it; what it means is for those who look for one that fits.
-fn version(text: Text<'_>, value: &Value<'_>, what: &str) -> Result<String, Error> {
+fn version(text: Text<'_>, value: &Value<'_>, what: &str) -> Result<String, Mistake> {
     let version = text.words(value, what)?.trim();
     let plain = |c: char| c.is_ascii_alphanumeric() || ".,<>=!~^*|- ".contains(c);
     if version.chars().all(plain) && version.contains(|c: char| c.is_ascii_digit()) {
         return Ok(version.to_owned());
     }
-    Err(text.at(value, format!("{version:?} is not a version")).hint(format!("such as {what} = \"3.12\"")))
+    Err(text
+        .at_value(value, format!("{version:?} is not a version"))
+        .hint(format!("such as {what} = \"3.12\"")))
 }
 
 /// Names of extras or groups (PEP 508): they become arguments of a command.
-fn names(text: Text<'_>, value: &Value<'_>, what: &str) -> Result<Vec<String>, Error> {
+fn names(text: Text<'_>, value: &Value<'_>, what: &str) -> Result<Vec<String>, Mistake> {
     let mut names = Vec::new();
-    for value in text.strings(value, what)? {
-        let name = text.words(value, what)?;
+    for (name, value) in text.list(value, what)? {
         let ends = name.starts_with(char::is_alphanumeric) && name.ends_with(char::is_alphanumeric);
         if !ends || !name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) {
             let message = format!("{name:?} is not a name");
-            return Err(text.at(value, message).hint("letters, digits, `-`, `_` and `.`"));
+            return Err(text.at_value(value, message).hint("letters, digits, `-`, `_` and `.`"));
         }
         names.push(name.to_owned());
     }
     Ok(names)
 }
 
-fn processes(text: Text<'_>, table: &DeTable<'_>) -> Result<BTreeMap<ProcessType, ProcessEntry>, Error> {
+fn processes(text: Text<'_>, table: &Table<'_>) -> Result<BTreeMap<ProcessType, ProcessEntry>, Mistake> {
     let mut processes = BTreeMap::new();
     for (key, value) in table {
         let name = process_type(key.get_ref()).map_err(|message| text.at_key(key, message))?;
@@ -222,12 +210,12 @@ pub(super) fn process_type(name: &str) -> Result<ProcessType, String> {
     }
 }
 
-fn process(text: Text<'_>, name: &ProcessType, table: &DeTable<'_>) -> Result<ProcessEntry, Error> {
+fn process(text: Text<'_>, name: &ProcessType, table: &Table<'_>) -> Result<ProcessEntry, Mistake> {
     let mut entry = ProcessEntry::default();
     for (key, value) in table {
         match key.get_ref().as_ref() {
             "command" => entry.command = Some(text.words(value, "command")?.to_owned()),
-            "health" => entry.health = health(text, name, value)?,
+            "health" => entry.health = process_health(text, name, value)?,
             "instances" => entry.instances = Some(instances(text, name, value)?),
             "memory" => entry.memory_bytes = Some(memory(text, value)?),
             "cpus" => entry.cpus = Some(cpus(text, value)?),
@@ -239,75 +227,47 @@ fn process(text: Text<'_>, name: &ProcessType, table: &DeTable<'_>) -> Result<Pr
     Ok(entry)
 }
 
-fn health(text: Text<'_>, name: &ProcessType, value: &Value<'_>) -> Result<HealthEntry, Error> {
-    if !name.is_web() {
-        return Err(text.at(value, format!("only `web` is probed, `{name}` has no port")));
+fn process_health(text: Text<'_>, name: &ProcessType, value: &Value<'_>) -> Result<HealthEntry, Mistake> {
+    if name.is_web() {
+        return health(text, value, "in `health` of [processes.web]");
     }
-    let Some(table) = value.get_ref().as_table() else {
-        return Ok(HealthEntry { path: Some(health_path(text, value)?), ..HealthEntry::default() });
-    };
-    let mut entry = HealthEntry::default();
-    for (key, value) in table {
-        match key.get_ref().as_ref() {
-            "path" => entry.path = Some(health_path(text, value)?),
-            "host" => entry.host = Some(host(text, value)?.to_owned()),
-            "https" => entry.https = Some(text.flag(value, "https")?),
-            "status" => entry.statuses = Some(statuses(text, value)?),
-            _ => return Err(text.unknown(key, &format!("in `health` of [processes.{name}]"), HEALTH)),
-        }
-    }
-    Ok(entry)
+    Err(text.at_value(value, format!("only `web` is probed, `{name}` has no port")))
 }
 
-/// `"200-399,401"`, or one status as a number.
-fn statuses(text: Text<'_>, value: &Value<'_>) -> Result<Statuses, Error> {
-    match value.get_ref().as_integer() {
-        Some(number) => {
-            number.as_str().parse().map_err(|error: ParseError| text.at(value, error.to_string()))
-        }
-        None => text.parsed(value, "status"),
-    }
-}
-
-fn health_path(text: Text<'_>, value: &Value<'_>) -> Result<String, Error> {
-    let path = text.words(value, "health")?;
-    let plain = path.starts_with('/') && path.bytes().all(|b| b.is_ascii_graphic()) && !path.contains('#');
-    if plain {
-        return Ok(path.to_owned());
-    }
-    Err(text.at(value, format!("{path:?} is not a path of a URL")).hint("such as health = \"/healthz\""))
-}
-
-fn instances(text: Text<'_>, name: &ProcessType, value: &Value<'_>) -> Result<u32, Error> {
+fn instances(text: Text<'_>, name: &ProcessType, value: &Value<'_>) -> Result<u32, Mistake> {
     let number = text.number(value, "instances", defaults::MOST_INSTANCES)?;
     if name.as_str() == "clock" && number > 1 {
         let message = "there is never more than one `clock`";
         return Err(text
-            .at(value, message)
+            .at_value(value, message)
             .hint("give processes of which there may be several another name"));
     }
     Ok(number)
 }
 
-fn memory(text: Text<'_>, value: &Value<'_>) -> Result<u64, Error> {
+fn memory(text: Text<'_>, value: &Value<'_>) -> Result<u64, Mistake> {
     const LEAST: u64 = 16 << 20;
     let size = text.string(value, "memory")?;
     match parse_bytes(size) {
         Some(bytes) if bytes >= LEAST => Ok(bytes),
-        Some(_) => Err(text.at(value, format!("{size:?} is not enough for any process; at least \"16MiB\""))),
-        None => Err(text.at(value, format!("{size:?} is not a size")).hint("such as \"512MiB\" or \"2GiB\"")),
+        Some(_) => {
+            Err(text.at_value(value, format!("{size:?} is not enough for any process; at least \"16MiB\"")))
+        }
+        None => Err(text
+            .at_value(value, format!("{size:?} is not a size"))
+            .hint("such as \"512MiB\" or \"2GiB\"")),
     }
 }
 
-fn cpus(text: Text<'_>, value: &Value<'_>) -> Result<f64, Error> {
+fn cpus(text: Text<'_>, value: &Value<'_>) -> Result<f64, Mistake> {
     let cpus = text.float(value, "cpus")?;
     if (0.01..=1024.0).contains(&cpus) {
         return Ok(cpus);
     }
-    Err(text.at(value, format!("{cpus} is not a number of cores; expected 0.01 to 1024")))
+    Err(text.at_value(value, format!("{cpus} is not a number of cores; expected 0.01 to 1024")))
 }
 
-fn release(text: Text<'_>, table: &DeTable<'_>) -> Result<ReleaseEntry, Error> {
+fn release(text: Text<'_>, table: &Table<'_>) -> Result<ReleaseEntry, Mistake> {
     let mut entry = ReleaseEntry::default();
     for (key, value) in table {
         match key.get_ref().as_ref() {
@@ -319,7 +279,7 @@ fn release(text: Text<'_>, table: &DeTable<'_>) -> Result<ReleaseEntry, Error> {
     Ok(entry)
 }
 
-fn static_folders(text: Text<'_>, table: &DeTable<'_>) -> Result<BTreeMap<String, String>, Error> {
+fn static_folders(text: Text<'_>, table: &Table<'_>) -> Result<BTreeMap<String, String>, Mistake> {
     let mut folders = BTreeMap::new();
     for (key, value) in table {
         let prefix = key.get_ref();
@@ -338,7 +298,7 @@ fn static_folders(text: Text<'_>, table: &DeTable<'_>) -> Result<BTreeMap<String
     Ok(folders)
 }
 
-fn volumes(text: Text<'_>, table: &DeTable<'_>) -> Result<BTreeMap<String, String>, Error> {
+fn volumes(text: Text<'_>, table: &Table<'_>) -> Result<BTreeMap<String, String>, Mistake> {
     let mut volumes = BTreeMap::<String, String>::new();
     for (key, value) in table {
         let name: ProcessType = key.get_ref().parse().map_err(|_| {
@@ -349,7 +309,7 @@ fn volumes(text: Text<'_>, table: &DeTable<'_>) -> Result<BTreeMap<String, Strin
         let found = relative_folder(path).filter(|path| volume_path(&format!("/app/{path}")).is_some());
         let Some(path) = volume_path(path).or(found) else {
             let hint = "an absolute path that is not the system's, such as \"/data\", or a folder of the app";
-            return Err(text.at(value, format!("no volume can be at {path:?}")).hint(hint));
+            return Err(text.at_value(value, format!("no volume can be at {path:?}")).hint(hint));
         };
         let whole = |path: &str| {
             if path.starts_with('/') { format!("{path}/") } else { format!("/app/{path}/") }
@@ -359,21 +319,22 @@ fn volumes(text: Text<'_>, table: &DeTable<'_>) -> Result<BTreeMap<String, Strin
             one.starts_with(&other) || other.starts_with(&one)
         };
         if let Some(other) = volumes.values().find(|other| nested(other)) {
-            return Err(text.at(value, format!("a volume at {path:?} and one at {other:?} hide each other")));
+            return Err(
+                text.at_value(value, format!("a volume at {path:?} and one at {other:?} hide each other"))
+            );
         }
         volumes.insert(name.to_string(), path);
     }
     Ok(volumes)
 }
 
-fn source(text: Text<'_>, table: &DeTable<'_>) -> Result<SourceEntry, Error> {
+fn source(text: Text<'_>, table: &Table<'_>) -> Result<SourceEntry, Mistake> {
     let mut entry = SourceEntry::default();
     for (key, value) in table {
         match key.get_ref().as_ref() {
             "include" => {
-                let patterns = text.strings(value, "include")?;
-                let patterns = patterns.into_iter().filter_map(|value| value.get_ref().as_str());
-                entry.include = patterns.map(str::to_owned).collect();
+                let patterns = text.list(value, "include")?;
+                entry.include = patterns.into_iter().map(|(pattern, _)| pattern.to_owned()).collect();
             }
             _ => return Err(text.unknown(key, "in [source]", SOURCE)),
         }

@@ -196,8 +196,6 @@ fn values_that_cannot_be_are_told_where_they_are() {
         ("[processes.clock]\ninstances = 2", 2, 13, "never more than one `clock`", ""),
         ("[processes.worker]\nhealth = \"/\"", 2, 10, "only `web` is probed", ""),
         ("[processes.web]\nhealth = { staus = 200 }", 2, 12, "unknown key `staus`", "`status`?"),
-        ("[processes.web]\nhealth = { status = 20 }", 2, 21, "is not a set of HTTP statuses", ""),
-        ("[processes.web]\nhealth = { https = \"yes\" }", 2, 20, "expected true or false", ""),
         ("[processes.web]\nhealth = { host = \"*.a.org\" }", 2, 19, "is not a host name", "port or `*`"),
         ("[processes.web]\nstop_signal = \"SIGKILL\"", 2, 15, "is not a signal to end with", ""),
         ("[processes.web]\nhealth = \"healthz\"", 2, 10, "is not a path of a URL", "/healthz"),
@@ -207,13 +205,10 @@ fn values_that_cannot_be_are_told_where_they_are() {
         ("[processes.web]\nstop_timeout = 30", 2, 16, "expected a text in quotes", ""),
         ("[processes.web]\nstop_timeout = \"30\"", 2, 16, "is not a length of time", ""),
         ("[limits]\nhold = \"2m\"", 2, 8, "`hold` cannot be 2m", "to \"1m\""),
-        ("[limits]\nanswer_timeout = \"0s\"", 2, 18, "cannot be 0s", "from \"1s\""),
-        ("[limits]\nhead = \"1MiB\"", 2, 8, "`head` cannot be", "65536"),
-        ("[limits]\nbody = \"many\"", 2, 8, "is not a size", "100MiB"),
         ("[limits]\nrequests = 0", 2, 12, "no request could ever", "tandem pause"),
-        ("[limits]\nhold = 5", 2, 8, "expected a text in quotes", ""),
         ("[limits]\nholds = \"5s\"", 2, 1, "unknown key `holds` in [limits]", "`hold`?"),
         ("[processes.release]\ncommand = \"x\"", 1, 12, "`release` is no process", ""),
+        ("[build]\nafter_collectstatic = [1]", 2, 24, "`after_collectstatic` is a value", ""),
         ("[static]\n\"static\" = \"x\"", 2, 1, "begin and end with a slash", "\"/static/\""),
         ("[static]\n\"/static/\" = \".\"", 2, 14, "is not such a folder", ""),
         ("[volumes]\ndata = \"/etc\"", 2, 8, "no volume can be at", "/data"),
@@ -242,9 +237,9 @@ fn malformed_toml_is_shown_where_it_breaks() {
         assert_eq!(error.line, line, "{text:?}: {error}");
         assert!(!error.message.contains('\n'), "{error}");
     }
-    let problem = parse("é = 1\n[processes.web]\nhelth = \"/\"").unwrap_err();
-    assert_eq!((problem.line, problem.column), (1, 1));
-    let problem = parse("[processes.web]\n  helth = \"/\"").unwrap_err().to_problem();
+    let mistake = parse("é = 1\n[processes.web]\nhelth = \"/\"").unwrap_err();
+    assert_eq!((mistake.line, mistake.column), (1, 1));
+    let problem = problem(&parse("[processes.web]\n  helth = \"/\"").unwrap_err());
     assert_eq!(problem.code, "app_file_invalid");
     assert_eq!(problem.title, "tandem.toml:2:3: unknown key `helth` in [processes.web]");
     assert_eq!(problem.detail, "2 |   helth = \"/\"\n  |   ^");

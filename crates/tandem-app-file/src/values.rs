@@ -1,22 +1,5 @@
 //! What single values of the app file may be.
 
-/// Whether a text is a host name in lower case, without a port, or `*.` and one: any number of labels below it.
-pub(super) fn is_domain(text: &str) -> bool {
-    is_host(text.strip_prefix("*.").unwrap_or(text))
-}
-
-/// Whether a text is an exact host name in lower case, without a port.
-pub(super) fn is_host(text: &str) -> bool {
-    let is_label = |label: &str| {
-        !label.is_empty()
-            && label.len() <= 63
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-    };
-    text.len() <= 253 && text.split('.').all(is_label)
-}
-
 /// A path below the app's folder without detours: `a/b`. None where it is none, or is the folder itself.
 pub(super) fn relative_folder(text: &str) -> Option<String> {
     let text = text.strip_prefix("./").unwrap_or(text).trim_end_matches('/');
@@ -63,33 +46,6 @@ pub fn is_module(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn domains_are_names_in_lower_case_or_all_below_one() {
-        for good in ["localhost", "a.example.org", "xn--bcher-kva.example", "1.example"] {
-            assert!(is_domain(good) && is_host(good), "{good}");
-            let below = format!("*.{good}");
-            assert!(is_domain(&below) && !is_host(&below), "{below}");
-        }
-        for wrong in [
-            "",
-            "*",
-            "*.",
-            "a.*.org",
-            "*.*.org",
-            "*a.org",
-            "**.org",
-            "A.example",
-            "a_b.example",
-            "a.example:80",
-            "a..b",
-            "-a",
-            "http://a",
-            "a.",
-        ] {
-            assert!(!is_domain(wrong), "{wrong}");
-        }
-    }
 
     #[test]
     fn volumes_hide_nothing_that_an_app_needs() {

@@ -14,7 +14,7 @@ use tandem_kit::drain::{self, Drain, Trigger};
 use tandem_kit::files::{self, LockGuard};
 use tandem_kit::tasks::{Failure, Kind, Tasks};
 use tandem_kit::version::Version;
-use tandem_types::{BalancerId, defaults};
+use tandem_types::{BalancerId, Network, defaults};
 use tokio::net::UnixStream;
 use tokio::sync::{Mutex, Notify, oneshot, watch};
 
@@ -23,7 +23,6 @@ use crate::handover::{
     Elders, Given, Giver, Offer, Refusal, Silence, Sockets, Sought, TakeError, Taker, Voice, has_elders, seek,
 };
 use crate::metrics::{Endpoint, Sources};
-use crate::network::Network;
 use crate::open_files;
 use crate::serve::{ListenError, Listeners, Serving, WaitLimits, start_threads};
 use crate::shared::{Secure, Shared};

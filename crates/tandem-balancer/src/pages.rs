@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 
+use tandem_types::domain;
 use tandem_wire::Version;
 use tandem_wire::forward::{Delivery, RequestId, write_own};
 
@@ -14,8 +15,6 @@ use tandem_wire::forward::{Delivery, RequestId, write_own};
 const RETRY_SECONDS: u16 = 2;
 /// The same where people have paused it: they take as long as they take.
 const RETRY_PAUSED_SECONDS: u16 = 60;
-/// Longest host name repeated to the client.
-const LONGEST_HOST: usize = 253;
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;margin:15vh auto;max-width:36rem;padding:0 1rem;\
 color:#222;background:#fff}h1{font-size:1.4rem}small{color:#666}\
 @media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}small{color:#999}}";
@@ -222,7 +221,7 @@ fn code_of(status: StatusCode) -> &'static str {
 }
 
 fn unknown_host(host: &str) -> Words {
-    let shown: String = host.chars().take(LONGEST_HOST).collect();
+    let shown: String = host.chars().take(domain::LONGEST).collect();
     let detail = if shown.is_empty() {
         "The request did not say which domain it is for.".to_owned()
     } else {

@@ -11,10 +11,10 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::alone::tcp::Door;
-use crate::network::Network;
 use crate::table::Live;
 use tandem_certificates::{Answers, CHALLENGE_PATH};
 use tandem_record::Outbox;
+use tandem_types::Network;
 
 /// Time for what came in just before the drain's time was over.
 const LAST: Duration = Duration::from_secs(1);

@@ -30,7 +30,7 @@ const LINE_CHARACTERS: usize = 1000;
 pub enum Error {
     /// A mistake in `tandem.toml` or the Procfile.
     #[error("read {}", .0.file)]
-    AppFile(#[from] app_file::Error),
+    AppFile(#[from] app_file::Mistake),
     /// Nothing says what this is.
     #[error("find out how to build this source")]
     NoRecipe {

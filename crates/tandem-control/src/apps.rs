@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use tandem_rules::routing::WILDCARD;
 use tandem_rules::{pause, table};
 use tandem_types::api::{AppSummary, CreateApp, EnvironmentSummary};
 use tandem_types::app::App;
 use tandem_types::assignment::Desired;
 use tandem_types::build::Build;
+use tandem_types::domain::WILDCARD;
 use tandem_types::environment::Environment;
 use tandem_types::instance::{Address, InstanceState};
 use tandem_types::pause::Pause;

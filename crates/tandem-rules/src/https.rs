@@ -8,10 +8,9 @@ use std::sync::Arc;
 
 use jiff::SignedDuration;
 use tandem_types::Timestamp;
+use tandem_types::domain::{ANY_HOST, WILDCARD};
 use tandem_types::https::{Certificate, CertificateLine, CertificateOrder, Signer};
 use tandem_types::routing::RoutingDocument;
-
-use crate::routing::{ANY_HOST, WILDCARD};
 
 /// Wait after a first failure; doubles with each further one.
 const FIRST_WAIT: SignedDuration = SignedDuration::from_mins(1);

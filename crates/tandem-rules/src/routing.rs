@@ -7,15 +7,8 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use tandem_types::domain::{ANY_HOST, LONGEST, WILDCARD};
 use tandem_types::routing::{StaticFolder, Table};
-
-/// The domain of every host that no other route names.
-pub const ANY_HOST: &str = "*";
-/// What a wildcard begins with: `*.example.org` covers any number of labels below `example.org`, and not that itself.
-pub const WILDCARD: &str = "*.";
-/// Longest name of a host (RFC 1035, 2.3.4). What is longer has no domain below which it could be, and is not taken apart:
-/// a client must not make us look up thousands of labels.
-const LONGEST_NAME: usize = 253;
 
 /// A table made ready for look-ups. Answers are positions in [`Table::routes`] of the table it was made from.
 ///
@@ -127,7 +120,9 @@ impl RouteIndex {
 
     /// The routes of the longest wildcard that covers a host.
     fn below(&self, host: &str) -> Option<&Vec<Prefix>> {
-        if self.suffixes.is_empty() || host.len() > LONGEST_NAME {
+        // What is longer has no domain below which it could be, and is not taken apart: a client must not make us look up
+        // thousands of labels.
+        if self.suffixes.is_empty() || host.len() > LONGEST {
             return None;
         }
         let dots = host.bytes().enumerate().filter(|(_, byte)| *byte == b'.').map(|(place, _)| place);

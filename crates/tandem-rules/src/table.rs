@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use tandem_types::app::AppSpec;
 use tandem_types::build::Build;
+use tandem_types::domain::WILDCARD;
 use tandem_types::routing::{Member, Pool, Route, RoutingDocument, StaticFolder, Table};
 use tandem_types::{AppName, BuildNumber, Digest, EnvironmentName, Epoch, ProcessType, ReleaseNumber};
 
 use crate::pause;
-use crate::routing::{WILDCARD, host_below};
+use crate::routing::host_below;
 use crate::world::Owner;
 
 /// What one environment shows to the world.

@@ -57,13 +57,13 @@ use crate::document::{Cursor, Kind};
 use crate::git::GitSource;
 use crate::https::CertificateLine;
 use crate::instance::{InstanceState, Isolation};
-use crate::pause::{Network, Pause};
+use crate::pause::Pause;
 use crate::release::Release;
 use crate::routing::BalancerStatus;
 pub use crate::token::{CreateToken, Token, TokenCreated};
 use crate::{
-    AppName, BalancerId, BuildNumber, Digest, EnvironmentName, Epoch, HostName, InstanceId, ProcessType,
-    ReleaseNumber, RolloutNumber, Timestamp,
+    AppName, BalancerId, BuildNumber, Digest, EnvironmentName, Epoch, HostName, InstanceId, Network,
+    ProcessType, ReleaseNumber, RolloutNumber, Timestamp,
 };
 
 /// Some digests.

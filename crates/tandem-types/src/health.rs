@@ -9,7 +9,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::defaults;
-use crate::ids::ParseError;
+use crate::ids::{ParseError, text_serde};
 
 /// A question to a web instance, asked with the app's own host name unless it names another.
 ///
@@ -171,18 +171,7 @@ impl FromStr for Statuses {
     }
 }
 
-impl Serialize for Statuses {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Statuses {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
+text_serde!(Statuses);
 
 #[cfg(test)]
 mod tests {

@@ -1,10 +1,9 @@
 //! Typed ids that print with their prefix and parse back from it.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 /// Why a text is not an id of the kind asked for. Fits after "failed to read the name: ".
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,23 +62,24 @@ macro_rules! numbered {
     };
 }
 
-/// Serializes an id as its printed text and reads it back through `FromStr`.
+/// Serializes a value as its printed text and reads it back through `FromStr`.
 macro_rules! text_serde {
     ($name:ident) => {
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.collect_str(self)
             }
         }
 
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = Cow::<'de, str>::deserialize(deserializer)?;
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text: std::borrow::Cow<'de, str> = serde::Deserialize::deserialize(deserializer)?;
                 text.parse().map_err(serde::de::Error::custom)
             }
         }
     };
 }
+pub(crate) use text_serde;
 
 /// Declares a name: lower-case letters, digits and hyphens, a letter first, at most `$max` characters.
 /// Such names are safe in paths, host names, control groups and document keys.

@@ -16,6 +16,7 @@ pub mod defaults;
 pub mod destroy;
 pub mod disk;
 pub mod document;
+pub mod domain;
 pub mod duration;
 pub mod environment;
 pub mod event;
@@ -29,6 +30,7 @@ pub mod ids;
 pub mod instance;
 pub mod keys;
 pub mod limits;
+pub mod network;
 pub mod pause;
 pub mod problem;
 pub mod release;
@@ -51,4 +53,5 @@ pub use ids::{
 /// A point in time (UTC, nanoseconds), printed as RFC 3339.
 pub use jiff::Timestamp;
 pub use limits::Limits;
+pub use network::Network;
 pub use signal::StopSignal;

@@ -136,7 +136,7 @@ pub(crate) fn declared(folder: &Path) -> Result<Option<AppName>, Failure> {
 ///
 /// An app file that cannot be read or understood.
 pub(crate) fn declared_in(folder: &Path) -> Result<Option<AppName>, Failure> {
-    let file = tandem_app_file::read(folder).map_err(|e| Failure::from(e.to_problem()))?;
+    let file = tandem_app_file::read(folder).map_err(|e| Failure::from(tandem_app_file::problem(&e)))?;
     Ok(file.and_then(|file| file.app))
 }
 

@@ -59,7 +59,8 @@ impl Sent {
 pub(crate) async fn send(session: &Session, folder: &Path, root: Option<&str>) -> Result<Sent, Failure> {
     let client = session.client()?;
     let below = root.unwrap_or_default();
-    let file = tandem_app_file::read(&folder.join(below)).map_err(|e| Failure::from(e.to_problem()))?;
+    let file = tandem_app_file::read(&folder.join(below))
+        .map_err(|e| Failure::from(tandem_app_file::problem(&e)))?;
     let include = file.map(|file| file.source.include_from(below)).unwrap_or_default();
     let (scan, (info, remark)) = tokio::join!(scan_folder(session, folder, include), git::describe(folder));
     let scan = scan?;

@@ -14,7 +14,6 @@ use tokio::sync::{Notify, oneshot, watch};
 
 use super::follow::{Follower, Outlets, Read, open};
 use super::handover::{self, Given, Giver, TakeOverError};
-use super::mistake::Mistake;
 use super::stamp::Stamped;
 use super::table::Found;
 use super::tcp::Doors;
@@ -27,6 +26,7 @@ use crate::serve::{ListenError, Listeners, Serving, WaitLimits, start_threads};
 use crate::shared::{Secure, Shared};
 use tandem_certificates::Certificates;
 use tandem_record::AccessLogConfig;
+use tandem_toml::Mistake;
 
 /// What a balancer with a fixed table is started with.
 #[derive(Debug, Clone)]

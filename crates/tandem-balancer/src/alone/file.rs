@@ -3,10 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use tandem_types::{Health, Limits};
+use tandem_types::{Health, Limits, Network};
 use tandem_wire::ProxyVersion;
-
-use crate::network::Network;
 
 /// A file of routes as it was written. What it names (hosts, files) may not be there.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -13,7 +13,6 @@ use tandem_kit::tasks;
 use tokio::sync::{Notify, watch};
 use tokio::time::MissedTickBehavior;
 
-use super::mistake::Mistake;
 use super::stamp::Stamped;
 use super::table::{self, Found};
 use super::targets::Targets;
@@ -22,6 +21,7 @@ use crate::probe::Target;
 use crate::serve::ListenError;
 use crate::shared::Shared;
 use tandem_certificates::Certificates;
+use tandem_toml::Mistake;
 
 /// How often the file is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

@@ -7,10 +7,7 @@ mod balancer;
 mod file;
 mod follow;
 mod handover;
-mod limits;
-mod mistake;
 mod parse;
-mod reader;
 mod stamp;
 mod table;
 mod targets;
@@ -19,8 +16,8 @@ mod values;
 
 pub use balancer::{Alone, AloneConfig, AloneError};
 pub use handover::TakeOverError;
-pub use mistake::Mistake;
 pub(crate) use parse::counts;
+pub use tandem_toml::Mistake;
 
 #[cfg(test)]
 mod tests;

@@ -3,22 +3,21 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use tandem_rules::routing::{ANY_HOST, host_below};
-use tandem_types::{Health, Limits, Statuses};
+use tandem_rules::routing::host_below;
+use tandem_toml::{Key, Mistake, Table, Text, Value, health, limits};
+use tandem_types::domain::ANY_HOST;
+use tandem_types::{Health, Limits, Network};
 use tandem_wire::ProxyVersion;
-use toml::de::DeTable;
 
 use super::file::{CertificateFiles, DoorRoute, Placed, Probe, Route, RoutesFile, Target, To};
-use super::limits::limits;
-use super::mistake::Mistake;
-use super::reader::{Key, Text, Value};
 use super::values;
-use crate::network::Network;
 
 const TOP: &[&str] = &["certificate", "proxy_protocol", "route"];
 const ROUTE: &[&str] =
     &["domain", "folder", "forwarded", "health", "limits", "prefix", "proxy_protocol", "targets", "tcp"];
-const HEALTH: &[&str] = &["host", "https", "path", "status"];
+/// Where the limits stand, and what to do instead of letting no request through.
+const LIMITS: (&str, &str) =
+    ("in `limits`", "such as requests = 1000; without this route nothing is let through");
 const PROXY_PROTOCOL: &[&str] = &["from"];
 const CERTIFICATE: &[&str] = &["cert", "domains", "key"];
 
@@ -87,8 +86,7 @@ fn trusted(text: Text<'_>, value: &Value<'_>) -> Result<Vec<Network>, Mistake> {
         if name.get_ref() != "from" {
             return Err(text.unknown(name, "in `proxy_protocol`", PROXY_PROTOCOL));
         }
-        for value in text.list(value, "from")? {
-            let word = text.words(value, "from")?;
+        for (word, value) in text.full_list(value, "from")? {
             networks.push(word.parse().map_err(|error| {
                 let mistake = text.at_value(value, format!("{word:?} cannot be trusted: {error}"));
                 mistake.hint("where the proxies are whose connections begin with a PROXY header: from = [\"10.0.0.0/8\"]")
@@ -115,7 +113,7 @@ struct Said<'v, 'a> {
 }
 
 impl<'v, 'a> Said<'v, 'a> {
-    fn read(text: Text<'a>, table: &'v DeTable<'a>) -> Result<Self, Mistake> {
+    fn read(text: Text<'a>, table: &'v Table<'a>) -> Result<Self, Mistake> {
         let mut said = Self::default();
         for (key, value) in table {
             let place = match key.get_ref().as_ref() {
@@ -147,7 +145,9 @@ fn route(text: Text<'_>, said: &Said<'_, '_>, offset: usize) -> Result<Route, Mi
         let hint = "such as domain = \"www.example.org\", \"*.example.org\", or \"*\" for every other host";
         return Err(text.at(offset, "this route has no `domain`").hint(hint));
     };
-    let domain = Placed { value: domain(text, value, "domain")?, offset: value.span().start };
+    let domain = text.words(value, "domain")?;
+    ensure_domain(text, domain, value)?;
+    let domain = Placed { value: domain.to_owned(), offset: value.span().start };
     let prefix = said.prefix.map_or(Ok("/".to_owned()), |(_, value)| prefix(text, value))?;
     let to = match (said.targets, said.folder) {
         (Some((_, list)), None) => {
@@ -168,7 +168,10 @@ fn route(text: Text<'_>, said: &Said<'_, '_>, offset: usize) -> Result<Route, Mi
             return Err(text.at(offset, "this route has neither `targets` nor a `folder`").hint(hint));
         }
     };
-    let limits = said.limits.map_or(Ok(Limits::default()), |(_, value)| limits(text, value))?;
+    let limits = match said.limits {
+        Some((_, value)) => limits(text, text.table(value, "limits")?, LIMITS)?,
+        None => Limits::default(),
+    };
     let forwarded = said.forwarded.map_or(Ok(true), |(_, value)| text.flag(value, "forwarded"))?;
     Ok(Route { domain, prefix, to, limits, forwarded })
 }
@@ -205,10 +208,9 @@ fn door(
     Ok(DoorRoute { address: Placed { value: found, offset: address.span().start }, targets, proxy })
 }
 
-fn domain(text: Text<'_>, value: &Value<'_>, what: &str) -> Result<String, Mistake> {
-    let domain = text.words(value, what)?;
+fn ensure_domain(text: Text<'_>, domain: &str, value: &Value<'_>) -> Result<(), Mistake> {
     if values::is_domain(domain) {
-        return Ok(domain.to_owned());
+        return Ok(());
     }
     let hint = "a name in lower case without scheme, port or path: \"www.example.org\"; \"*.example.org\" for all below it";
     Err(text.at_value(value, format!("{domain:?} is not a host name")).hint(hint))
@@ -230,8 +232,7 @@ fn targets(
 ) -> Result<Vec<Placed<Target>>, Mistake> {
     let base = text.base();
     let mut targets: Vec<Placed<Target>> = Vec::new();
-    for value in text.list(value, "targets")? {
-        let word = text.words(value, "targets")?;
+    for (word, value) in text.full_list(value, "targets")? {
         let target = read(word, base).map_err(|no| text.at_value(value, no.message).hint(no.hint))?;
         if targets.iter().any(|known| known.value == target) {
             return Err(text.at_value(value, format!("{word:?} is there twice")));
@@ -244,49 +245,8 @@ fn targets(
 /// A path, or a table with what differs from the default, as in an app's file.
 fn probe(text: Text<'_>, domain: &str, value: &Value<'_>) -> Result<Probe, Mistake> {
     let host = if domain == ANY_HOST { "localhost".into() } else { host_below(domain) };
-    let mut health = Health::default();
-    if value.get_ref().as_table().is_none() {
-        health.path = health_path(text, value)?;
-        return Ok(Probe::Asked { host: host.into_owned(), health });
-    }
-    for (key, value) in text.table(value, "health")? {
-        match key.get_ref().as_ref() {
-            "path" => health.path = health_path(text, value)?,
-            "host" => health.host = Some(host_name(text, value)?),
-            "https" => health.https = text.flag(value, "https")?,
-            "status" => health.statuses = statuses(text, value)?,
-            _ => return Err(text.unknown(key, "in `health`", HEALTH)),
-        }
-    }
+    let health = health(text, value, "in `health`")?.instead_of(Health::default());
     Ok(Probe::Asked { host: host.into_owned(), health })
-}
-
-fn health_path(text: Text<'_>, value: &Value<'_>) -> Result<String, Mistake> {
-    let path = text.words(value, "health")?;
-    let plain = path.starts_with('/') && path.bytes().all(|b| b.is_ascii_graphic()) && !path.contains('#');
-    if plain {
-        return Ok(path.to_owned());
-    }
-    Err(text
-        .at_value(value, format!("{path:?} is not a path of a URL"))
-        .hint("such as health = \"/healthz\""))
-}
-
-fn host_name(text: Text<'_>, value: &Value<'_>) -> Result<String, Mistake> {
-    let host = text.words(value, "host")?;
-    if values::is_name(host) {
-        return Ok(host.to_owned());
-    }
-    Err(text.at_value(value, format!("{host:?} is not a host name")).hint("such as \"www.example.org\""))
-}
-
-/// `"200-399,401"`, or one status as a number.
-fn statuses(text: Text<'_>, value: &Value<'_>) -> Result<Statuses, Mistake> {
-    let said = match value.get_ref().as_integer() {
-        Some(number) => number.as_str(),
-        None => text.words(value, "status")?,
-    };
-    said.parse().map_err(|error: tandem_types::ids::ParseError| text.at_value(value, error.to_string()))
 }
 
 fn path(text: Text<'_>, value: &Value<'_>, what: &str) -> Result<Placed<PathBuf>, Mistake> {
@@ -294,18 +254,18 @@ fn path(text: Text<'_>, value: &Value<'_>, what: &str) -> Result<Placed<PathBuf>
     Ok(Placed { value: path, offset: value.span().start })
 }
 
-fn certificate(text: Text<'_>, table: &DeTable<'_>, offset: usize) -> Result<CertificateFiles, Mistake> {
+fn certificate(text: Text<'_>, table: &Table<'_>, offset: usize) -> Result<CertificateFiles, Mistake> {
     let (mut domains, mut cert, mut key) = (Vec::new(), None, None);
     for (name, value) in table {
         match name.get_ref().as_ref() {
             "domains" => {
-                for value in text.list(value, "domains")? {
-                    let domain = domain(text, value, "domains")?;
+                for (domain, value) in text.full_list(value, "domains")? {
+                    ensure_domain(text, domain, value)?;
                     if domain == ANY_HOST {
                         let hint = "name them: a certificate is chosen by the name that a client asks for";
                         return Err(text.at_value(value, "no certificate is good for every host").hint(hint));
                     }
-                    domains.push(domain);
+                    domains.push(domain.to_owned());
                 }
             }
             "cert" => cert = Some(path(text, value, "cert")?),

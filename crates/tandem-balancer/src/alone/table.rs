@@ -10,20 +10,18 @@ use std::sync::Arc;
 use tandem_kit::error::chain;
 use tandem_rules::routing::{RouteIndex, RouteKey};
 use tandem_types::instance::Address;
-use tandem_types::{AppName, InstanceId, Limits};
+use tandem_types::{AppName, InstanceId, Limits, Network};
 
 use super::file::{CertificateFiles, DoorRoute, Placed, Probe, Route, RoutesFile, Target, To};
-use super::mistake::Mistake;
 use super::parse::parse;
-use super::reader::Text;
 use super::stamp::Stamped;
 use super::targets::Targets;
 use super::tcp::Leads;
-use crate::network::Network;
 use crate::probe::{self, Check};
 use crate::table::{Instance, Live, LiveRoute};
 use tandem_certificates::{Certificate, CertificateError};
 use tandem_static::Disk;
+use tandem_toml::{Mistake, Text};
 use tandem_wire::ProxyVersion;
 
 /// Longest name of an app.

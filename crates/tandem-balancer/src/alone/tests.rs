@@ -66,7 +66,7 @@ key = "/etc/key.pem"
     assert_eq!((door.address.value.to_string().as_str(), door.targets.len()), ("[::]:5432", 2));
     assert_eq!(door.proxy, Some(ProxyVersion::V2));
     let trusted: Vec<_> = file.trusted.iter().map(ToString::to_string).collect();
-    assert_eq!(trusted, ["10.0.0.0/8", "2001:db8::1/128"]);
+    assert_eq!(trusted, ["10.0.0.0/8", "2001:db8::1"]);
     let [certificate] = file.certificates.as_slice() else { panic!("{file:?}") };
     assert_eq!(certificate.domains, ["www.example.org", "*.example.org"]);
     assert_eq!(certificate.cert.value, Path::new("/etc/tandem/tls/chain.pem"));
@@ -123,7 +123,6 @@ fn mistakes_are_told_with_line_column_and_what_was_meant() {
         (two("prefix = \"api\""), (4, 10), "is not the beginning of a path", "\"/api\""),
         (two("health = \"up\""), (4, 10), "is not a path of a URL", "/healthz"),
         (two("health = { paht = \"/\" }"), (4, 12), "unknown key `paht` in `health`", "`path`?"),
-        (two("health = { status = 20 }"), (4, 21), "is not a set of HTTP statuses", ""),
         ("[[route]]\ndomain = \"A.org\"".to_owned(), (2, 10), "is not a host name", "lower case"),
         ("[[route]]\ndomain = 3".to_owned(), (2, 10), "`domain` is a value of type integer", ""),
         ("[[route]]\ntcp = \":1\"".to_owned(), (1, 1), "this route has no `targets`", "127.0.0.1:5433"),
@@ -164,8 +163,7 @@ fn limits_that_cannot_be_are_told_where_they_are() {
     let two = |line: &str| with(&format!("{targets}\n{line}"));
     for (text, place, message, hint) in [
         (two("limits = { hold = \"2m\" }"), (4, 19), "`hold` cannot be 2m", "to \"1m\""),
-        (two("limits = { requests = 0 }"), (4, 23), "is not a number of requests", "1000"),
-        (two("limits = { head = \"1MiB\" }"), (4, 19), "`head` cannot be", "64KiB"),
+        (two("limits = { requests = 0 }"), (4, 23), "no request could ever", "requests = 1000"),
         (two("limits = { bodi = \"1MiB\" }"), (4, 12), "unknown key `bodi` in `limits`", "`body`?"),
         (with("folder = \"/a\"\nlimits = {}"), (4, 1), "`limits` means nothing for a folder", ""),
     ] {

@@ -3,25 +3,13 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use tandem_rules::routing::{ANY_HOST, WILDCARD};
+use tandem_types::domain::{self, ANY_HOST};
 
 use super::file::Target;
 
 /// Whether a text is a host name in lower case, an IP address as `Host` has it, one name behind `*.`, or `*`.
 pub(super) fn is_domain(text: &str) -> bool {
-    text == ANY_HOST || is_name(text.strip_prefix(WILDCARD).unwrap_or(text)) || is_v6(text)
-}
-
-/// A host name, or an IPv4 address.
-pub(super) fn is_name(text: &str) -> bool {
-    let is_label = |label: &str| {
-        !label.is_empty()
-            && label.len() <= 63
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-    };
-    text.len() <= 253 && text.split('.').all(is_label)
+    text == ANY_HOST || domain::is_domain(text) || is_v6(text)
 }
 
 fn is_v6(text: &str) -> bool {
@@ -89,7 +77,7 @@ fn host_and_port(authority: &str) -> Option<Target> {
     let digits = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
     let port = port.parse().ok().filter(|port| digits && *port > 0)?;
     let lower = host.to_ascii_lowercase();
-    (is_name(&lower) || is_v6(host)).then_some(Target::Host(lower, port))
+    (domain::is_exact(&lower) || is_v6(host)).then_some(Target::Host(lower, port))
 }
 
 /// Most bytes in the path of a unix socket (`sun_path`, with a NUL behind it).

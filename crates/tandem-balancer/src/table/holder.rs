@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use tandem_rules::routing::WILDCARD;
 use tandem_rules::table::host_to_ask;
+use tandem_types::domain::WILDCARD;
 use tandem_types::instance::HostObservation;
 use tandem_types::routing::{Route, StaticFolder, Table};
 use tandem_types::{Digest, InstanceId};

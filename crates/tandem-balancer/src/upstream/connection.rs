@@ -53,7 +53,8 @@ impl Connection {
     /// Asks the kernel whether the instance has closed the connection or said something unasked. The event may not have
     /// been seen by this thread yet; for a request that must not be sent twice one more call is worth it.
     pub(crate) fn is_quiet(&self) -> bool {
-        self.input.is_empty() && peek(self.descriptor()).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+        self.input.is_empty()
+            && peek(self.descriptor()).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// Whether it can carry a request, as far as this thread has heard.

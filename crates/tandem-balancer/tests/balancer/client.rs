@@ -102,6 +102,14 @@ pub(super) async fn raw(address: SocketAddr, bytes: &str) -> String {
     String::from_utf8(answer).unwrap()
 }
 
+/// A connection that has had an answer of the shop, which ends with these words, and stays open.
+pub(super) async fn idle(address: SocketAddr, words: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n").await.unwrap();
+    read_until(&mut stream, words).await;
+    stream
+}
+
 /// Reads from a stream until `end` has come.
 pub(super) async fn read_until(stream: &mut TcpStream, end: &str) -> String {
     let mut text = Vec::new();

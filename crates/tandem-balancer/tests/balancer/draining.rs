@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::app::{App, nobody};
-use super::client::{Client, fetch, get, read_until};
+use super::client::{Client, fetch, get, idle, read_until};
 use super::slow::{Slow, old_and_new};
 use super::world::{World, eventually, shop, table, within};
 
@@ -130,9 +130,7 @@ async fn two_hundred_flips_under_load_lose_nothing() {
 async fn the_end_of_the_balancer_lets_open_requests_finish_and_takes_no_new_ones() {
     let app = Slow::saying("done").await;
     let mut world = World::serving(&[app.address]).await;
-    let mut idle = TcpStream::connect(world.address).await.unwrap();
-    idle.write_all(b"GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n").await.unwrap();
-    read_until(&mut idle, "done").await;
+    let mut idle = idle(world.address, "done").await;
     let open = app.asked(&world).await;
     world.drain();
     // Idle connections are closed at once.

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::app::App;
-use super::client::{Client, fetch, get, read_until};
+use super::client::{Client, fetch, get, idle, read_until};
 use super::slow::{Slow, old_and_new};
 use super::tunnels::{echo, echoing, switched};
 use super::world::{World, eventually, route, shop, table, within};
@@ -225,9 +225,7 @@ async fn one_that_is_asked_to_end_in_the_middle_counts_until_its_requests_have_e
 async fn the_end_of_the_new_one_hurries_the_old_one_and_waits_for_it() {
     let app = Slow::saying("done").await;
     let mut world = World::serving(&[app.address]).await;
-    let mut idle = TcpStream::connect(world.address).await.unwrap();
-    idle.write_all(b"GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n").await.unwrap();
-    read_until(&mut idle, "done").await;
+    let mut idle = idle(world.address, "done").await;
     let open = app.asked(&world).await;
     let before = world.hand_over().await.unwrap();
     world.drain();
@@ -246,9 +244,7 @@ async fn an_idle_connection_holds_the_old_one_only_so_long() {
     world.stop().await;
     world.drain_limit = Duration::from_millis(300);
     world.start().await;
-    let mut idle = TcpStream::connect(world.address).await.unwrap();
-    idle.write_all(b"GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n").await.unwrap();
-    read_until(&mut idle, "app").await;
+    let mut idle = idle(world.address, "app").await;
     world.hand_over().await.unwrap().ended().await;
     assert_eq!(within(idle.read(&mut [0])).await.unwrap(), 0);
 }

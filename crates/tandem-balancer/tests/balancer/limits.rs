@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::app::{App, text};
-use super::client::{Client, fetch, get, read_until};
+use super::client::{Client, fetch, get, idle, read_until};
 use super::world::{World, eventually, within};
 use tandem_balancer::TICK;
 use tandem_balancer::WaitLimits;
@@ -60,9 +60,7 @@ async fn connections_that_send_nothing_or_not_enough_are_closed() {
     let mut silent = TcpStream::connect(world.address).await.unwrap();
     let mut dripping = TcpStream::connect(world.address).await.unwrap();
     dripping.write_all(b"GET / HTTP/1.1\r\nHost: shop").await.unwrap();
-    let mut idle = TcpStream::connect(world.address).await.unwrap();
-    idle.write_all(b"GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n").await.unwrap();
-    read_until(&mut idle, "well").await;
+    let mut idle = idle(world.address, "well").await;
     let mut stuck = TcpStream::connect(world.address).await.unwrap();
     let head = b"POST / HTTP/1.1\r\nHost: shop.example\r\nContent-Length: 10\r\n\r\nhalf";
     stuck.write_all(head).await.unwrap();

@@ -12,11 +12,10 @@ use tandem_types::instance::{
     Address, Findings, HostObservation, InstanceObservation, InstanceState, Isolation,
 };
 use tandem_types::routing::{BalancerStatus, Member, Pool, Route, RoutingDocument, StaticFolder, Table};
-use tandem_types::{Epoch, Fence, Health, InstanceId, Limits, Span, Timestamp, keys};
+use tandem_types::{Epoch, Fence, Health, InstanceId, Limits, Network, Span, Timestamp, keys};
 use tokio::sync::oneshot;
 
 use super::server::Server;
-use tandem_balancer::Network;
 use tandem_balancer::WaitLimits;
 use tandem_balancer::{Balancer, BuildError, Config, RunError};
 use tandem_certificates::{Certificate, Certificates};

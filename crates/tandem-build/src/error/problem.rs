@@ -11,7 +11,7 @@ impl Error {
     #[must_use]
     pub fn to_problem(&self) -> Problem {
         match self {
-            Self::AppFile(error) => error.to_problem(),
+            Self::AppFile(mistake) => tandem_app_file::problem(mistake),
             Self::NoRecipe { .. }
             | Self::NoRoot { .. }
             | Self::SeveralApps { .. }

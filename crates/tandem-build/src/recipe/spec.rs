@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tandem_types::ProcessType;
 use tandem_types::app::{AppSpec, ProcessSpec, ReleaseCommand};
 use tandem_types::defaults;
-use tandem_types::{Health, ProcessType};
 
 use super::{
     APP, AppFile, Django, Error, Folders, Package, Packages, Requirements, Server, Source, VENV, WebApp,
     app_file, below, folders, requirements,
 };
-use tandem_app_file::{HealthEntry, ProcessEntry, Procfile};
+use tandem_app_file::{ProcessEntry, Procfile};
 
 /// Servers whose command line names the module they serve.
 const SERVERS: [&str; 7] =
@@ -237,20 +237,12 @@ fn in_app(folder: &str) -> String {
 
 fn apply(entry: &ProcessEntry, spec: &mut ProcessSpec) {
     let ProcessEntry { command: _, health, instances, memory_bytes, cpus, stop_timeout, stop_signal } = entry;
-    apply_health(health, &mut spec.health);
+    spec.health = health.clone().instead_of(std::mem::take(&mut spec.health));
     spec.instances = instances.unwrap_or(spec.instances);
     spec.memory_bytes = memory_bytes.unwrap_or(spec.memory_bytes);
     spec.cpus = cpus.or(spec.cpus);
     spec.stop_timeout = stop_timeout.unwrap_or(spec.stop_timeout);
     spec.stop_signal = stop_signal.unwrap_or(spec.stop_signal);
-}
-
-fn apply_health(entry: &HealthEntry, health: &mut Health) {
-    let HealthEntry { path, host, https, statuses } = entry.clone();
-    health.path = path.unwrap_or_else(|| std::mem::take(&mut health.path));
-    health.host = host.or(health.host.take());
-    health.https = https.unwrap_or(health.https);
-    health.statuses = statuses.unwrap_or_else(|| health.statuses.clone());
 }
 
 /// The project itself is not installed, so its packages are found by the path of their folder: `src` beside the nearest

@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use toml::{Table, Value};
 
 /// Crate → crates of ours that it may import. `*` stands for any.
-const ARROWS: [(&str, &[&str]); 19] = [
+const ARROWS: [(&str, &[&str]); 20] = [
     ("tandem-types", &[]),
     ("tandem-rules", &["types"]),
     ("tandem-kit", &["types"]),
     ("tandem-store", &["types", "kit"]),
     ("tandem-blobs", &["types", "kit"]),
     ("tandem-sandbox", &["types", "kit"]),
-    ("tandem-app-file", &["types", "kit"]),
+    ("tandem-toml", &["types", "kit"]),
+    ("tandem-app-file", &["types", "kit", "toml"]),
     ("tandem-build", &["types", "kit", "app-file", "blobs", "sandbox"]),
     ("tandem-runner", &["types", "rules", "kit", "blobs", "sandbox"]),
     ("tandem-wire", &[]),
@@ -20,7 +21,10 @@ const ARROWS: [(&str, &[&str]); 19] = [
     ("tandem-static", &["types", "kit", "blobs"]),
     ("tandem-certificates", &["types", "kit"]),
     ("tandem-acme", &["types", "kit", "certificates"]),
-    ("tandem-balancer", &["types", "rules", "kit", "blobs", "wire", "record", "static", "certificates"]),
+    (
+        "tandem-balancer",
+        &["types", "rules", "kit", "blobs", "wire", "record", "static", "certificates", "toml"],
+    ),
     ("tandem-control", &["types", "rules", "kit", "store", "blobs", "build", "certificates", "acme"]),
     ("tandem-web", &["types", "kit", "store", "blobs", "build", "control"]),
     ("tandem-testkit", &["*"]),

@@ -1,7 +1,7 @@
 //! `tandem pause`: a page instead of the app, until `tandem resume`.
 
+use tandem_types::Network;
 use tandem_types::api::{AskPause, Paused};
-use tandem_types::pause::Network;
 
 use crate::exit::Exit;
 use crate::failure::Failure;

@@ -76,6 +76,5 @@ fn explain(error: AloneError) -> Failure {
 
 fn mistaken(mistake: &Mistake) -> Failure {
     let failure = Failure::new(mistake.to_string()).code("routes_invalid");
-    let failure = if mistake.excerpt.is_empty() { failure } else { failure.detail(mistake.detail()) };
-    if mistake.hint.is_empty() { failure } else { failure.hint(mistake.hint.clone()) }
+    failure.detail(mistake.detail()).hint(mistake.hint.clone())
 }

@@ -4,7 +4,8 @@ use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use tandem_balancer::{AccessFormat, AccessLogConfig, Network};
+use tandem_balancer::{AccessFormat, AccessLogConfig};
+use tandem_types::Network;
 
 use super::up::whole_address;
 

@@ -42,7 +42,7 @@ print(json.dumps([
 /// The value of a sample with these labels among others.
 fn value(form: &Value, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
     let is_it = |sample: &&Value| {
-        sample[0] == name && labels.iter().all(|(label, value)| sample[1][*label] == Value::from(*value))
+        sample[0] == name && labels.iter().all(|(label, value)| sample[1][*label] == *value)
     };
     form["samples"].as_array()?.iter().find(is_it)?[2].as_f64()
 }

@@ -54,7 +54,7 @@ fn app(session: &Session, folder: &Path, taken: &Path) -> Result<AppName, Failur
     if let Some(app) = &session.global.app {
         return Ok(app.clone());
     }
-    let file = tandem_app_file::read(taken).map_err(|e| Failure::from(e.to_problem()))?;
+    let file = tandem_app_file::read(taken).map_err(|e| Failure::from(tandem_app_file::problem(&e)))?;
     if let Some(app) = file.and_then(|file| file.app) {
         return Ok(app);
     }
