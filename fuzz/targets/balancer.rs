@@ -9,11 +9,9 @@ use libfuzzer_sys::fuzz_target;
 use tandem_balancer::fuzzing;
 use tandem_rules::routing::{Match, RouteIndex};
 
-/// Fields that end at the balancer, in any spelling that an app may take for them.
-const OURS: [&str; 6] =
-    ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "x-request-id"];
-const OF_ONE_CONNECTION: [&str; 7] =
-    ["connection", "keep-alive", "proxy-connection", "te", "trailer", "upgrade", "proxy-authorization"];
+mod written;
+
+use written::{body, request_is_ours};
 
 fuzz_target!(|data: &[u8]| {
     match data.split_first() {
@@ -67,42 +65,6 @@ fn requests(bytes: &[u8]) {
     for (first, second) in all.iter().zip(&again) {
         assert_eq!(body(first), body(second));
     }
-}
-
-fn body(message: &[u8]) -> &[u8] {
-    let end = message.windows(4).position(|window| window == b"\r\n\r\n").expect("it has a head");
-    &message[end + 4..]
-}
-
-fn request_is_ours(written: &[u8]) {
-    let mut fields = [httparse::EMPTY_HEADER; 128];
-    let mut request = httparse::Request::new(&mut fields);
-    let parsed = request.parse(written).expect("what is written is a head");
-    assert!(parsed.is_complete() && request.version == Some(1));
-    let target = request.path.expect("it has a target");
-    assert!(target.starts_with('/') || target == "*", "{target:?}");
-    let named = |name: &str| {
-        let is = |field: &&httparse::Header<'_>| field.name.replace('_', "-").eq_ignore_ascii_case(name);
-        request.headers.iter().filter(is).map(|field| field.value).collect::<Vec<_>>()
-    };
-    assert_eq!(named("host").len(), 1);
-    assert_eq!(named("x-forwarded-for"), [b"127.0.0.1"]);
-    assert_eq!(named("x-forwarded-host"), named("host"));
-    for name in OURS {
-        assert!(named(name).len() <= 1, "{name} is the balancer's");
-    }
-    let switches = named("upgrade").len() == 1 && named("connection") == [b"upgrade"];
-    for name in OF_ONE_CONNECTION {
-        let stays = switches && matches!(name, "connection" | "upgrade");
-        assert!(stays || named(name).is_empty(), "{name} is for one connection");
-    }
-    let ends = named("content-length").len() + named("transfer-encoding").len();
-    assert!(ends <= 1, "a message that ends in two ways");
-    let lines = &written[..written.len() - body(written).len()];
-    let bare = lines.iter().enumerate().any(|(at, byte)| {
-        (*byte == b'\n' && lines[at - 1] != b'\r') || (*byte == b'\r' && lines.get(at + 1) != Some(&b'\n'))
-    });
-    assert!(!bare && !lines.contains(&0), "another reader may see other lines");
 }
 
 /// What an instance answers. What comes out is one answer, and is read as the same one.

@@ -5,13 +5,14 @@ use std::path::Path;
 use std::task::{Context, Poll, Waker};
 
 use http::Method;
+use http::request::Parts;
 use tandem_types::routing::Table;
 
 use crate::alone::{self, Mistake};
 use crate::serve::{Ends, Input, Pump};
 use crate::table::StateFile;
 use tandem_wire::forward::{self, Delivery, Origin};
-use tandem_wire::{Arrival, Framing, RequestHead, ResponseHead, Version, arrival};
+use tandem_wire::{Arrival, Framing, RequestHead, ResponseHead, Version, arrival, http2};
 
 /// The table in a state file, and the file as it would be written again.
 #[must_use]
@@ -45,6 +46,21 @@ pub fn pass_on(bytes: &[u8]) -> Vec<Vec<u8>> {
         all.push(written);
     }
     all
+}
+
+/// What an instance gets of a request that came by HTTP/2, whole, and how its body is framed there; none: it is refused.
+/// `body`: what came behind its head, where that was not all.
+#[must_use]
+pub fn pass_on_stream(parts: &Parts, body: Option<&[u8]>) -> Option<(Framing, Vec<u8>)> {
+    let head = http2::request_head(parts, body.is_some()).ok()?;
+    let (Ok(_), Ok(host)) = (forward::path_of(&head), forward::host_of(&head)) else { return None };
+    let origin = Origin { address: "127.0.0.1", scheme: "https", host, id: "id", is_told: true };
+    let (mut input, mut written) = (Input::default(), Vec::new());
+    forward::write_request(&mut written, &head, &origin, forward::upgrade_wanted(&head));
+    input.push(body.unwrap_or_default());
+    // A stream gives the bare body, and then its end.
+    let from = if head.framing == Framing::Chunked { Framing::UntilEnd } else { head.framing };
+    pump((from, head.framing), &mut input, &mut written).then_some((head.framing, written))
 }
 
 /// Reads a file of routes, without looking up what it names. How many routes, TCP addresses and certificates it has.

@@ -137,9 +137,13 @@ pub fn data_of(chunks: &mut crate::Chunks, bytes: &[u8]) -> Result<(usize, Bytes
 #[cfg(test)]
 mod tests {
     use http::Request;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
 
     use super::*;
-    use crate::forward::{Origin, host_of, path_of, write_request};
+    use crate::forward::{Origin, host_of, path_of, upgrade_wanted, write_request};
+    use crate::{Arrival, arrival};
 
     fn head(request: http::request::Builder, has_body: bool) -> Result<RequestHead, RequestError> {
         request_head(&request.body(()).unwrap().into_parts().0, has_body)
@@ -202,5 +206,45 @@ mod tests {
         let (used, data) = data_of(&mut chunks, b"5\r\nhello\r\n1\r\n!\r\n0\r\nx-sum: 6\r\n\r\n").unwrap();
         assert_eq!((used, &data[..]), (31, &b"hello!"[..]));
         assert_eq!(trailers_of(chunks.trailers()).unwrap()["x-sum"], "6");
+    }
+
+    /// Names that mean something, in disguise as well, and one that does not.
+    const NAMES: [&str; 9] = [
+        "content-length",
+        "content_length",
+        "transfer-encoding",
+        "connection",
+        "upgrade",
+        "te",
+        "cookie",
+        "x-forwarded-for",
+        "x-a",
+    ];
+
+    proptest! {
+        #[test]
+        fn whatever_is_written_is_one_request_with_the_same_end(
+            path in "/[!-~]{0,12}",
+            fields in vec((select(&NAMES[..]), "[0-9]|chunked|x-a|[\t -~\u{80}-\u{ff}]{0,8}"), 0..5),
+            has_body: bool,
+        ) {
+            let request = fields.iter().fold(
+                Request::post(format!("https://shop.example{path}")),
+                |request, (name, value)| request.header(*name, value.as_bytes()),
+            );
+            let Ok(request) = request.body(()) else { return Ok(()) };
+            let Ok(head) = request_head(&request.into_parts().0, has_body) else { return Ok(()) };
+            let origin = Origin { address: "::1", scheme: "https", host: "shop.example", id: "i", is_told: true };
+            let mut written = Vec::new();
+            write_request(&mut written, &head, &origin, upgrade_wanted(&head));
+            prop_assert_eq!(arrival(&written, 0), Ok(Arrival::Whole(written.len())));
+            let again = RequestHead::parse(&written).unwrap();
+            prop_assert_eq!((again.framing, host_of(&again)), (head.framing, Ok("shop.example")));
+            prop_assert_eq!(path_of(&again), path_of(&head));
+            let told = again.fields.all(Kind::Forwarding).filter(|value| *value == b"::1").count();
+            prop_assert_eq!(told, 1, "whom the client names is nobody");
+            prop_assert!(again.fields.all(Kind::HopByHop).chain(again.fields.all(Kind::Connection)).next().is_none());
+            prop_assert!(again.fields.all(Kind::Disguised).next().is_none());
+        }
     }
 }

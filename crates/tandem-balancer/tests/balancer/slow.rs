@@ -49,18 +49,21 @@ impl Slow {
         world: &World,
         method: Method,
     ) -> tasks::Owned<Result<Answer, hyper::Error>> {
-        let before = self.begun.load(Ordering::SeqCst);
         let mut client = Client::connect(world.address).await;
         let mut request = get("/slow");
         *request.method_mut() = method;
-        let open = tasks::owned("open", async move { client.ask(request).await });
-        self.has_begun(before + 1).await;
-        open
+        self.asked_by(async move { client.ask(request).await }).await
     }
 
-    /// So many slow requests have come to the app.
-    async fn has_begun(&self, count: u64) {
-        eventually(|| self.begun.load(Ordering::SeqCst) == count).await;
+    /// A slow request that is sent so; it has come to the app.
+    pub(super) async fn asked_by<T: Send + 'static>(
+        &self,
+        asks: impl Future<Output = T> + Send + 'static,
+    ) -> tasks::Owned<T> {
+        let before = self.begun.load(Ordering::SeqCst);
+        let open = tasks::owned("open", asks);
+        eventually(|| self.begun.load(Ordering::SeqCst) == before + 1).await;
+        open
     }
 
     /// Lets one slow request go on.
