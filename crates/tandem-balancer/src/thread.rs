@@ -4,12 +4,12 @@
 //! connections together: a timer per connection or request would cost more than the request's routing.
 
 use std::cell::{Cell, RefCell, RefMut};
-use std::collections::HashMap;
 use std::future::Future;
 use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use slab::Slab;
 use tandem_kit::clock::Clock;
 use tandem_kit::tasks::{Kind, Tasks};
 use tokio::task::AbortHandle;
@@ -41,8 +41,7 @@ pub(crate) struct Thread {
     tick: Tick,
     random: Cell<u64>,
     ended: Cell<bool>,
-    next_connection: Cell<u64>,
-    connections: RefCell<HashMap<u64, (Arc<Activity>, RawFd)>>,
+    connections: RefCell<Slab<(Arc<Activity>, RawFd)>>,
     scratch: RefCell<Box<[u8]>>,
     /// The time as `Date` has it, and the tick for which it was made.
     date: RefCell<(u32, Rc<str>)>,
@@ -67,7 +66,6 @@ impl Thread {
             tick: Tick::default(),
             random: Cell::new(seed | 1),
             ended: Cell::new(false),
-            next_connection: Cell::new(0),
             connections: RefCell::default(),
             scratch: RefCell::new(vec![0; SCRATCH].into()),
             date: RefCell::new((0, "".into())),
@@ -138,12 +136,10 @@ impl Thread {
 
     /// Watches over a connection's limits until the returned place is dropped; its socket must be open until then.
     pub(crate) fn watch_over(self: &Rc<Self>, activity: Arc<Activity>, socket: RawFd) -> Watched {
-        let number = self.next_connection.get();
-        self.next_connection.set(number + 1);
         if self.tasks.drain().is_requested() {
             activity.finish();
         }
-        self.connections.borrow_mut().insert(number, (activity, socket));
+        let number = self.connections.borrow_mut().insert((activity, socket));
         Watched { thread: Rc::clone(self), number }
     }
 
@@ -156,7 +152,7 @@ impl Thread {
             interval.tick().await;
             let passed = started.elapsed().as_millis() / TICK.as_millis();
             self.tick.set(u32::try_from(passed + 1).unwrap_or(u32::MAX));
-            for (activity, socket) in self.connections.borrow().values() {
+            for (_, (activity, socket)) in self.connections.borrow().iter() {
                 activity.check(&self.limits, || Socket::look_at(*socket));
             }
             self.pool.sweep(self.now());
@@ -167,21 +163,22 @@ impl Thread {
     /// Has the connection closed that waits longest for its next request; says whether there is one.
     pub(crate) fn close_idle(&self) -> bool {
         let connections = self.connections.borrow();
-        let idle = connections.values().filter_map(|(activity, _)| Some((activity.idle_since()?, activity)));
+        let idle =
+            connections.iter().filter_map(|(_, (activity, _))| Some((activity.idle_since()?, activity)));
         let longest = idle.min_by_key(|(since, _)| *since);
         longest.map(|(_, activity)| activity.finish()).is_some()
     }
 
     /// Has those with a request under way look again at what became of its instance.
     pub(crate) fn wake_busy(&self) {
-        for (activity, _) in self.connections.borrow().values() {
+        for (_, (activity, _)) in self.connections.borrow().iter() {
             activity.look_again();
         }
     }
 
     /// Asks every connection to finish its request and close.
     pub(crate) fn finish_connections(&self) {
-        for (activity, _) in self.connections.borrow().values() {
+        for (_, (activity, _)) in self.connections.borrow().iter() {
             activity.finish();
         }
     }
@@ -191,11 +188,11 @@ impl Thread {
 #[derive(Debug)]
 pub(crate) struct Watched {
     thread: Rc<Thread>,
-    number: u64,
+    number: usize,
 }
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        self.thread.connections.borrow_mut().remove(&self.number);
+        self.thread.connections.borrow_mut().remove(self.number);
     }
 }

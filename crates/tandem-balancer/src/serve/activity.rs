@@ -216,6 +216,11 @@ impl Activity {
         }
     }
 
+    /// Whether a head is to come, or the rest of one.
+    pub(crate) fn is_in_head(&self) -> bool {
+        self.phase.load(Ordering::Relaxed) == HEAD
+    }
+
     /// Since which tick it waits for its next request; none: it does not, or it is being closed.
     pub(crate) fn idle_since(&self) -> Option<u32> {
         let is_idle = self.phase.load(Ordering::Relaxed) == IDLE && !self.is_finishing();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use http::StatusCode;
 use tandem_types::traffic::AnsweredBy;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
@@ -31,6 +32,8 @@ const LINGER: Duration = Duration::from_secs(2);
 pub(super) enum Left {
     /// It is over.
     Over,
+    /// Its time was up.
+    Cut,
     /// It is a tunnel.
     Tunnel(Box<Switched>),
     /// HTTP/2 is spoken there.
@@ -204,6 +207,15 @@ impl Client {
         }
     }
 
+    /// Its time is up. In the middle of a head it is told so, as far as it takes that at once: it may have been slow for us alone.
+    pub(super) async fn cut(&mut self) {
+        if !self.input.is_empty() && self.activity.is_in_head() {
+            let late =
+                (StatusCode::REQUEST_TIMEOUT, "the request's head did not come whole in time".to_owned());
+            self.tell_refusal(late).now_or_never();
+        }
+    }
+
     /// Answers what cannot be understood.
     pub(super) async fn refuse(&mut self, error: RequestError) -> Next {
         let status = match error {
@@ -213,7 +225,12 @@ impl Client {
             RequestError::Head(HeadError::Malformed(_)) | RequestError::Length(_) => StatusCode::BAD_REQUEST,
         };
         self.activity.request_began();
-        let page = Page::BadRequest(status, error.to_string());
+        self.tell_refusal((status, error.to_string())).await;
+        Next::Linger
+    }
+
+    async fn tell_refusal(&mut self, (status, why): (StatusCode, String)) {
+        let page = Page::BadRequest(status, why);
         let id = forward::RequestId::new(|| self.thread.random());
         let seen = Seen { id: id.as_str(), client: &self.address, ..Seen::default() };
         let mut record = Unfinished::new(&self.thread.recorder, &mut Trace::begin(), &seen);
@@ -221,10 +238,9 @@ impl Client {
         let told = page.bytes(&id, &self.thread.date());
         self.thread.shared.count_request(self.thread.number());
         // It may have left already.
-        if self.socket.write_all(&told).await.is_ok() {
+        if self.socket.write_all(&told).await.is_ok() && self.socket.flush().await.is_ok() {
             record.trace.whole();
         }
-        Next::Linger
     }
 }
 

@@ -37,13 +37,14 @@ pub(crate) fn serve(
             let activity = Arc::clone(&client.activity);
             let mut running = std::pin::pin!(client.run());
             std::future::poll_fn(|context| match activity.order(context.waker()) {
-                Order::Close => Poll::Ready(Left::Over),
+                Order::Close => Poll::Ready(Left::Cut),
                 Order::Finish | Order::GoOn => running.as_mut().poll(context),
             })
             .await
         };
         match left {
             Left::Over => drop(client),
+            Left::Cut => Box::pin(client.cut()).await,
             Left::Http2 => Box::pin(http2::serve(client, descriptor)).await,
             Left::Tunnel(switched) => {
                 // Limits of requests mean nothing to a tunnel.

@@ -70,6 +70,19 @@ async fn connections_that_send_nothing_or_not_enough_are_closed() {
 }
 
 #[tokio::test]
+async fn who_is_too_slow_within_a_head_is_told_so_and_who_sends_nothing_is_not() {
+    let app = App::saying("well").await;
+    let world = impatient(&app).await;
+    for (sent, told) in [("GET / HTTP/1.1\r\nHost: shop", "HTTP/1.1 408 "), ("", "")] {
+        let mut stream = TcpStream::connect(world.address).await.unwrap();
+        stream.write_all(sent.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        within(stream.read_to_string(&mut answer)).await.unwrap();
+        assert!(answer.starts_with(told) && answer.is_empty() == told.is_empty(), "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn an_upload_that_goes_on_may_take_longer_than_any_limit() {
     let app = App::start(|request| async move {
         let body = tandem_kit::http::read_limited(request.into_body(), 1000).await.unwrap();
