@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Measures the release build's balancer beside nginx, HAProxy and Caddy on the same work, and writes
+# Measures the balancer of the build that is given to others (profile `dist`) beside nginx, HAProxy and Caddy on the same work, and writes
 # docs/benchmarks/balancer.md, on a machine with two cores that does nothing else. Installs what is missing of them. Ends
 # everything it started, also when interrupted.
 #
@@ -8,7 +8,7 @@
 #   bench-balancer.sh --only ROW   one row alone, in the same way; figures go to .bench/quick.md
 #   bench-balancer.sh --clean      end what a killed run has left; the next run does that as well
 #
-# BINARY: measured instead of the release build, such as one from before a change.
+# BINARY: measured instead of that build, such as one from before a change.
 #
 # Exit codes: 0 measured, aims hit or not; 1 not measured; 2 a request to Tandem failed; 3 something was left behind.
 set -euo pipefail
@@ -16,10 +16,10 @@ cd "$(dirname "$0")/.."
 # Proxies are in /usr/sbin, which is not on everybody's path.
 export PATH=$PATH:/usr/sbin:/sbin
 scripts/install-needs.sh bench-balancer
-cargo build --release --locked --quiet -p tandem -p tandem-testkit
-[ "${1:-}" != --clean ] || exec target/release/bench_balancer --clean
+cargo build --profile dist --locked --quiet -p tandem -p tandem-testkit
+[ "${1:-}" != --clean ] || exec target/dist/bench_balancer --clean
 report=docs/benchmarks/balancer.md
 for word in "$@"; do
     case "$word" in --quick | --only) report=.bench/quick.md ;; esac
 done
-exec target/release/bench_balancer --binary "${BINARY:-target/release/tandem}" --report "$report" "$@"
+exec target/dist/bench_balancer --binary "${BINARY:-target/dist/tandem}" --report "$report" "$@"

@@ -30,9 +30,11 @@ pub fn describe() -> String {
     let commit = Program::new("git").arguments(["rev-parse", "--short", "HEAD"]).run().stdout;
     let changed = Program::new("git").arguments(["status", "--porcelain", "-uno"]).run().stdout;
     let changed = if changed.trim().is_empty() { "" } else { " with uncommitted changes" };
+    let own = std::env::current_exe().unwrap_or_default();
+    let build = own.parent().and_then(|folder| folder.file_name()).unwrap_or_default().display();
     let day = Clock::system().now().strftime("%Y-%m-%d %H:%M UTC").to_string();
     format!(
-        "Measured {day} at commit {}{changed}, release build, on {count} cores ({}), {gigabytes} GiB, {}, Linux {}, {python}. \
+        "Measured {day} at commit {}{changed}, {build} build, on {count} cores ({}), {gigabytes} GiB, {}, Linux {}, {python}. \
          Load averages \
          before the run (1, 5 and 15 minutes; building counts): {load}. In the {} s before it, {busy} of the \
          processor time was used by others.",
