@@ -96,8 +96,9 @@ impl Shared {
     /// The listening sockets were handed over, those of these addresses to a process that accepts there. What is
     /// connected here is finished.
     pub(crate) fn leave(&self, taken: Vec<SocketAddr>) {
-        self.leaving.send_replace(Some(Leave { since: Instant::now(), taken: taken.into() }));
+        // In this order: who is woken looks.
         self.left.store(true, Ordering::Relaxed);
+        self.leaving.send_replace(Some(Leave { since: Instant::now(), taken: taken.into() }));
     }
 
     /// TLS is spoken at these addresses; to be said once, before connections are accepted.

@@ -197,6 +197,8 @@ impl Activity {
     /// The instance's answer began, or none will come.
     pub(crate) fn answer_ended(&self) {
         self.answer_awaited.store(0, Ordering::Relaxed);
+        // One that came in the very last moment came in time.
+        self.late.store(false, Ordering::Relaxed);
         // Only from here on is there something to write, by which one that left shows itself.
         self.half_closed_anew();
     }

@@ -128,7 +128,10 @@ impl Exchange<'_> {
                     return Err(Failure::Ended);
                 }
                 // Nothing speaks against it: it is asked again of who follows, as if it had come now.
-                Err(Miss::Ended) => self.ending.begin_anew(),
+                Err(Miss::Ended) => {
+                    self.ending.begin_anew();
+                    tries.begin_anew();
+                }
             }
             // One dead connection from the pool is a coincidence; the next attempt does not count on a second one.
             fresh = true;

@@ -37,9 +37,7 @@ impl Exchange<'_> {
             }
             self.upload.limit(most);
         }
-        if let Some(most) = limits.connections
-            && !self.client.place.belongs_to(route.account(), most)
-        {
+        if !self.client.place.belongs_to(route.account(), limits.connections) {
             return Err(with_own(route, Page::Crowded { app: route.app().to_string() }).await);
         }
         if let Some(most) = limits.requests {

@@ -106,10 +106,11 @@ impl Exchange<'_> {
             return moved;
         }
         let activity = &self.client.activity;
-        if self.down.moved() > before || self.down.is_blocked() {
+        let waits_for_client = self.down.is_blocked() || self.upload.is_awaited();
+        if self.down.moved() > before || waits_for_client {
             activity.answer_moved();
         }
-        if !self.down.is_blocked() && relayed.long != Some(Long::Endless) {
+        if !waits_for_client && relayed.long != Some(Long::Endless) {
             if activity.is_late() {
                 return Poll::Ready(Err(PumpError::Stalled));
             }

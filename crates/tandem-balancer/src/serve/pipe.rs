@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
@@ -13,7 +14,13 @@ use crate::upstream::Stream;
 /// Bytes that a pipe holds at most. It has a slot for each page or part of one, and files are sent page by page.
 const ROOM: usize = 256 * 1024;
 /// Most pipes that a thread keeps while they are not used: it needs one, but for clients that take their time.
-const MOST_SPARE: usize = 16;
+const MOST_SPARE: usize = 4;
+/// Most pipes of a process: each takes two descriptors, which are not counted for its connection, and keeps pages of the
+/// kernel's for a client that does not read. What has none is copied.
+const MOST: usize = 64;
+
+/// Pipes of this process.
+static MADE: AtomicUsize = AtomicUsize::new(0);
 
 /// A pipe, and how many bytes are in it.
 #[derive(Debug)]
@@ -21,14 +28,33 @@ pub(crate) struct Pipe {
     out: OwnedFd,
     into: OwnedFd,
     held: usize,
+    _counted: Counted,
+}
+
+/// One of those of this process; it is one less when this is dropped.
+#[derive(Debug)]
+struct Counted;
+
+impl Counted {
+    fn one_more() -> io::Result<Self> {
+        let (before, counted) = (MADE.fetch_add(1, Ordering::Relaxed), Self);
+        if before < MOST { Ok(counted) } else { Err(io::ErrorKind::QuotaExceeded.into()) }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        MADE.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Pipe {
     fn new() -> io::Result<Self> {
+        let counted = Counted::one_more()?;
         let (out, into) = pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC)?;
         // With less room it takes more turns.
         let _ = fcntl_setpipe_size(&into, ROOM);
-        Ok(Self { out, into, held: 0 })
+        Ok(Self { out, into, held: 0, _counted: counted })
     }
 
     /// Bytes that are in it.
@@ -71,7 +97,7 @@ impl Pipes {
     /// One of them, or a new one.
     ///
     /// # Errors
-    /// There are no descriptors left.
+    /// There are as many as may be, or no descriptors left.
     pub(super) fn take(&self) -> io::Result<Pipe> {
         self.0.borrow_mut().pop().map_or_else(Pipe::new, Ok)
     }

@@ -16,8 +16,9 @@ pub(super) enum Place {
 }
 
 impl Place {
-    /// Whether the connection is one of so many of an app, or becomes one; then it is none of another any more.
-    pub(super) fn belongs_to(&mut self, account: &Arc<Account>, most: u32) -> bool {
+    /// Whether the connection is one of so many of an app, or becomes one; then it is none of another any more. None: it may have any
+    /// number, and counts none.
+    pub(super) fn belongs_to(&mut self, account: &Arc<Account>, most: Option<u32>) -> bool {
         match self {
             Self::Own(place) => take(place, account, most),
             Self::Common(place) => take(&mut place.borrow_mut(), account, most),
@@ -33,7 +34,11 @@ impl Place {
     }
 }
 
-fn take(place: &mut Option<Permit>, account: &Arc<Account>, most: u32) -> bool {
+fn take(place: &mut Option<Permit>, account: &Arc<Account>, most: Option<u32>) -> bool {
+    let Some(most) = most else {
+        *place = None;
+        return true;
+    };
     if place.as_ref().is_some_and(|place| place.is_of(account)) {
         return true;
     }

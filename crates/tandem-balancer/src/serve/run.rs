@@ -158,13 +158,20 @@ async fn take_in(
             return tokio::time::sleep(ACCEPT_PAUSE).await;
         }
     };
+    let mut is_asked = false;
     let admission = loop {
         match thread.shared.admit() {
             Some(admission) => break admission,
-            // Full: who has waited longest for a next request makes room.
-            None if thread.close_idle() => tokio::task::yield_now().await,
+            // Full: who has waited longest for a next request makes room, which by HTTP/2 takes a while.
+            None if !is_asked && thread.close_idle() => {
+                is_asked = true;
+                tokio::task::yield_now().await;
+            }
             // Others wait in the kernel's queue until somebody leaves.
-            None => tokio::time::sleep(ACCEPT_PAUSE).await,
+            None => {
+                is_asked = false;
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
         }
     };
     // In a box of its own: a future that is handed on by value is there once for each hand.

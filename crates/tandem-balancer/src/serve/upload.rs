@@ -85,6 +85,11 @@ impl Upload {
         self.pump.is_read()
     }
 
+    /// Whether more of it is waited for from the client, rather than for the instance to take it.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.is_under_way() && !self.unwanted && !self.pump.is_blocked()
+    }
+
     /// Whether there is something to be moved to the instance, now or when it comes.
     pub(super) fn is_under_way(&self) -> bool {
         self.exists && !self.pump.is_over() && (self.told || !self.expects)

@@ -37,6 +37,11 @@ struct Waiting {
 }
 
 impl Tries {
+    /// An instance had the request for long, and leaves: it may go after as many tables as one that comes now.
+    pub(super) fn begin_anew(&mut self) {
+        self.moves = 0;
+    }
+
     /// An instance takes the request: it waits no longer.
     pub(super) fn reached(&mut self) {
         if let Some(waiting) = &mut self.waiting {

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::RawFd;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use nix::sys::socket::{MsgFlags, recv};
@@ -59,10 +59,8 @@ impl Connection {
 
     /// Whether it can carry a request, as far as this thread has heard.
     pub(crate) fn is_usable(&self) -> bool {
-        let mut context = Context::from_waker(Waker::noop());
-        // Something to be read: its end, or something unasked; or the last answer just filled what it was read into.
-        self.input.is_empty()
-            && (self.stream.poll_read_ready(&mut context).is_pending() || self.stream.has_nothing(peek))
+        // What may be there is its end, or something unasked; or the last answer just filled what it was read into.
+        self.input.is_empty() && self.stream.has_nothing(peek)
     }
 
     fn descriptor(&self) -> RawFd {

@@ -195,3 +195,30 @@ async fn a_client_that_reads_slowly_is_no_instance_that_stalls() {
     within(tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut answer)).await.unwrap();
     assert!(answer.len() > 32 * 1024 * 1024, "{}", answer.len());
 }
+
+#[tokio::test]
+async fn a_long_upload_behind_an_answer_that_has_begun_is_no_instance_that_stalls() {
+    let app = App::raw(|mut stream| async move {
+        let head = read_until(&mut stream, "\r\n\r\n").await;
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n").await;
+        if head.contains("/upload") {
+            read_until(&mut stream, "end").await;
+        }
+        let _ = stream.write_all(b"done").await;
+    })
+    .await;
+    let world = World::empty().await;
+    world.place(&[(1, app.address)]);
+    let mut route = shop(&[1]);
+    route.pool.limits = Limits { answer_timeout: Some(Span::seconds(1)), ..Limits::default() };
+    world.serve(1, vec![route]).await;
+    let mut stream = TcpStream::connect(world.address).await.unwrap();
+    let head = "POST /upload HTTP/1.1\r\nHost: shop.example\r\nContent-Length: 13\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    for _ in 0..10 {
+        stream.write_all(b".").await.unwrap();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    stream.write_all(b"end").await.unwrap();
+    assert!(read_until(&mut stream, "done").await.starts_with("HTTP/1.1 200 OK"));
+}
