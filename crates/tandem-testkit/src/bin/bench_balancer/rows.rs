@@ -149,7 +149,7 @@ pub(crate) const ROWS: [Row; 13] = [
         work: Work::Wrk("/"),
         aim: 0.8,
         against: Against::Best,
-        cost: "seven tenths of the time are the kernel's, for the same system calls as in `small` and longer messages; the record of each request, which is also counted and kept for `tandem top`, and its line in the log take 5 %. Tried: lines of JSON without the standard library's formatting, the build with link-time optimisation that is given to others (the greater part of 0.93 to 0.81), the log's lines collected and written by a thread of its own.",
+        cost: "seven tenths of the time are the kernel's, for the same system calls as in `small` and longer messages; the record of each request, which is also counted and kept for `tandem top`, and its line in the log take 5 %. Tried: lines of JSON without the standard library's formatting, the build with link-time optimisation that is given to others, the log's lines collected and written by a thread of its own.",
     },
     Row {
         name: "large",
@@ -158,7 +158,7 @@ pub(crate) const ROWS: [Row; 13] = [
         work: Work::Wrk("/64k.bin"),
         aim: 0.7,
         against: Against::Best,
-        cost: "TCP itself, and waking who waits on the other core (a fifth). No byte is copied any more. Tried: bodies by way of a pipe (`splice`; the copy back into the kernel was 17 %), room in it for 64 page-sized pieces instead of 16, the head in the segment of the body (`MSG_MORE`), no read in vain on a connection whose last answer was spliced; with all of them 0.91 became 0.83.",
+        cost: "TCP itself, and waking who waits on the other core (a fifth). No byte is copied any more. Tried: bodies by way of a pipe (`splice`; the copy back into the kernel was 17 %), room in it for 64 page-sized pieces instead of 16, the head in the segment of the body (`MSG_MORE`), no read in vain on a connection whose last answer was spliced; with all of them 0.91 became 0.83 to 0.86.",
     },
     Row {
         name: "tls",
