@@ -21,7 +21,7 @@ use crate::upstream::{Connection, is_read};
 struct Relayed {
     connection: Connection,
     lease: Lease,
-    /// It may take long, and nobody is left waiting for its end.
+    /// Whether it may take long, and how.
     long: Option<Long>,
 }
 

@@ -94,13 +94,15 @@ impl Ending {
             self.leaving = None;
             return Poll::Pending;
         }
-        let since = self.leaving.as_ref().map_or_else(Instant::now, |leaving| leaving.since);
-        if self.leaving.as_ref().is_none_or(|leaving| leaving.what != what) {
-            let sleep = Box::pin(tokio::time::sleep_until(what.end(thread, since)));
-            self.leaving = Some(Leaving { since, what, sleep });
-        }
-        let ended =
-            self.leaving.as_mut().map_or(Poll::Pending, |leaving| leaving.sleep.as_mut().poll(context));
+        let leaving = match self.leaving.take() {
+            Some(leaving) if leaving.what == what => leaving,
+            before => {
+                let since = before.map_or_else(Instant::now, |before| before.since);
+                let sleep = Box::pin(tokio::time::sleep_until(what.end(thread, since)));
+                Leaving { since, what, sleep }
+            }
+        };
+        let ended = self.leaving.insert(leaving).sleep.as_mut().poll(context);
         self.is_over = ended.is_ready();
         ended
     }

@@ -17,14 +17,9 @@ use super::client::{Client, ask, fetch, get, raw, read_until};
 use super::http2::Client as Http2;
 use super::world::{World, route, shop, within};
 
-/// A balancer of one app with these limits.
+/// A balancer of one app with these limits, whose requests do not wait.
 async fn limited(app: SocketAddr, limits: Limits) -> World {
-    let world = World::empty().await;
-    world.place(&[(1, app)]);
-    let mut route = shop(&[1]);
-    route.pool.limits = Limits { hold: Some(Span::seconds(0)), ..limits };
-    world.serve(1, vec![route]).await;
-    world
+    World::limited(app, Limits { hold: Some(Span::seconds(0)), ..limits }).await
 }
 
 /// An app that tells all that it gets on each connection but probes, and answers once a body has ended.

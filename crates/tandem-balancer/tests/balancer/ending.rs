@@ -39,6 +39,12 @@ async fn streaming() -> App {
     .await
 }
 
+/// A world that waits a second for each part of an answer.
+async fn impatient(app: &App) -> World {
+    let limits = Limits { answer_timeout: Some(Span::seconds(1)), ..Limits::default() };
+    World::limited(app.address, limits).await
+}
+
 /// How an answer ended, and when.
 type Ended = (Result<Answer, hyper::Error>, Instant);
 
@@ -160,11 +166,7 @@ async fn an_instance_that_stalls_within_its_answer_is_timed_out_and_a_stream_of_
         std::future::pending().await
     })
     .await;
-    let world = World::empty().await;
-    world.place(&[(1, app.address)]);
-    let mut route = shop(&[1]);
-    route.pool.limits = Limits { answer_timeout: Some(Span::seconds(1)), ..Limits::default() };
-    world.serve(1, vec![route]).await;
+    let world = impatient(&app).await;
     let mut events = reading(&world, "/events", 1).await;
     let stalled = reading(&world, "/", 1).await;
     for client in stalled {
@@ -183,11 +185,7 @@ async fn a_client_that_reads_slowly_is_no_instance_that_stalls() {
         }
     })
     .await;
-    let world = World::empty().await;
-    world.place(&[(1, app.address)]);
-    let mut route = shop(&[1]);
-    route.pool.limits = Limits { answer_timeout: Some(Span::seconds(1)), ..Limits::default() };
-    world.serve(1, vec![route]).await;
+    let world = impatient(&app).await;
     let mut stream = TcpStream::connect(world.address).await.unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n\r\n").await.unwrap();
     tokio::time::sleep(Duration::from_secs(3)).await;
@@ -207,11 +205,7 @@ async fn a_long_upload_behind_an_answer_that_has_begun_is_no_instance_that_stall
         let _ = stream.write_all(b"done").await;
     })
     .await;
-    let world = World::empty().await;
-    world.place(&[(1, app.address)]);
-    let mut route = shop(&[1]);
-    route.pool.limits = Limits { answer_timeout: Some(Span::seconds(1)), ..Limits::default() };
-    world.serve(1, vec![route]).await;
+    let world = impatient(&app).await;
     let mut stream = TcpStream::connect(world.address).await.unwrap();
     let head = "POST /upload HTTP/1.1\r\nHost: shop.example\r\nContent-Length: 13\r\n\r\n";
     stream.write_all(head.as_bytes()).await.unwrap();

@@ -146,6 +146,16 @@ impl World {
         world
     }
 
+    /// One that serves `shop.example` from one instance, with these limits.
+    pub(super) async fn limited(app: SocketAddr, limits: Limits) -> Self {
+        let world = Self::empty().await;
+        world.place(&[(1, app)]);
+        let mut route = shop(&[1]);
+        route.pool.limits = limits;
+        world.serve(1, vec![route]).await;
+        world
+    }
+
     /// One that serves `shop.example` from instance 1, knows of instance 2, and drains for so long.
     pub(super) async fn draining(old: SocketAddr, new: SocketAddr, limit: Duration) -> Self {
         let mut world = Self::empty().await;
