@@ -68,6 +68,7 @@ impl Scene {
                 clock,
                 hosts: vec!["box".parse().expect("a name")],
                 version: "0.1.0".to_owned(),
+                acme: None,
             };
             let control = Control::build(config).await.expect("control").handle();
             Site { control, store, blobs, drain }
