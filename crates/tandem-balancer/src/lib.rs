@@ -13,6 +13,7 @@ pub mod fuzzing;
 mod handover;
 mod metrics;
 mod open_files;
+mod pacing;
 mod pages;
 mod probe;
 mod process;

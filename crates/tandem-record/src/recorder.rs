@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
 use tandem_kit::clock::{Clock, Moment};
 use tandem_types::traffic::Served;
 
@@ -36,7 +37,7 @@ struct Slots {
     by_name: HashMap<Arc<Served>, Rc<Slot>>,
     /// Looked up at each request, by where the name lies in memory, which costs less than to compare names. The name is held
     /// here, so nothing else can come to lie there.
-    by_address: HashMap<usize, (Arc<Served>, Rc<Slot>)>,
+    by_address: FxHashMap<usize, (Arc<Served>, Rc<Slot>)>,
 }
 
 /// What a thread has seen of one release.

@@ -98,7 +98,7 @@ const DISGUISED: [&[u8]; 5] = [b"content-type", b"script-name", b"path-info", b"
 const FORWARDED: &[u8] = b"x-forwarded-";
 
 /// Where something lies in the bytes of its head.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Span {
     start: u32,
     end: u32,
@@ -199,9 +199,14 @@ impl Fields {
 
     /// The value of a kind that must not come twice.
     pub fn only(&self, kind: Kind) -> Result<Option<&[u8]>, Several> {
-        let mut all = self.all(kind);
+        Ok(self.only_span(kind)?.map(|value| value.get(&self.bytes)))
+    }
+
+    /// Where that value lies.
+    pub(super) fn only_span(&self, kind: Kind) -> Result<Option<Span>, Several> {
+        let mut all = self.list.iter().filter(|field| field.kind == kind);
         match (all.next(), all.next()) {
-            (value, None) => Ok(value),
+            (field, None) => Ok(field.map(|field| field.value)),
             _ => Err(Several),
         }
     }

@@ -5,9 +5,11 @@
 //! else's business; that reader has refused fields of a connection already.
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, COOKIE, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, request};
 
+use crate::forward::{HeadWriter, REQUEST_ID};
+use crate::response::has_no_body;
 use crate::{BadChunk, Framing, HeadError, Kind, MOST_FIELDS, RequestError, RequestHead, Version, refused};
 
 /// Reads the head of a request. `has_body`: the stream goes on behind it.
@@ -52,6 +54,68 @@ pub fn request_head(parts: &request::Parts, has_body: bool) -> Result<RequestHea
     Ok(head)
 }
 
+/// The head of an answer on its way into frames, without what is said of a connection of HTTP/1.1.
+#[derive(Debug)]
+pub struct Answer {
+    response: Response<()>,
+    framing: Framing,
+    /// Why it is none.
+    refused: Option<HeadError>,
+}
+
+impl Default for Answer {
+    fn default() -> Self {
+        Self { response: Response::new(()), framing: Framing::None, refused: None }
+    }
+}
+
+impl Answer {
+    /// The whole head, and how its body follows to a request with this method.
+    ///
+    /// # Errors
+    /// A field cannot be said so.
+    pub fn finish(self, method: &Method) -> Result<(Response<()>, Framing), HeadError> {
+        let Self { response, framing, refused } = self;
+        let framing = if has_no_body(response.status(), method) { Framing::None } else { framing };
+        refused.map_or(Ok((response, framing)), Err)
+    }
+
+    fn append(&mut self, name: &[u8], value: &[u8]) -> Result<(), HeadError> {
+        let (name, mut value) = (name_of(name)?, value_of(Bytes::copy_from_slice(value))?);
+        if name == CONTENT_LENGTH {
+            let length = value.to_str().ok().and_then(|length| length.parse().ok());
+            self.framing = Framing::Length(length.ok_or(HeadError::Malformed("the length is malformed"))?);
+        }
+        // Never the same twice: in the table of what was sent before it would take the place of what is (RFC 7541, 7.1.3).
+        value.set_sensitive(name.as_str().as_bytes() == REQUEST_ID);
+        self.response.headers_mut().append(name, value);
+        Ok(())
+    }
+}
+
+impl HeadWriter for Answer {
+    fn status(&mut self, status: StatusCode, _: Version) {
+        *self.response.status_mut() = status;
+        self.response.headers_mut().reserve(USUAL_FIELDS);
+    }
+
+    fn field(&mut self, name: &[u8], value: &[u8]) {
+        if let Err(error) = self.append(name, value) {
+            self.refused.get_or_insert(error);
+        }
+    }
+
+    fn connection_field(&mut self, name: &[u8], _: &[u8]) {
+        if Kind::of(name) == Kind::TransferEncoding {
+            self.framing = Framing::Chunked;
+        }
+    }
+
+    fn end(&mut self) {}
+}
+
+/// Fields of an answer for which there is room from the beginning.
+const USUAL_FIELDS: usize = 6;
 /// Fields of our own that an answer may have besides those of the app.
 const OWN_FIELDS: usize = 8;
 
@@ -59,35 +123,22 @@ const OWN_FIELDS: usize = 8;
 ///
 /// # Errors
 /// It is none.
-pub fn response_of(text: &Bytes, method: &Method) -> Result<(Response<()>, Framing), HeadError> {
+pub fn response_of(text: &[u8], method: &Method) -> Result<(Response<()>, Framing), HeadError> {
     let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS + OWN_FIELDS];
     let mut parsed = httparse::Response::new(&mut fields);
     let _ = parsed.parse(text).map_err(refused)?;
     let status = parsed.code.and_then(|code| StatusCode::from_u16(code).ok());
-    let status = status.ok_or(HeadError::Malformed("the status is malformed"))?;
-    let mut response = Response::new(());
-    *response.status_mut() = status;
-    let is_empty = *method == Method::HEAD
-        || status.is_informational()
-        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    let mut framing = Framing::None;
-    let headers = response.headers_mut();
-    headers.reserve(parsed.headers.len());
+    let mut answer = Answer::default();
+    answer.status(status.ok_or(HeadError::Malformed("the status is malformed"))?, Version::Http2);
     for field in parsed.headers {
-        let (name, value) = (name(field.name.as_bytes())?, value(text, field.value)?);
-        if name == TRANSFER_ENCODING {
-            framing = Framing::Chunked;
-            continue;
-        }
-        if name == CONTENT_LENGTH {
-            let length = value.to_str().ok().and_then(|length| length.parse().ok());
-            framing = Framing::Length(length.ok_or(HeadError::Malformed("the length is malformed"))?);
-        }
-        if !matches!(Kind::of(name.as_str().as_bytes()), Kind::Connection | Kind::HopByHop | Kind::Upgrade) {
-            headers.append(name, value);
+        match Kind::of(field.name.as_bytes()) {
+            Kind::Connection | Kind::HopByHop | Kind::Upgrade | Kind::TransferEncoding => {
+                answer.connection_field(field.name.as_bytes(), field.value);
+            }
+            _ => answer.field(field.name.as_bytes(), field.value),
         }
     }
-    Ok((response, if is_empty { Framing::None } else { framing }))
+    answer.finish(method)
 }
 
 /// Reads trailers: the lines behind the last chunk.
@@ -102,20 +153,19 @@ pub fn trailers_of(lines: &[u8]) -> Result<HeaderMap, BadChunk> {
     };
     let mut trailers = HeaderMap::new();
     for field in parsed {
-        let read = name(field.name.as_bytes()).and_then(|name| Ok((name, value(&text, field.value)?)));
+        let value = if field.value.is_empty() { Bytes::new() } else { text.slice_ref(field.value) };
+        let read = name_of(field.name.as_bytes()).and_then(|name| Ok((name, value_of(value)?)));
         let (name, value) = read.map_err(|_| BadChunk)?;
         trailers.append(name, value);
     }
     Ok(trailers)
 }
 
-fn name(bytes: &[u8]) -> Result<HeaderName, HeadError> {
+fn name_of(bytes: &[u8]) -> Result<HeaderName, HeadError> {
     HeaderName::from_bytes(bytes).map_err(|_| HeadError::Malformed("the name of a field is malformed"))
 }
 
-/// A value that lies in a text, without a copy of its own.
-fn value(text: &Bytes, bytes: &[u8]) -> Result<HeaderValue, HeadError> {
-    let bytes = if bytes.is_empty() { Bytes::new() } else { text.slice_ref(bytes) };
+fn value_of(bytes: Bytes) -> Result<HeaderValue, HeadError> {
     HeaderValue::from_maybe_shared(bytes)
         .map_err(|_| HeadError::Malformed("the value of a field is malformed"))
 }
@@ -142,8 +192,10 @@ mod tests {
     use proptest::sample::select;
 
     use super::*;
-    use crate::forward::{Origin, host_of, path_of, upgrade_wanted, write_request};
-    use crate::{Arrival, arrival};
+    use crate::forward::{
+        Delivery, Origin, bodies, host_of, path_of, upgrade_wanted, write_request, write_response,
+    };
+    use crate::{Arrival, ResponseHead, arrival};
 
     fn head(request: http::request::Builder, has_body: bool) -> Result<RequestHead, RequestError> {
         request_head(&request.body(()).unwrap().into_parts().0, has_body)
@@ -201,6 +253,16 @@ mod tests {
     }
 
     #[test]
+    fn the_id_of_a_request_takes_the_place_of_no_other_field() {
+        let mut answer = Answer::default();
+        answer.field(b"x-request-id", b"1");
+        answer.field(b"x-a", b"1");
+        let (response, _) = answer.finish(&Method::GET).unwrap();
+        let is_kept_out = |name| response.headers()[name].is_sensitive();
+        assert!(is_kept_out("x-request-id") && !is_kept_out("x-a"));
+    }
+
+    #[test]
     fn chunks_become_data_and_trailers() {
         let mut chunks = crate::Chunks::default();
         let (used, data) = data_of(&mut chunks, b"5\r\nhello\r\n1\r\n!\r\n0\r\nx-sum: 6\r\n\r\n").unwrap();
@@ -222,6 +284,32 @@ mod tests {
     ];
 
     proptest! {
+        #[test]
+        fn an_answer_is_the_same_at_once_and_by_way_of_text(
+            status in select(&[200, 204, 304, 404, 500][..]),
+            fields in vec((select(&NAMES[..]), "[0-9]|chunked|x-a|close|[\t -~\u{80}-\u{ff}]{0,8}"), 0..5),
+            is_head: bool,
+        ) {
+            let lines = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect::<String>();
+            let text = format!("HTTP/1.1 {status} Because\r\n{lines}\r\n");
+            let Ok(head) = ResponseHead::parse(text.as_bytes()) else { return Ok(()) };
+            let method = if is_head { Method::HEAD } else { Method::GET };
+            let Ok(bodies) = bodies(&head, &method, Version::Http2) else { return Ok(()) };
+            let delivery = Delivery { id: Some("i"), version: Version::Http2, keeps: true, date: "d", hsts: Some(1) };
+            let (mut answer, mut written) = (Answer::default(), Vec::new());
+            write_response(&mut answer, &head, bodies.to, &delivery);
+            write_response(&mut written, &head, bodies.to, &delivery);
+            let (at_once, by_text) = (answer.finish(&method), response_of(&written, &method));
+            match (at_once, by_text) {
+                (Ok((at_once, framing)), Ok((by_text, framing_of_text))) => {
+                    prop_assert_eq!(framing, framing_of_text);
+                    prop_assert_eq!(at_once.status(), by_text.status());
+                    prop_assert_eq!(at_once.headers(), by_text.headers());
+                }
+                (at_once, by_text) => prop_assert!(at_once.is_err() && by_text.is_err(), "{at_once:?} {by_text:?}"),
+            }
+        }
+
         #[test]
         fn whatever_is_written_is_one_request_with_the_same_end(
             path in "/[!-~]{0,12}",

@@ -18,7 +18,7 @@ pub use framing::Framing;
 pub use proxy::{
     BadProxyHeader, LONGEST_PROXY_HEADER, ProxyArrival, ProxyEnds, ProxyVersion, read_proxy_header,
 };
-pub use request::{RequestError, RequestHead, Target};
+pub use request::{RequestError, RequestHead};
 pub use response::{ResponseError, ResponseHead};
 
 /// Most fields of a head.

@@ -5,6 +5,7 @@ use std::mem::MaybeUninit;
 use http::Method;
 
 use super::fields::{Fields, Kind, Span};
+use super::forward::{self, HostError};
 use super::framing::length;
 use super::{Framing, HeadError, MOST_FIELDS, Version, refused};
 
@@ -19,20 +20,21 @@ pub struct RequestHead {
     pub version: Version,
     /// How its body is framed.
     pub framing: Framing,
-    target: Span,
+    target: Target,
+    host: Result<Span, HostError>,
 }
 
-/// What a request is for, in one of the forms of RFC 9112, 3.2.
+/// What a request is for, in one of the forms of RFC 9112, 3.2, and where that lies. All of it is text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Target<'h> {
+pub(super) enum Target {
     /// A path with its query: `/a?b`.
-    Origin(&'h str),
-    /// The same with scheme and authority, which go before `Host`; the path may be empty.
+    Origin(Span),
+    /// The same with scheme and authority, which go before `Host`.
     Absolute {
         /// `shop.example:80`.
-        authority: &'h str,
+        authority: Span,
         /// `/a?b`, `?b` or nothing.
-        path: &'h str,
+        path: Span,
     },
     /// `*`: the server as a whole.
     Asterisk,
@@ -69,30 +71,26 @@ impl RequestHead {
         let method = Method::from_bytes(method.as_bytes())
             .map_err(|_| HeadError::Malformed("the method is malformed"))?;
         let version = if version == 0 { Version::Http10 } else { Version::Http11 };
-        let target = Span::of(target.as_bytes(), bytes);
+        let target = Target::of(target, bytes);
         let fields = Fields::new(bytes, request.headers)?;
         let framing = framing(&fields, version)?;
-        Ok(Self { fields, method, version, framing, target })
+        let host = forward::find_host(&fields, target, version);
+        Ok(Self { fields, method, version, framing, target, host })
     }
 
-    /// What it is for, without a fragment, which has no place in a request.
-    pub fn target(&self) -> Target<'_> {
-        let bytes = self.target.get(self.fields.bytes());
-        let Ok(text) = std::str::from_utf8(bytes) else { return Target::Other };
-        let text = text.split('#').next().unwrap_or(text);
-        if text.starts_with('/') {
-            return Target::Origin(text);
-        }
-        if text == "*" {
-            return Target::Asterisk;
-        }
-        let rest = text.split_once("://").filter(|(scheme, _)| {
-            scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")
-        });
-        let Some((_, rest)) = rest else { return Target::Other };
-        let end = rest.find(['/', '?']).unwrap_or(rest.len());
-        let (authority, path) = rest.split_at(end);
-        if authority.is_empty() { Target::Other } else { Target::Absolute { authority, path } }
+    /// What it is for.
+    pub(super) fn target(&self) -> Target {
+        self.target
+    }
+
+    /// Where the host lies that it asks for; see [`forward::host_of`].
+    pub(super) fn host(&self) -> Result<Span, HostError> {
+        self.host
+    }
+
+    /// What lies there: a part of it that was seen to be text.
+    pub(super) fn text(&self, span: Span) -> &str {
+        std::str::from_utf8(span.get(self.fields.bytes())).unwrap_or_default()
     }
 
     /// Bytes that it took on the wire.
@@ -104,6 +102,32 @@ impl RequestHead {
     pub fn keeps_alive(&self) -> bool {
         let wishes = self.fields.wishes();
         !wishes.close && (self.version != Version::Http10 || wishes.keep)
+    }
+}
+
+impl Target {
+    /// Reads one that lies in the bytes of a head, without its fragment, which has no place in a request.
+    fn of(text: &str, head: &[u8]) -> Self {
+        let bytes = text.as_bytes();
+        let end = bytes.iter().position(|byte| *byte == b'#').unwrap_or(bytes.len());
+        let text = &text[..end];
+        let span = |part: &str| Span::of(part.as_bytes(), head);
+        if text.starts_with('/') {
+            return Self::Origin(span(text));
+        }
+        if text == "*" {
+            return Self::Asterisk;
+        }
+        let rest = text.split_once("://").filter(|(scheme, _)| {
+            scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")
+        });
+        let Some((_, rest)) = rest else { return Self::Other };
+        let end = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(end);
+        if authority.is_empty() {
+            return Self::Other;
+        }
+        Self::Absolute { authority: span(authority), path: span(path) }
     }
 }
 

@@ -99,7 +99,7 @@ impl ResponseHead {
 }
 
 /// Whether there is no body whatever the fields say.
-fn has_no_body(status: StatusCode, method: &Method) -> bool {
+pub(super) fn has_no_body(status: StatusCode, method: &Method) -> bool {
     *method == Method::HEAD
         || status.is_informational()
         || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)

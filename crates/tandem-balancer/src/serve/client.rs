@@ -53,7 +53,7 @@ enum Came {
 pub(super) struct Client {
     pub(super) thread: Rc<Thread>,
     pub(super) activity: Arc<Activity>,
-    pub(super) address: Box<str>,
+    pub(super) address: Rc<str>,
     pub(super) socket: Socket,
     pub(super) input: Input,
     /// For which app it counts.
@@ -81,7 +81,7 @@ impl Client {
     pub(super) fn of_stream(
         thread: Rc<Thread>,
         activity: Arc<Activity>,
-        (socket, address, place): (Socket, Box<str>, Place),
+        (socket, address, place): (Socket, Rc<str>, Place),
     ) -> Self {
         let input = Input::default();
         Self { thread, activity, address, socket, input, place, is_proxied: false, seen: 0 }
@@ -132,10 +132,10 @@ impl Client {
     }
 
     /// Answers the one request of a stream; says whether that came to an end.
-    pub(super) async fn answer(&mut self, head: Result<RequestHead, RequestError>) -> bool {
+    pub(super) async fn answer(&mut self, head: Result<Box<RequestHead>, RequestError>) -> bool {
         let next = match head {
-            Ok(head) => Exchange::run(self, Box::new(head)).await,
-            Err(error) => self.refuse(error).await,
+            Ok(head) => Exchange::run(self, head).await,
+            Err(error) => Box::pin(self.refuse(error)).await,
         };
         !matches!(next, Next::Abort) && self.socket.flush().await.is_ok()
     }

@@ -67,7 +67,8 @@ impl Exchange<'_> {
 
 /// A page of ours, or the app's own in its place.
 pub(super) async fn with_own(route: &LiveRoute, page: Page) -> Page {
-    match own_page(route).await {
+    // Seldom shown, and no reason for each request to have room for it.
+    match Box::pin(own_page(route)).await {
         Some(html) => Page::Own { page: Box::new(page), html },
         None => page,
     }

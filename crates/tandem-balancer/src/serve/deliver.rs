@@ -11,7 +11,7 @@ use tandem_wire::{Framing, ResponseHead};
 use super::attempt::Arrived;
 use super::ending::Long;
 use super::exchange::{Exchange, Next, Switched};
-use super::pump::{Ends, PumpError};
+use super::pump::{Ends, PumpError, is_long};
 use super::upload::Progress;
 use crate::pages::Page;
 use crate::table::Lease;
@@ -32,7 +32,7 @@ impl Exchange<'_> {
         self.mark(&mut head);
         self.trace.answered(AnsweredBy::Instance, head.status);
         if head.status == StatusCode::SWITCHING_PROTOCOLS && forward::upgrade_wanted(&self.head).is_some() {
-            return Ok(self.switch(&head, (connection, lease)).await);
+            return Ok(Box::pin(self.switch(&head, (connection, lease))).await);
         }
         let bodies = forward::bodies(&head, &self.head.method, self.head.version).map_err(|error| {
             tracing::warn!("an answer cannot be passed on: {error}");
@@ -65,7 +65,8 @@ impl Exchange<'_> {
 
     /// Keeps a connection whose answer was read to its end, if the instance is done with it, too.
     fn give_back(&self, relayed: Relayed, (head, from): (&ResponseHead, Framing)) {
-        let Relayed { connection, lease, .. } = relayed;
+        let Relayed { mut connection, lease, .. } = relayed;
+        connection.was_long = is_long(from);
         let is_request_read =
             !self.upload.exists() || is_read(self.upload.moved(), head.status) && self.upload.was_taken();
         let is_answer_read =

@@ -12,6 +12,7 @@ use super::attempt::Failure;
 use super::canary::Shared;
 use super::client::Client;
 use super::ending::Ending;
+use super::http2::PREPARED;
 use super::https;
 use super::pump::Pump;
 use super::upload::Upload;
@@ -22,8 +23,11 @@ use crate::upstream::Connection;
 use tandem_certificates::CHALLENGE_PATH;
 use tandem_record::{Seen, Trace, Unfinished};
 use tandem_static::{self, FileBody};
-use tandem_wire::RequestHead;
-use tandem_wire::forward::{self, Delivery, Origin, RequestId};
+use tandem_wire::forward::{self, Delivery, HeadWriter, Origin, RequestId};
+use tandem_wire::{RequestHead, http2};
+
+/// Bytes that a request's head may have more when it goes on.
+const ROOM: usize = 256;
 
 /// A request that is being answered.
 #[derive(Debug)]
@@ -136,32 +140,45 @@ impl<'c> Exchange<'c> {
             }
             _ => {}
         }
-        if let Some(folder) = folder.filter(|_| matches!(self.head.method, Method::GET | Method::HEAD))
-            && let Some(parts) = forward::parts_of(&self.head)
-            && let Some(file) = tandem_static::answer(route.folder(folder), &parts).await
-        {
-            // Files of a table that is served no more are swept once nobody can open them.
-            drop(route);
-            return Ok(self.send_file(file).await);
-        }
+        let route = match folder.filter(|_| matches!(self.head.method, Method::GET | Method::HEAD)) {
+            None => route,
+            Some(folder) => match Box::pin(self.send_found(route, folder)).await {
+                Ok(next) => return Ok(next),
+                Err(route) => route,
+            },
+        };
         self.ensure_open(&route).await?;
-        if let Some(disk) = route.disk() {
-            let unreadable =
-                || Page::BadRequest(StatusCode::BAD_REQUEST, "its head cannot be read".to_owned());
-            let parts = forward::parts_of(&self.head).ok_or_else(unreadable)?;
-            let file = disk.answer(&parts).await.ok_or(Page::UnknownPath)?;
-            return Ok(self.send_file(file).await);
+        if route.disk().is_some() {
+            return Box::pin(self.send_of_disk(&route)).await;
         }
         let origin = Origin {
             address: &self.client.address,
             scheme: self.client.socket.scheme(),
-            host,
+            host: forward::host_of(&self.head).unwrap_or_default(),
             id: self.id.as_str(),
             is_told: !self.is_bare,
         };
-        let mut outgoing = Vec::with_capacity(1024);
+        let mut outgoing = Vec::with_capacity(self.head.length() + ROOM);
         forward::write_request(&mut outgoing, &self.head, &origin, forward::upgrade_wanted(&self.head));
         self.ask(route, &outgoing).await
+    }
+
+    /// Answers with a file of a static folder; or gives the route back, which has none for this path.
+    async fn send_found(&mut self, route: Arc<LiveRoute>, folder: usize) -> Result<Next, Arc<LiveRoute>> {
+        let Some(parts) = forward::parts_of(&self.head) else { return Err(route) };
+        let Some(file) = tandem_static::answer(route.folder(folder), &parts).await else { return Err(route) };
+        // Files of a table that is served no more are swept once nobody can open them.
+        drop(route);
+        Ok(self.send_file(file).await)
+    }
+
+    /// Answers with a file of a folder that is a route's only target.
+    async fn send_of_disk(&mut self, route: &LiveRoute) -> Result<Next, Page> {
+        let unreadable = || Page::BadRequest(StatusCode::BAD_REQUEST, "its head cannot be read".to_owned());
+        let parts = forward::parts_of(&self.head).ok_or_else(unreadable)?;
+        let disk = route.disk().ok_or(Page::UnknownPath)?;
+        let file = disk.answer(&parts).await.ok_or(Page::UnknownPath)?;
+        Ok(self.send_file(file).await)
     }
 
     async fn ask(&mut self, route: Arc<LiveRoute>, outgoing: &[u8]) -> Result<Next, Page> {
@@ -176,7 +193,7 @@ impl<'c> Exchange<'c> {
                 Err(Failure::Ended) => return Err(Page::Leaving { app: route.app().to_string() }),
                 Err(Failure::Refused(status, why)) => return Err(Page::BadRequest(status, why.to_owned())),
                 Err(Failure::Unreached) => {
-                    route = self.another_try(&mut tries, route, outgoing.len()).await?
+                    route = Box::pin(self.another_try(&mut tries, route, outgoing.len())).await?
                 }
             }
         }
@@ -267,7 +284,7 @@ impl<'c> Exchange<'c> {
     }
 
     /// Writes the head of an answer; `keeps` says whether the connection is kept after it.
-    pub(super) fn write_head(&mut self, keeps: bool, write: impl FnOnce(&mut Vec<u8>, &Delivery<'_>)) {
+    pub(super) fn write_head(&mut self, keeps: bool, write: impl FnOnce(&mut dyn HeadWriter, &Delivery<'_>)) {
         let date = self.client.thread.date();
         let delivery = Delivery {
             id: (!self.is_bare).then_some(self.id.as_str()),
@@ -276,7 +293,15 @@ impl<'c> Exchange<'c> {
             date: &date,
             hsts: self.hsts,
         };
-        write(self.down.head(), &delivery);
+        match self.client.socket.stream() {
+            Some(stream) => {
+                let mut head = http2::Answer::default();
+                write(&mut head, &delivery);
+                stream.prepare(head);
+                self.down.head().push(PREPARED);
+            }
+            None => write(self.down.head(), &delivery),
+        }
     }
 
     /// Whether the client's connection is kept after the answer.

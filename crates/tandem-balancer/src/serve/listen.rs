@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
+use crate::pacing::unpace;
+
 /// Connections that may wait to be accepted; the kernel cuts this to `net.core.somaxconn`.
 pub(super) const BACKLOG: i32 = 4096;
 /// Finds clients that vanished without a word, so that silent websockets do not pile up: after two minutes.
@@ -218,9 +220,10 @@ fn ensure_free(address: SocketAddr, shared_with_v4: bool) -> Result<(), ListenEr
 fn listen(address: SocketAddr, shared_with_v4: bool) -> Result<TcpListener, ListenError> {
     let socket = unbound(address, shared_with_v4)?;
     refused(address, socket.set_reuse_port(true))?;
-    // Accepted connections inherit both: no call per connection.
+    // Accepted connections inherit all three: no call per connection.
     refused(address, socket.set_tcp_nodelay(true))?;
     refused(address, socket.set_tcp_keepalive(&KEEPALIVE))?;
+    unpace(&socket, address.ip());
     refused(address, socket.bind(&address.into()))?;
     refused(address, socket.listen(BACKLOG))?;
     Ok(socket.into())

@@ -5,6 +5,8 @@
 
 mod through;
 
+pub(super) use through::is_long;
+
 use std::io;
 use std::task::{Context, Poll, ready};
 

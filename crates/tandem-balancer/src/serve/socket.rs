@@ -66,6 +66,14 @@ impl Socket {
         matches!(self.stream, Stream::Http2(..))
     }
 
+    /// The stream of HTTP/2 that it stands for.
+    pub(super) fn stream(&self) -> Option<&http2::Stream> {
+        match &self.stream {
+            Stream::Http2(stream, _) => Some(stream),
+            Stream::Plain(_) | Stream::Tls(_) => None,
+        }
+    }
+
     /// Whether the client has chosen HTTP/2 while it shook hands.
     pub(super) fn is_http2(&self) -> bool {
         matches!(&self.stream, Stream::Tls(stream) if stream.protocol() == Some(b"h2"))

@@ -17,9 +17,10 @@ use tandem_wire::{Arrival, HeadError, ResponseHead, arrival};
 /// Longest wait for a connection. An instance on this host accepts at once or refuses; with a full queue the kernel
 /// tries again after one and three seconds.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-/// Bytes read at a time while a head is waited for: enough for a small answer as a whole, so that little is copied of a large
-/// one.
+/// Bytes read at a time while a head is waited for: enough for a small answer as a whole.
 const HEAD_PIECE: usize = 4 * 1024;
+/// The same where the last answer was a long one: the next one is likely to be, and little of it is to be copied.
+const SHORT_HEAD_PIECE: usize = 1024;
 
 /// A connection; dropping it closes it.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub(crate) struct Connection {
     pub reused: bool,
     /// When it was begun to be made, and how long that took.
     pub made: Option<(Moment, Duration)>,
+    /// Whether the last answer was too long to be read with its head.
+    pub was_long: bool,
     /// Bytes of a head that were looked at.
     seen: usize,
 }
@@ -81,7 +84,7 @@ impl Connection {
                 return Poll::Ready(Ok(head));
             }
             self.seen = self.input.get().len();
-            let piece = &mut scratch[..HEAD_PIECE];
+            let piece = &mut scratch[..if self.was_long { SHORT_HEAD_PIECE } else { HEAD_PIECE }];
             match self.input.poll_fill(context, &mut self.stream, piece) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(0)) => {
@@ -108,7 +111,15 @@ pub(crate) async fn connect(endpoint: &Arc<Endpoint>) -> io::Result<Connection> 
     let stream = tokio::time::timeout(CONNECT_LIMIT, Stream::connect(&endpoint.address)).await??;
     let made = Some((began, Clock::system().monotonic().elapsed_since(began)));
     let endpoint = Arc::clone(endpoint);
-    Ok(Connection { stream, input: Input::default(), endpoint, reused: false, made, seen: 0 })
+    Ok(Connection {
+        stream,
+        input: Input::default(),
+        endpoint,
+        reused: false,
+        made,
+        was_long: false,
+        seen: 0,
+    })
 }
 
 /// Whether a failed connection speaks against the instance rather than against this process (no files, no ports).

@@ -4,10 +4,11 @@
 //! the table are dropped at once.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use http::StatusCode;
+use rustc_hash::FxHashMap;
 use tandem_types::InstanceId;
 
 use super::Connection;
@@ -23,7 +24,8 @@ const MOST_KEPT: usize = 128;
 pub(crate) struct Pool {
     /// Ticks after which an unused connection is dropped.
     limit: u32,
-    kept: RefCell<HashMap<InstanceId, Kept>>,
+    /// No client has a hand in the keys, so they may be hashed quickly.
+    kept: RefCell<FxHashMap<InstanceId, Kept>>,
 }
 
 #[derive(Debug)]

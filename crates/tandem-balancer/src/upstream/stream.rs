@@ -7,7 +7,9 @@ use std::task::{Context, Poll, ready};
 
 use tandem_types::instance::Address;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
+
+use crate::pacing::unpace;
 
 /// A connected socket.
 #[derive(Debug)]
@@ -23,9 +25,10 @@ impl Stream {
     pub(crate) async fn connect(address: &Address) -> io::Result<Self> {
         Ok(match address {
             Address::Tcp(address) => {
-                let stream = TcpStream::connect(address).await?;
-                stream.set_nodelay(true)?;
-                Self::Tcp(stream)
+                let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+                socket.set_nodelay(true)?;
+                unpace(&socket, address.ip());
+                Self::Tcp(socket.connect(*address).await?)
             }
             Address::Unix(path) => Self::Unix(UnixStream::connect(path).await?),
         })

@@ -2,7 +2,9 @@
 
 use std::net::Ipv6Addr;
 
-use crate::{Kind, RequestHead, Target, Version};
+use crate::fields::{Fields, Span};
+use crate::request::Target;
+use crate::{Kind, RequestHead, Version};
 
 /// Why a request names no usable host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -20,18 +22,26 @@ pub enum HostError {
 
 /// The host a request asks for, with its port where one was sent. A target in absolute form goes before `Host`, which
 /// HTTP/1.1 wants to be there all the same.
+///
+/// # Errors
+/// See [`HostError`].
 pub fn host_of(head: &RequestHead) -> Result<&str, HostError> {
-    let sent = head.fields.only(Kind::Host).map_err(|_| HostError::Several)?;
-    if sent.is_none() && head.version != Version::Http10 {
+    head.host().map(|host| head.text(host))
+}
+
+/// Where the host lies that a request with these fields asks for.
+pub(crate) fn find_host(fields: &Fields, target: Target, version: Version) -> Result<Span, HostError> {
+    let sent = fields.only_span(Kind::Host).map_err(|_| HostError::Several)?;
+    if sent.is_none() && version != Version::Http10 {
         return Err(HostError::Missing);
     }
-    let host = match head.target() {
+    let host = match target {
         // The port is part of the authority, a user's name and password are too: those are refused below.
-        Target::Absolute { authority, .. } => authority.as_bytes(),
+        Target::Absolute { authority, .. } => authority,
         _ => sent.unwrap_or_default(),
     };
-    let host = std::str::from_utf8(host).map_err(|_| HostError::Malformed)?;
-    if is_host(host) { Ok(host) } else { Err(HostError::Malformed) }
+    let text = std::str::from_utf8(host.get(fields.bytes())).map_err(|_| HostError::Malformed)?;
+    if is_host(text) { Ok(host) } else { Err(HostError::Malformed) }
 }
 
 /// A name or an address, IPv6 in brackets, with a port or without. An app may look at the port alone, or at what is left
@@ -40,7 +50,8 @@ fn is_host(host: &str) -> bool {
     let (is_named, rest) = match host.strip_prefix('[').and_then(|inner| inner.split_once(']')) {
         Some((inner, rest)) => (is_v6(inner), rest),
         None => {
-            let (name, rest) = host.split_at(host.find(':').unwrap_or(host.len()));
+            let end = host.bytes().position(|byte| byte == b':').unwrap_or(host.len());
+            let (name, rest) = host.split_at(end);
             (name.bytes().all(is_name_byte), rest)
         }
     };

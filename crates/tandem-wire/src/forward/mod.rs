@@ -9,13 +9,13 @@ mod request;
 mod request_id;
 mod response;
 
-#[cfg(test)]
-pub use host::HostError;
-pub use host::host_of;
+pub(crate) use host::find_host;
+pub use host::{HostError, host_of};
 pub use parts::parts_of;
 pub use request::{Origin, Refusal, address_text, expects_continue, path_of, upgrade_wanted, write_request};
 pub use request_id::RequestId;
-pub use response::{Delivery, bodies, write_interim, write_own, write_response, write_switch};
+pub(crate) use response::REQUEST_ID;
+pub use response::{Delivery, HeadWriter, bodies, write_interim, write_own, write_response, write_switch};
 
 #[cfg(test)]
 mod tests;

@@ -1,10 +1,13 @@
 //! What an instance gets of a request.
 
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use http::Method;
 
-use crate::{Fields, Framing, Kind, RequestHead, Target, Version};
+use super::REQUEST_ID;
+use crate::request::Target;
+use crate::{Fields, Framing, Kind, RequestHead, Version};
 
 /// Who asks, and what is told of that.
 #[derive(Debug, Clone, Copy)]
@@ -22,7 +25,7 @@ pub struct Origin<'r> {
 }
 
 /// An address as `X-Forwarded-For` carries it; made once per connection.
-pub fn address_text(address: IpAddr) -> Box<str> {
+pub fn address_text(address: IpAddr) -> Rc<str> {
     // An IPv4 client of a dual-stack socket is an IPv4 client.
     address.to_canonical().to_string().into()
 }
@@ -47,7 +50,7 @@ pub fn path_of(head: &RequestHead) -> Result<&str, Refusal> {
         return Err(Refusal::Connect);
     }
     match head.target() {
-        Target::Origin(path) | Target::Absolute { path, .. } => Ok(path),
+        Target::Origin(path) | Target::Absolute { path, .. } => Ok(head.text(path)),
         Target::Asterisk if head.method == Method::OPTIONS => Ok("*"),
         Target::Asterisk | Target::Other => Err(Refusal::Target),
     }
@@ -82,7 +85,7 @@ pub fn write_request(out: &mut Vec<u8>, head: &RequestHead, origin: &Origin<'_>,
         field(out, b"x-forwarded-for", origin.address.as_bytes());
         field(out, b"x-forwarded-proto", origin.scheme.as_bytes());
         field(out, b"x-forwarded-host", origin.host.as_bytes());
-        field(out, b"x-request-id", origin.id.as_bytes());
+        field(out, REQUEST_ID, origin.id.as_bytes());
     }
     out.extend_from_slice(b"\r\n");
 }

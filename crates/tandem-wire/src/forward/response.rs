@@ -5,7 +5,11 @@ use http::{HeaderMap, Method, StatusCode};
 use super::request::{field, put};
 use crate::{Framing, Kind, ResponseError, ResponseHead, Version};
 
+/// Room for a head as most are: to grow step by step costs more than to write it.
+const ROOM: usize = 512;
+
 const HSTS: &[u8] = b"strict-transport-security";
+pub(crate) const REQUEST_ID: &[u8] = b"x-request-id";
 
 /// How an answer goes to its client.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +24,40 @@ pub struct Delivery<'r> {
     pub date: &'r str,
     /// For how many seconds the client is told to come by HTTPS alone (RFC 6797), where the answer does not tell it by itself.
     pub hsts: Option<u64>,
+}
+
+/// Takes the head of an answer piece by piece: as text of HTTP/1.1, or as what HTTP/2 has for it.
+pub trait HeadWriter {
+    /// Begins it.
+    fn status(&mut self, status: StatusCode, version: Version);
+
+    /// One more field.
+    fn field(&mut self, name: &[u8], value: &[u8]);
+
+    /// A field that says how HTTP/1.1 goes on on this connection.
+    fn connection_field(&mut self, name: &[u8], value: &[u8]);
+
+    /// That was all of it.
+    fn end(&mut self);
+}
+
+impl HeadWriter for Vec<u8> {
+    fn status(&mut self, status: StatusCode, version: Version) {
+        self.reserve(ROOM);
+        status_line(self, status, version);
+    }
+
+    fn field(&mut self, name: &[u8], value: &[u8]) {
+        field(self, name, value);
+    }
+
+    fn connection_field(&mut self, name: &[u8], value: &[u8]) {
+        field(self, name, value);
+    }
+
+    fn end(&mut self) {
+        self.extend_from_slice(b"\r\n");
+    }
 }
 
 /// Why an answer is not passed on.
@@ -60,21 +98,21 @@ pub fn bodies(head: &ResponseHead, method: &Method, version: Version) -> Result<
 }
 
 /// Writes an answer's head for the client.
-pub fn write_response(out: &mut Vec<u8>, head: &ResponseHead, to: Framing, delivery: &Delivery<'_>) {
-    status_line(out, head.status, delivery.version);
+pub fn write_response(out: &mut dyn HeadWriter, head: &ResponseHead, to: Framing, delivery: &Delivery<'_>) {
+    out.status(head.status, delivery.version);
     let mut is_dated = false;
     let mut hsts = delivery.hsts;
     for (name, value, kind) in head.fields.iter() {
         if kind.is_passed_back() {
             is_dated |= kind == Kind::Date;
             hsts = hsts.filter(|_| !name.eq_ignore_ascii_case(HSTS));
-            field(out, name, value);
+            out.field(name, value);
         }
     }
     put_hsts(out, hsts);
     match to {
         Framing::Length(length) => put_length(out, length),
-        Framing::Chunked => field(out, b"transfer-encoding", b"chunked"),
+        Framing::Chunked => out.connection_field(b"transfer-encoding", b"chunked"),
         // The answer to HEAD tells of the body that GET would have.
         Framing::None if !matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) => {
             if let Ok(Some(length)) = head.length() {
@@ -88,14 +126,14 @@ pub fn write_response(out: &mut Vec<u8>, head: &ResponseHead, to: Framing, deliv
 
 /// Writes the head of an answer of the balancer's own. `length` of the body that it has; none: it has none.
 pub fn write_own(
-    out: &mut Vec<u8>,
+    out: &mut dyn HeadWriter,
     (status, headers): (StatusCode, &HeaderMap),
     length: Option<u64>,
     delivery: &Delivery<'_>,
 ) {
-    status_line(out, status, delivery.version);
+    out.status(status, delivery.version);
     for (name, value) in headers {
-        field(out, name.as_str().as_bytes(), value.as_bytes());
+        out.field(name.as_str().as_bytes(), value.as_bytes());
     }
     put_hsts(out, delivery.hsts);
     if let Some(length) = length {
@@ -128,7 +166,9 @@ pub fn write_switch(out: &mut Vec<u8>, head: &ResponseHead, id: Option<&str>) {
         field(out, b"upgrade", protocol);
     }
     field(out, b"connection", b"upgrade");
-    put_id(out, id);
+    if let Some(id) = id {
+        field(out, REQUEST_ID, id.as_bytes());
+    }
     out.extend_from_slice(b"\r\n");
 }
 
@@ -138,32 +178,28 @@ fn status_line(out: &mut Vec<u8>, status: StatusCode, version: Version) {
     put(out, &[version, status.as_str().as_bytes(), b" ", reason.as_bytes(), b"\r\n"]);
 }
 
-fn put_id(out: &mut Vec<u8>, id: Option<&str>) {
-    if let Some(id) = id {
-        field(out, b"x-request-id", id.as_bytes());
-    }
-}
-
-fn put_length(out: &mut Vec<u8>, length: u64) {
+fn put_length(out: &mut dyn HeadWriter, length: u64) {
     let mut text = itoa::Buffer::new();
-    field(out, b"content-length", text.format(length).as_bytes());
+    out.field(b"content-length", text.format(length).as_bytes());
 }
 
-fn put_hsts(out: &mut Vec<u8>, seconds: Option<u64>) {
+fn put_hsts(out: &mut dyn HeadWriter, seconds: Option<u64>) {
     if let Some(seconds) = seconds {
-        field(out, HSTS, format!("max-age={seconds}").as_bytes());
+        out.field(HSTS, format!("max-age={seconds}").as_bytes());
     }
 }
 
-fn finish(out: &mut Vec<u8>, delivery: &Delivery<'_>, is_dated: bool) {
-    put_id(out, delivery.id);
+fn finish(out: &mut dyn HeadWriter, delivery: &Delivery<'_>, is_dated: bool) {
+    if let Some(id) = delivery.id {
+        out.field(REQUEST_ID, id.as_bytes());
+    }
     if !is_dated {
-        field(out, b"date", delivery.date.as_bytes());
+        out.field(b"date", delivery.date.as_bytes());
     }
     match (delivery.keeps, delivery.version) {
-        (false, _) => field(out, b"connection", b"close"),
-        (true, Version::Http10) => field(out, b"connection", b"keep-alive"),
+        (false, _) => out.connection_field(b"connection", b"close"),
+        (true, Version::Http10) => out.connection_field(b"connection", b"keep-alive"),
         (true, _) => {}
     }
-    out.extend_from_slice(b"\r\n");
+    out.end();
 }

@@ -3,6 +3,7 @@
 //! The crate h2 does frames, windows and the compression of heads. Each stream is served as a connection with one request:
 //! see [`Stream`] for what stands in for its socket.
 
+mod slot;
 mod stream;
 
 use std::cell::RefCell;
@@ -28,7 +29,8 @@ use super::place::Place;
 use super::socket::Socket;
 use crate::table::Permit;
 use crate::thread::Thread;
-pub(super) use stream::Stream;
+use slot::{Running, Slots};
+pub(super) use stream::{PREPARED, Stream};
 
 /// What a client that knows beforehand begins with, as a head of HTTP/1.1 would end (RFC 9113, 3.4).
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
@@ -48,12 +50,12 @@ const MOST_ROUNDS: usize = 8;
 /// Time that an idle client has to hear that no more requests are taken.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-type Streams = FuturesUnordered<Pin<Box<dyn Future<Output = ()>>>>;
-
-/// A connection over which HTTP/2 is spoken.
-struct Multiplexed<'s> {
+/// A connection over which HTTP/2 is spoken, and its requests, which are answered by such futures.
+struct Multiplexed<'s, F> {
     connection: Connection<&'s mut Behind<Socket>, Bytes>,
-    streams: Streams,
+    streams: FuturesUnordered<Running<F>>,
+    slots: Slots<F>,
+    begin: fn(&Around, Request<RecvStream>, SendResponse<Bytes>) -> F,
     around: Around,
     /// No more requests are taken.
     is_leaving: bool,
@@ -62,7 +64,6 @@ struct Multiplexed<'s> {
 }
 
 /// What all streams of a connection have in common.
-#[derive(Clone)]
 struct Around {
     thread: Rc<Thread>,
     activity: Arc<Activity>,
@@ -76,7 +77,7 @@ struct Around {
 pub(super) async fn serve(client: Client, descriptor: RawFd) {
     let Client { thread, activity, address, socket, input, place, .. } = client;
     let (scheme, place) = (socket.scheme(), place.into_common());
-    let around = Around { thread, activity, address: address.into(), scheme, descriptor, place };
+    let around = Around { thread, activity, address, scheme, descriptor, place };
     let mut io = Behind { input, stream: socket, count: 0 };
     let thread = Rc::clone(&around.thread);
     speak(around, &mut io).await;
@@ -98,8 +99,15 @@ async fn speak(around: Around, io: &mut Behind<Socket>) {
     });
     match shaken.await {
         Some(Ok(connection)) => {
-            let streams = FuturesUnordered::new();
-            let mut all = Multiplexed { connection, streams, around, is_leaving: false, farewell: None };
+            let mut all = Multiplexed {
+                connection,
+                streams: FuturesUnordered::new(),
+                slots: Slots::default(),
+                begin: answer,
+                around,
+                is_leaving: false,
+                farewell: None,
+            };
             all.rest();
             std::future::poll_fn(|context| all.poll(context)).await;
         }
@@ -108,7 +116,7 @@ async fn speak(around: Around, io: &mut Behind<Socket>) {
     }
 }
 
-impl Multiplexed<'_> {
+impl<F: Future<Output = ()>> Multiplexed<'_, F> {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let order = self.around.activity.order(context.waker());
         if order == Order::Close {
@@ -127,13 +135,12 @@ impl Multiplexed<'_> {
                 Ok(begun) => begun,
                 Err(()) => return Poll::Ready(()),
             };
-            let before = self.streams.len();
-            while let Poll::Ready(Some(())) = self.streams.poll_next_unpin(context) {}
+            let ended = self.poll_streams(context);
             if self.streams.is_empty() {
                 self.rest();
             }
             // What the streams have to say goes out together; new requests may come in with that.
-            if begun == 0 && self.streams.len() == before {
+            if begun == 0 && ended == 0 {
                 return self.poll_farewell(context);
             }
         }
@@ -154,19 +161,30 @@ impl Multiplexed<'_> {
         farewell.as_mut().poll(context)
     }
 
+    /// Goes on with the requests for which there is something to be done; says how many have ended.
+    fn poll_streams(&mut self, context: &mut Context<'_>) -> usize {
+        let mut ended = 0;
+        while let Poll::Ready(Some(slot)) = self.streams.poll_next_unpin(context) {
+            self.slots.give_back(slot);
+            ended += 1;
+        }
+        ended
+    }
+
     /// Begins what has come in, and sends what waits; says how many requests that were.
     fn take_in(&mut self, context: &mut Context<'_>) -> Result<usize, ()> {
         let mut begun = 0;
-        loop {
+        // Those that are answered at once make room for others within a round.
+        while begun < MOST_STREAMS as usize {
             match self.connection.poll_accept(context) {
                 Poll::Ready(Some(Ok((request, respond)))) => {
                     if self.streams.is_empty() {
                         self.around.activity.request_began();
                     }
-                    // Tokio's budget is meant for one stream of bytes: with a hundred requests it ends in the middle of each
-                    // round, and all that are left are asked in vain. Windows limit each, and rounds all of them.
-                    let answered = answer(self.around.clone(), request, respond);
-                    self.streams.push(Box::pin(tokio::task::unconstrained(answered)));
+                    self.streams.push(self.slots.run((self.begin)(&self.around, request, respond)));
+                    // It is on its way before the next one is looked at: of a hundred each would find its memory gone from the
+                    // caches when its turn comes.
+                    self.poll_streams(context);
                     begun += 1;
                 }
                 Poll::Ready(Some(Err(error))) => {
@@ -174,38 +192,50 @@ impl Multiplexed<'_> {
                     return Err(());
                 }
                 Poll::Ready(None) => return Err(()),
-                Poll::Pending => return Ok(begun),
+                Poll::Pending => break,
             }
         }
+        Ok(begun)
     }
 
     /// No request is under way.
-    fn rest(&self) {
+    fn rest(&mut self) {
+        self.slots.clear();
         self.around.activity.request_ended();
     }
 }
 
-/// Answers one request.
-async fn answer(around: Around, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
-    let Around { thread, address, scheme, descriptor, place, .. } = around;
+/// Begins to answer one request. Each takes as little room as may be: a hundred of them are in turn looked at and left alone.
+fn answer(
+    around: &Around,
+    request: Request<RecvStream>,
+    respond: SendResponse<Bytes>,
+) -> impl Future<Output = ()> + use<> {
     let (parts, body) = request.into_parts();
-    let head = tandem_wire::http2::request_head(&parts, !body.is_end_stream());
+    let head = tandem_wire::http2::request_head(&parts, !body.is_end_stream()).map(Box::new);
     let stream = Stream::new(parts.method, body, respond);
+    let Around { thread, address, scheme, descriptor, place, .. } = around;
     let activity = Arc::new(Activity::new(thread.tick().clone()));
-    let _watched = thread.watch_over(Arc::clone(&activity), descriptor);
+    let watched = thread.watch_over(Arc::clone(&activity), *descriptor);
     let socket = Socket::of_stream(stream.clone(), scheme, Arc::clone(&activity));
-    let of_stream = (socket, (&*address).into(), Place::Common(place));
-    let mut client = Client::of_stream(thread, Arc::clone(&activity), of_stream);
-    let finished = {
-        let mut running = std::pin::pin!(client.answer(head));
-        std::future::poll_fn(|context| match activity.order(context.waker()) {
-            Order::Close => Poll::Ready(false),
-            _ if stream.is_reset(context) => Poll::Ready(false),
-            Order::Finish | Order::GoOn => running.as_mut().poll(context),
-        })
-        .await
-    };
-    if !finished {
-        stream.abort();
-    }
+    let of_stream = (socket, Rc::clone(address), Place::Common(Rc::clone(place)));
+    let mut client = Client::of_stream(Rc::clone(thread), activity, of_stream);
+    // Tokio's budget is meant for one stream of bytes: with a hundred requests it ends in the middle of each round, and all that
+    // are left are asked in vain. Windows limit each, and rounds all of them.
+    tokio::task::unconstrained(async move {
+        let activity = Arc::clone(&client.activity);
+        let finished = {
+            let mut running = std::pin::pin!(client.answer(head));
+            std::future::poll_fn(|context| match activity.order(context.waker()) {
+                Order::Close => Poll::Ready(false),
+                _ if stream.is_reset(context) => Poll::Ready(false),
+                Order::Finish | Order::GoOn => running.as_mut().poll(context),
+            })
+            .await
+        };
+        if !finished {
+            stream.abort();
+        }
+        drop(watched);
+    })
 }

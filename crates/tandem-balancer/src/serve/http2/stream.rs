@@ -9,15 +9,19 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf as _, Bytes};
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
-use http::Method;
-use tandem_wire::http2::{data_of, response_of, trailers_of};
-use tandem_wire::{Arrival, Chunks, Framing, arrival};
+use http::{Method, Response};
+use tandem_wire::http2::{self, data_of, response_of, trailers_of};
+use tandem_wire::{Arrival, Chunks, Framing, HeadError, arrival};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Bytes that are taken at a time, and wait here until the client takes them.
 const PIECE: usize = 32 * 1024;
 
-/// Reads the bare body of the request; takes an answer as it is written for a client of HTTP/1.1, and sends it by frames.
+/// Stands for the head that was prepared among the bytes of an answer: no head that is written as text begins so.
+pub(in crate::serve) const PREPARED: u8 = 0;
+
+/// Reads the bare body of the request; takes an answer as it is written for a client of HTTP/1.1, and sends it by frames. The
+/// head may be prepared instead, which saves the way to text and back.
 #[derive(Debug, Clone)]
 pub(in crate::serve) struct Stream(Rc<RefCell<Inner>>);
 
@@ -31,6 +35,8 @@ struct Inner {
     /// Once the head of the answer is sent.
     send: Option<SendStream<Bytes>>,
     answer: Answer,
+    /// Its head, where that does not come as text.
+    prepared: Option<http2::Answer>,
     /// Of the answer's body, what was taken and is not sent.
     waiting: Bytes,
 }
@@ -64,8 +70,14 @@ impl Stream {
             respond,
             send: None,
             answer: Answer::Head(Vec::new()),
+            prepared: None,
             waiting: Bytes::new(),
         })))
+    }
+
+    /// Keeps a head for when [`PREPARED`] is written.
+    pub(in crate::serve) fn prepare(&self, head: http2::Answer) {
+        self.0.borrow_mut().prepared = Some(head);
     }
 
     /// Whether the client has given it up. Whoever asks is woken when it does.
@@ -91,6 +103,11 @@ impl Inner {
     /// Takes some bytes of the answer; says how many.
     fn take(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.answer {
+            Answer::Head(head) if head.is_empty() && bytes.first() == Some(&PREPARED) => {
+                let head = self.prepared.take().ok_or_else(|| broken("no head was prepared"))?;
+                self.begin(head.finish(&self.method))?;
+                Ok(1)
+            }
             Answer::Head(head) => {
                 let before = head.len();
                 head.extend_from_slice(bytes);
@@ -99,7 +116,7 @@ impl Inner {
                 };
                 let mut head = std::mem::take(head);
                 head.truncate(length);
-                self.begin(&head.into())?;
+                self.begin(response_of(&head, &self.method))?;
                 Ok(length - before)
             }
             Answer::Length(left) => {
@@ -125,8 +142,8 @@ impl Inner {
     }
 
     /// Sends the head of an answer, or an interim one.
-    fn begin(&mut self, head: &Bytes) -> io::Result<()> {
-        let (response, framing) = response_of(head, &self.method).map_err(broken)?;
+    fn begin(&mut self, head: Result<(Response<()>, Framing), HeadError>) -> io::Result<()> {
+        let (response, framing) = head.map_err(broken)?;
         if response.status().is_informational() {
             return self.respond.send_informational(response).map_err(broken);
         }

@@ -6,9 +6,15 @@ use super::{Pump, PumpError, Source};
 use crate::serve::pipe::Pipes;
 use crate::serve::{Input, Socket};
 use crate::upstream::Stream;
+use tandem_wire::Framing;
 
 /// Bytes that are left for which a pipe is worth its calls.
 const LEAST: u64 = 32 * 1024;
+
+/// Whether an answer goes this way, as far as its length is concerned.
+pub(in crate::serve) fn is_long(from: Framing) -> bool {
+    matches!(from, Framing::Length(length) if length >= LEAST)
+}
 
 impl Pump {
     /// Whether what is left may go this way.

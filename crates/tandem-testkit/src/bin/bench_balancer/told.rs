@@ -42,8 +42,16 @@ fn method() -> String {
          Handshakes are connections that end after it: 32 at a time, full or each with the ticket of the one before, by a client \
          that does not check signatures, so that it does less than the server. Idle connections are {IDLE} that have each asked \
          once; their memory is the growth of the resident memory of a proxy that was just started, without the kernel's sockets. \
-         A row in which a request is not answered with 2xx has failed."
+         A row in which a request is not answered with 2xx has failed. The congestion control of this system is {}: with BBR each \
+         socket sends by a timer of its own, also over loopback, but for those of tandem, which turns that off on a listener that \
+         is bound to loopback, as here, and towards its instances there (decision 026).",
+        congestion_control()
     )
+}
+
+fn congestion_control() -> String {
+    let setting = "/proc/sys/net/ipv4/tcp_congestion_control";
+    std::fs::read_to_string(setting).map_or_else(|_| "not known".to_owned(), |text| text.trim().to_owned())
 }
 
 fn aims(results: &[Told<'_>]) -> String {
