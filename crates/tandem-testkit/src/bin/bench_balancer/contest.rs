@@ -85,7 +85,7 @@ pub(crate) fn contest(row: &Row, plan: &Plan, ground: &Ground) -> Vec<Entry> {
             entry.miss(row, Miss::Failed(tell(&error, ground)));
         }
     }
-    for round in 0..plan.rounds {
+    for round in 0..plan.rounds(row) {
         for turn in 0..entries.len() {
             // Nobody is always the first, or always after the same one.
             let index = (turn + round) % entries.len();

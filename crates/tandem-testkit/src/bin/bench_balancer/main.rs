@@ -33,7 +33,10 @@ use tandem_testkit::bench::{machine, supervisor};
 use crate::contest::Miss;
 use crate::ground::Ground;
 use crate::proxies::Kind;
-use crate::rows::{ROWS, Row};
+use crate::rows::{ROWS, Row, Work};
+
+/// Rounds of a row that measures memory.
+const IDLE_ROUNDS: usize = 5;
 
 /// A request to Tandem failed.
 const REQUESTS_FAILED: u8 = 2;
@@ -45,6 +48,7 @@ struct Plan {
     report: PathBuf,
     /// The one row that is wanted; none: all.
     only: Option<&'static Row>,
+    /// Rounds at most; see [`Plan::rounds`].
     rounds: usize,
     /// Length of the load on each proxy in each round.
     length: Duration,
@@ -86,7 +90,9 @@ fn plan(mut arguments: impl Iterator<Item = String>) -> anyhow::Result<Plan> {
     let only = only.map(|name| find(&name)).transpose()?;
     let binary: PathBuf = binary.context("--binary PATH is missing")?;
     let report = report.context("--report PATH is missing")?;
-    let (rounds, seconds) = if quick { (2, 1) } else { (5, 3) };
+    // Many short turns rather than few long ones: what else a machine does comes and goes within seconds, and only what is measured
+    // close together can be compared.
+    let (rounds, seconds) = if quick { (2, 1) } else { (15, 1) };
     // Proxies run in a folder of their own.
     let binary = binary.canonicalize().with_context(|| format!("find {}", binary.display()))?;
     Ok(Plan { binary, report, only, rounds, length: Duration::from_secs(seconds) })
@@ -104,9 +110,14 @@ impl Plan {
         ROWS.iter().filter(|row| self.only.is_none_or(|only| only.name == row.name))
     }
 
+    /// Rounds of a row: memory is the same in each, and takes half a minute.
+    fn rounds(&self, row: &Row) -> usize {
+        if row.work == Work::Idle { self.rounds.min(IDLE_ROUNDS) } else { self.rounds }
+    }
+
     /// How long it takes, by what its steps took on two cores: four proxies, with a second beside the load of each round.
     fn minutes(&self) -> u64 {
-        let row = 4 * (3 + (self.length.as_secs() + 1) * self.rounds as u64);
-        (self.rows().count() as u64 * row + 10).div_ceil(60)
+        let row = |row| 4 * (3 + (self.length.as_secs() + 1) * self.rounds(row) as u64);
+        (self.rows().map(row).sum::<u64>() + 10).div_ceil(60)
     }
 }

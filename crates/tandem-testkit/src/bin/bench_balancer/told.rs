@@ -5,7 +5,7 @@ use tandem_testkit::bench::tables::{median, section, spread, table};
 use crate::contest::{Entry, Miss, Sample, compare};
 use crate::proxies::Kind;
 use crate::rows::{Against, IDLE, Row, SUITE};
-use crate::{Plan, ground};
+use crate::{IDLE_ROUNDS, Plan, ground};
 
 /// A row with what came of it.
 pub(crate) type Told<'a> = (&'a Row, Vec<Entry>);
@@ -18,7 +18,7 @@ pub(crate) fn page(machine: &str, plan: &Plan, results: &[Told<'_>]) -> String {
          `crates/tandem-testkit/src/bin/bench_balancer`. Versions: {}. Each proxy has one thread (nginx one worker, Caddy \
          `GOMAXPROCS=1`) on core {}; the backend (an nginx) and the load (`wrk`, `h2load`, or a client of the benchmark's own for \
          handshakes and idle connections) share core {}. All are started anew for each row and take turns within each of {} \
-         rounds of {} s, in another order each time. {}\n",
+         rounds of {} s ({IDLE_ROUNDS} for memory), in another order each time. {}\n",
         versions.join(", "),
         ground::PROXY_CORE,
         ground::OTHER_CORE,
