@@ -1,8 +1,9 @@
-//! Connections that never leave this machine are not paced.
+//! Connections on a loopback address are not paced.
 //!
 //! Where the system has BBR, each socket sends by a timer of its own, so that queues on the way stay short. Over loopback there is no
 //! queue and no way: a longer answer is only cut in two, and its end waits for a timer. Such a socket gets Reno instead, which every
-//! kernel has and everybody may choose. What the operator chose for the world outside stays as it is.
+//! kernel has, where the system lets everybody choose it. A socket on any other address keeps what the operator chose, and so does one that
+//! another process has bound and handed over.
 
 use std::net::IpAddr;
 use std::os::fd::AsFd;
@@ -13,7 +14,7 @@ use rustix::net::sockopt;
 const PACED: &str = "bbr";
 const UNPACED: &str = "reno";
 
-/// Turns pacing off for a socket that is not connected yet and stays on this machine, if there is any. Those that a listening socket
+/// Turns pacing off for a socket on a loopback address that is not connected yet, if there is any. Those that a listening socket
 /// accepts are as it is.
 pub(crate) fn unpace(socket: impl AsFd, address: IpAddr) {
     let is_paced = || sockopt::tcp_congestion(&socket).is_ok_and(|algorithm| algorithm.starts_with(PACED));

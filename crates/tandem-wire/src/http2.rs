@@ -1,8 +1,8 @@
 //! HTTP/2 heads as those of HTTP/1.1, and back (RFC 9113, 8).
 //!
 //! What a request means is decided once, by the strict reader of HTTP/1.1: a request that came by HTTP/2 is written as that
-//! reader wants it, and the answer, which is written as for any client, is taken apart again. The frames are somebody
-//! else's business; that reader has refused fields of a connection already.
+//! reader wants it. An answer's head is made at once ([`Answer`]); interim ones, which are written as for any client, are taken apart
+//! again. The frames are somebody else's business; that reader has refused fields of a connection already.
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, COOKIE, HOST};
@@ -86,7 +86,7 @@ impl Answer {
             let length = value.to_str().ok().and_then(|length| length.parse().ok());
             self.framing = Framing::Length(length.ok_or(HeadError::Malformed("the length is malformed"))?);
         }
-        // Never the same twice: in the table of what was sent before it would take the place of what is (RFC 7541, 7.1.3).
+        // Hardly ever the same twice: in the table of what was sent before it would take the place of what is (RFC 7541, 7.1.3).
         value.set_sensitive(name.as_str().as_bytes() == REQUEST_ID);
         self.response.headers_mut().append(name, value);
         Ok(())

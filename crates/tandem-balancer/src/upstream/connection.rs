@@ -35,7 +35,7 @@ pub(crate) struct Connection {
     pub reused: bool,
     /// When it was begun to be made, and how long that took.
     pub made: Option<(Moment, Duration)>,
-    /// Whether the last answer was too long to be read with its head.
+    /// Whether the last answer was one that goes through a pipe.
     pub was_long: bool,
     /// Bytes of a head that were looked at.
     seen: usize,

@@ -174,17 +174,13 @@ impl<F: Future<Output = ()>> Multiplexed<'_, F> {
     /// Begins what has come in, and sends what waits; says how many requests that were.
     fn take_in(&mut self, context: &mut Context<'_>) -> Result<usize, ()> {
         let mut begun = 0;
-        // Those that are answered at once make room for others within a round.
-        while begun < MOST_STREAMS as usize {
+        loop {
             match self.connection.poll_accept(context) {
                 Poll::Ready(Some(Ok((request, respond)))) => {
                     if self.streams.is_empty() {
                         self.around.activity.request_began();
                     }
                     self.streams.push(self.slots.run((self.begin)(&self.around, request, respond)));
-                    // It is on its way before the next one is looked at: of a hundred each would find its memory gone from the
-                    // caches when its turn comes.
-                    self.poll_streams(context);
                     begun += 1;
                 }
                 Poll::Ready(Some(Err(error))) => {
@@ -192,10 +188,9 @@ impl<F: Future<Output = ()>> Multiplexed<'_, F> {
                     return Err(());
                 }
                 Poll::Ready(None) => return Err(()),
-                Poll::Pending => break,
+                Poll::Pending => return Ok(begun),
             }
         }
-        Ok(begun)
     }
 
     /// No request is under way.
@@ -236,6 +231,7 @@ fn answer(
         if !finished {
             stream.abort();
         }
+        drop(client);
         drop(watched);
     })
 }

@@ -9,6 +9,9 @@ use std::task::{Context, Poll, ready};
 /// Memory for a future.
 type Slot<F> = Pin<Box<Option<F>>>;
 
+/// Most that is kept: where one request takes hours, the others' memory is not to wait for its end.
+const MOST_KEPT: usize = 16;
+
 /// Memory that is out of use, the last that was given back first.
 #[derive(Debug)]
 pub(super) struct Slots<F>(Vec<Slot<F>>);
@@ -29,7 +32,9 @@ impl<F: Future<Output = ()>> Slots<F> {
 
     /// Keeps that of a future that has ended.
     pub(super) fn give_back(&mut self, slot: Slot<F>) {
-        self.0.push(slot);
+        if self.0.len() < MOST_KEPT {
+            self.0.push(slot);
+        }
     }
 
     /// Keeps none.
@@ -80,6 +85,8 @@ mod tests {
         }
         assert_eq!((held.get(), Rc::strong_count(&held)), (3, 1));
         assert!(places.iter().all(|place| *place == places[0]));
+        (0..100).for_each(|_| slots.give_back(Box::pin(None)));
+        assert_eq!(slots.0.len(), MOST_KEPT);
         slots.clear();
         assert!(slots.0.is_empty());
     }
