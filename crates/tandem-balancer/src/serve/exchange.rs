@@ -22,7 +22,7 @@ use crate::table::{Lease, LiveRoute, Permit};
 use crate::upstream::Connection;
 use tandem_certificates::CHALLENGE_PATH;
 use tandem_record::{Seen, Trace, Unfinished};
-use tandem_static::{self, FileBody};
+use tandem_static::{self, Disk, FileBody};
 use tandem_wire::forward::{self, Delivery, HeadWriter, Origin, RequestId};
 use tandem_wire::{RequestHead, http2};
 
@@ -148,8 +148,8 @@ impl<'c> Exchange<'c> {
             },
         };
         self.ensure_open(&route).await?;
-        if route.disk().is_some() {
-            return Box::pin(self.send_of_disk(&route)).await;
+        if let Some(disk) = route.disk() {
+            return Box::pin(self.send_of_disk(disk)).await;
         }
         let origin = Origin {
             address: &self.client.address,
@@ -173,10 +173,9 @@ impl<'c> Exchange<'c> {
     }
 
     /// Answers with a file of a folder that is a route's only target.
-    async fn send_of_disk(&mut self, route: &LiveRoute) -> Result<Next, Page> {
+    async fn send_of_disk(&mut self, disk: &Arc<Disk>) -> Result<Next, Page> {
         let unreadable = || Page::BadRequest(StatusCode::BAD_REQUEST, "its head cannot be read".to_owned());
         let parts = forward::parts_of(&self.head).ok_or_else(unreadable)?;
-        let disk = route.disk().ok_or(Page::UnknownPath)?;
         let file = disk.answer(&parts).await.ok_or(Page::UnknownPath)?;
         Ok(self.send_file(file).await)
     }

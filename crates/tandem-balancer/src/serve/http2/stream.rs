@@ -34,16 +34,16 @@ struct Inner {
     respond: SendResponse<Bytes>,
     /// Once the head of the answer is sent.
     send: Option<SendStream<Bytes>>,
-    answer: Answer,
-    /// Its head, where that does not come as text.
+    taken: Taken,
+    /// The head of the answer, where that does not come as text.
     prepared: Option<http2::Answer>,
     /// Of the answer's body, what was taken and is not sent.
     waiting: Bytes,
 }
 
-/// How far the answer was taken.
+/// How much of the answer was taken from whoever writes it.
 #[derive(Debug)]
-enum Answer {
+enum Taken {
     /// These bytes of its head.
     Head(Vec<u8>),
     /// All but so many bytes.
@@ -69,7 +69,7 @@ impl Stream {
             unread: Bytes::new(),
             respond,
             send: None,
-            answer: Answer::Head(Vec::new()),
+            taken: Taken::Head(Vec::new()),
             prepared: None,
             waiting: Bytes::new(),
         })))
@@ -93,7 +93,7 @@ impl Stream {
     /// Says that the answer is not whole.
     pub(super) fn abort(&self) {
         let mut inner = self.0.borrow_mut();
-        if !matches!(inner.answer, Answer::Over) {
+        if !matches!(inner.taken, Taken::Over) {
             inner.respond.send_reset(Reason::INTERNAL_ERROR);
         }
     }
@@ -102,13 +102,13 @@ impl Stream {
 impl Inner {
     /// Takes some bytes of the answer; says how many.
     fn take(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match &mut self.answer {
-            Answer::Head(head) if head.is_empty() && bytes.first() == Some(&PREPARED) => {
+        match &mut self.taken {
+            Taken::Head(head) if head.is_empty() && bytes.first() == Some(&PREPARED) => {
                 let head = self.prepared.take().ok_or_else(|| broken("no head was prepared"))?;
                 self.begin(head.finish(&self.method))?;
                 Ok(1)
             }
-            Answer::Head(head) => {
+            Taken::Head(head) => {
                 let before = head.len();
                 head.extend_from_slice(bytes);
                 let Arrival::Whole(length) = arrival(head, before).map_err(broken)? else {
@@ -119,25 +119,25 @@ impl Inner {
                 self.begin(response_of(&head, &self.method))?;
                 Ok(length - before)
             }
-            Answer::Length(left) => {
+            Taken::Length(left) => {
                 let count = bytes.len().min(PIECE).min(usize::try_from(*left).unwrap_or(usize::MAX));
                 *left -= count as u64;
                 if *left == 0 {
-                    self.answer = Answer::Ending(Chunks::default());
+                    self.taken = Taken::Ending(Chunks::default());
                 }
                 self.waiting = Bytes::copy_from_slice(&bytes[..count]);
                 Ok(count)
             }
-            Answer::Chunks(chunks) => {
+            Taken::Chunks(chunks) => {
                 let piece = &bytes[..bytes.len().min(PIECE)];
                 let (used, data) = data_of(chunks, piece).map_err(broken)?;
                 if chunks.is_over() {
-                    self.answer = Answer::Ending(std::mem::take(chunks));
+                    self.taken = Taken::Ending(std::mem::take(chunks));
                 }
                 self.waiting = data;
                 Ok(used)
             }
-            Answer::Ending(_) | Answer::Over => Err(broken("there is more than the answer")),
+            Taken::Ending(_) | Taken::Over => Err(broken("there is more than the answer")),
         }
     }
 
@@ -149,10 +149,10 @@ impl Inner {
         }
         let is_empty = matches!(framing, Framing::None | Framing::Length(0));
         self.send = Some(self.respond.send_response(response, is_empty).map_err(broken)?);
-        self.answer = match framing {
-            _ if is_empty => Answer::Over,
-            Framing::Length(length) => Answer::Length(length),
-            _ => Answer::Chunks(Chunks::default()),
+        self.taken = match framing {
+            _ if is_empty => Taken::Over,
+            Framing::Length(length) => Taken::Length(length),
+            _ => Taken::Chunks(Chunks::default()),
         };
         Ok(())
     }
@@ -171,18 +171,18 @@ impl Inner {
             };
             let piece = self.waiting.split_to(room.min(self.waiting.len()));
             let ends = self.waiting.is_empty()
-                && matches!(&self.answer, Answer::Ending(chunks) if chunks.trailers().is_empty());
+                && matches!(&self.taken, Taken::Ending(chunks) if chunks.trailers().is_empty());
             send.send_data(piece, ends).map_err(broken)?;
             if ends {
-                self.answer = Answer::Over;
+                self.taken = Taken::Over;
             }
         }
-        if let Answer::Ending(chunks) = &self.answer {
+        if let Taken::Ending(chunks) = &self.taken {
             match chunks.trailers() {
                 [] => send.send_data(Bytes::new(), true).map_err(broken)?,
                 lines => send.send_trailers(trailers_of(lines).map_err(broken)?).map_err(broken)?,
             }
-            self.answer = Answer::Over;
+            self.taken = Taken::Over;
         }
         Poll::Ready(Ok(()))
     }
