@@ -89,6 +89,9 @@ fn answer(bytes: &[u8]) {
     let sent = body(&written);
     let head = Bytes::copy_from_slice(&written[..written.len() - sent.len()]);
     let (response, framing) = response_of(&head, &Method::GET).expect("what is written is an answer");
+    let at_once = fuzzing::head_in_frames(bytes).expect("what can be written as text can be written as frames");
+    assert_eq!((at_once.0.status(), at_once.1), (response.status(), framing));
+    assert_eq!(at_once.0.headers(), response.headers());
     for name in ["connection", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade"] {
         assert!(!response.headers().contains_key(name), "{name} is for one connection");
     }

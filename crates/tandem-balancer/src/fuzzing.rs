@@ -4,14 +4,14 @@
 use std::path::Path;
 use std::task::{Context, Poll, Waker};
 
-use http::Method;
 use http::request::Parts;
+use http::{Method, Response};
 use tandem_types::routing::Table;
 
 use crate::alone::{self, Mistake};
 use crate::serve::{Ends, Input, Pump};
 use crate::table::StateFile;
-use tandem_wire::forward::{self, Delivery, Origin};
+use tandem_wire::forward::{self, Bodies, Delivery, Origin};
 use tandem_wire::{Arrival, Framing, RequestHead, ResponseHead, Version, arrival, http2};
 
 /// The table in a state file, and the file as it would be written again.
@@ -74,16 +74,33 @@ pub fn routes(text: &str) -> Result<[usize; 3], Mistake> {
 /// What a client gets of what an instance answers to its GET; none: nothing that looks like a whole answer.
 #[must_use]
 pub fn pass_back(bytes: &[u8]) -> Option<Vec<u8>> {
+    let (head, body, bodies) = answer(bytes)?;
+    let mut input = Input::default();
+    input.push(body);
+    let mut written = Vec::new();
+    forward::write_response(&mut written, &head, bodies.to, &DELIVERY);
+    pump((bodies.from, bodies.to), &mut input, &mut written).then_some(written)
+}
+
+/// The head of the same answer as a client of HTTP/2 gets it, without the way over text, and how its body follows.
+#[must_use]
+pub fn head_in_frames(bytes: &[u8]) -> Option<(Response<()>, Framing)> {
+    let (head, _, bodies) = answer(bytes)?;
+    let mut written = http2::Answer::default();
+    forward::write_response(&mut written, &head, bodies.to, &DELIVERY);
+    written.finish(&Method::GET).ok()
+}
+
+/// How fuzzed answers are written.
+const DELIVERY: Delivery<'static> =
+    Delivery { id: Some("id"), version: Version::Http11, keeps: true, date: "now", hsts: None };
+
+/// An answer's head, what is behind it, and how its body comes and goes.
+fn answer(bytes: &[u8]) -> Option<(ResponseHead, &[u8], Bodies)> {
     let Ok(Arrival::Whole(length)) = arrival(bytes, 0) else { return None };
     let head = ResponseHead::parse(&bytes[..length]).ok()?;
     let bodies = forward::bodies(&head, &Method::GET, Version::Http11).ok()?;
-    let mut input = Input::default();
-    input.push(&bytes[length..]);
-    let delivery =
-        Delivery { id: Some("id"), version: Version::Http11, keeps: true, date: "now", hsts: None };
-    let mut written = Vec::new();
-    forward::write_response(&mut written, &head, bodies.to, &delivery);
-    pump((bodies.from, bodies.to), &mut input, &mut written).then_some(written)
+    Some((head, &bytes[length..], bodies))
 }
 
 /// Moves a body that has come in whole; false: it has not, or is none.

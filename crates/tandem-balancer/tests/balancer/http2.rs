@@ -161,6 +161,29 @@ async fn chunks_trailers_and_interim_answers_come_as_frames() {
 }
 
 #[tokio::test]
+async fn an_answer_that_turns_out_to_be_none_is_taken_back_and_a_page_comes_instead() {
+    let app = App::raw(|mut stream| async move {
+        let asked = read_until(&mut stream, "\r\n\r\n").await;
+        let hint = "HTTP/1.1 103 Early Hints\r\nlink: </a.css>\r\n\r\n";
+        let hint = if asked.starts_with("GET /hinted") { hint } else { "" };
+        let answer =
+            format!("{hint}HTTP/1.1 200 OK\r\nX-Own: 1\r\nTransfer-Encoding: chunked\r\n\r\nno chunk\r\n");
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        let _ = stream.read_u8().await;
+    })
+    .await;
+    let world = World::serving(&[app.address]).await;
+    let mut client = Client::connect(world.address).await;
+    for path in ["/", "/hinted"] {
+        let answer = client.get(path).await;
+        assert_eq!(answer.status, StatusCode::BAD_GATEWAY, "{path}");
+        assert!(!answer.headers.contains_key("x-own"), "{answer:?}");
+        let body = String::from_utf8(answer.body).unwrap();
+        assert!(body.contains("502"), "{body}");
+    }
+}
+
+#[tokio::test]
 async fn an_answer_that_breaks_off_is_reset_and_the_others_go_on() {
     let app = App::raw(|mut stream| async move {
         let head = read_until(&mut stream, "\r\n\r\n").await;

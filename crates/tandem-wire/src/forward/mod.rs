@@ -15,7 +15,9 @@ pub use parts::parts_of;
 pub use request::{Origin, Refusal, address_text, expects_continue, path_of, upgrade_wanted, write_request};
 pub use request_id::RequestId;
 pub(crate) use response::REQUEST_ID;
-pub use response::{Delivery, HeadWriter, bodies, write_interim, write_own, write_response, write_switch};
+pub use response::{
+    Bodies, Delivery, HeadWriter, bodies, write_interim, write_own, write_response, write_switch,
+};
 
 #[cfg(test)]
 mod tests;
