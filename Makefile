@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
-.PHONY: help demo demo-stop check test test-long fuzz bench-apps bench-balancer bench-deploy bench-faults needs needs-test
+.PHONY: help demo demo-stop dist check test test-long fuzz bench-apps bench-balancer bench-deploy bench-faults needs needs-test
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -13,6 +13,9 @@ demo: needs ## Build Tandem, start it with its data in ./.demo and deploy the gu
 
 demo-stop: ## End everything that `make demo` started; the data stays in ./.demo
 	@scripts/demo.sh stop
+
+dist: ## Build the Tandem that is given to others, arranged by what it does under load (20 minutes)
+	@scripts/build-dist.sh
 
 check: needs-test ## Format, lints, tidy test, tests of rules and components (minutes)
 	cargo fmt --all --check

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Measures the balancer of the build that is given to others (profile `dist`) beside nginx, HAProxy and Caddy on the same work, and writes
-# docs/benchmarks/balancer.md, on a machine with two cores that does nothing else. Installs what is missing of them. Ends
+# Measures the balancer of the build that is given to others (build-dist.sh) beside nginx, HAProxy and Caddy on the same work, and
+# writes docs/benchmarks/balancer.md, on a machine with two cores that does nothing else. Installs what is missing of them. Ends
 # everything it started, also when interrupted.
 #
 #   bench-balancer.sh              the whole run; its figures go into the report
-#   bench-balancer.sh --quick      two rounds of a second: whether everything works; figures go to .bench/quick.md
+#   bench-balancer.sh --quick      two rounds of a second, by a build that takes less time: whether everything works; figures go to
+#                                  .bench/quick.md
 #   bench-balancer.sh --only ROW   one row alone, in the same way; figures go to .bench/quick.md
 #   bench-balancer.sh --clean      end what a killed run has left; the next run does that as well
 #
@@ -16,10 +17,21 @@ cd "$(dirname "$0")/.."
 # Proxies are in /usr/sbin, which is not on everybody's path.
 export PATH=$PATH:/usr/sbin:/sbin
 scripts/install-needs.sh bench-balancer
-cargo build --profile dist --locked --quiet -p tandem -p tandem-testkit
+cargo build --profile dist --locked --quiet -p tandem-testkit
 [ "${1:-}" != --clean ] || exec target/dist/bench_balancer --clean
-report=docs/benchmarks/balancer.md
+report=docs/benchmarks/balancer.md quick=
 for word in "$@"; do
-    case "$word" in --quick | --only) report=.bench/quick.md ;; esac
+    case "$word" in
+        --quick) report=.bench/quick.md quick=yes ;;
+        --only) report=.bench/quick.md ;;
+    esac
 done
-exec target/dist/bench_balancer --binary "${BINARY:-target/dist/tandem}" --report "$report" "$@"
+if [ -n "${BINARY:-}" ]; then
+    binary=$BINARY
+elif [ -n "$quick" ]; then
+    cargo build --profile dist --locked --quiet -p tandem
+    binary=target/dist/tandem
+else
+    binary=$(scripts/build-dist.sh)
+fi
+exec target/dist/bench_balancer --binary "$binary" --report "$report" "$@"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing, and only that. `run`: what building and running Tandem needs; `test`: what its tests
-# need besides; `bench-balancer`: what the balancer is measured with. As root or with sudo that asks nothing; else it
-# prints the one line to type and fails.
+# need besides; `bench-balancer`: what the balancer is measured with; `dist`: what the build that is given to others takes. As root
+# or with sudo that asks nothing; else it prints the one line to type and fails.
 set -euo pipefail
 for_what=${1:-run}
 
@@ -42,6 +42,15 @@ if [ "$for_what" = test ]; then need pebble pebble; fi
 # One test deploys on a real PostgreSQL, which it starts itself. Any version that is there will do.
 if [ "$for_what" = test ] && ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; then
     packages+=(postgresql-15)
+fi
+# What is given to others is arranged by what it does under load.
+if [ "$for_what" = dist ]; then
+    need openssl openssl
+    need curl curl
+    need wrk wrk
+    need h2load nghttp2-client
+    [ -x /usr/sbin/nginx ] || need nginx nginx-light
+    compgen -G "$(rustc --print sysroot 2>/dev/null)/lib/rustlib/*/bin/llvm-profdata" >/dev/null || need llvm-profdata-19 llvm-19
 fi
 if [ "$for_what" = bench-balancer ]; then
     need taskset util-linux

@@ -1,5 +1,7 @@
 //! The figures as a page.
 
+use std::path::Path;
+
 use tandem_testkit::bench::tables::{median, section, spread, table};
 
 use crate::contest::{Entry, Miss, Sample, compare};
@@ -15,11 +17,12 @@ pub(crate) fn page(machine: &str, plan: &Plan, results: &[Told<'_>]) -> String {
         [Kind::Tandem, Kind::Nginx, Kind::Haproxy, Kind::Caddy].map(|kind| kind.version(&plan.binary));
     let head = format!(
         "# The balancer beside nginx, HAProxy and Caddy\n\n{machine}\n\nWritten by `make bench-balancer`; the program is \
-         `crates/tandem-testkit/src/bin/bench_balancer`. Versions: {}. Each proxy has one thread (nginx one worker, Caddy \
+         `crates/tandem-testkit/src/bin/bench_balancer`. Versions: {}; {}. Each proxy has one thread (nginx one worker, Caddy \
          `GOMAXPROCS=1`) on core {}; the backend (an nginx) and the load (`wrk`, `h2load`, or a client of the benchmark's own for \
          handshakes and idle connections) share core {}. All are started anew for each row and take turns within each of {} \
          rounds of {} s ({IDLE_ROUNDS} for memory), in another order each time. {}\n",
         versions.join(", "),
+        builds(&plan.binary),
         ground::PROXY_CORE,
         ground::OTHER_CORE,
         plan.rounds,
@@ -30,6 +33,17 @@ pub(crate) fn page(machine: &str, plan: &Plan, results: &[Told<'_>]) -> String {
         + &section("Where we lose, and why", &losses(results))
         + &section("Each proxy", &proxies(results))
         + &section("Equal work", &work(results))
+}
+
+/// How what is measured was built.
+fn builds(binary: &Path) -> &'static str {
+    if binary.components().any(|part| part.as_os_str() == "trained") {
+        "that of tandem is what `make dist` builds, arranged by what it did under a load that is not this one (decision 027), those \
+         of the others are Debian's packages"
+    } else {
+        "that of tandem is not arranged by any load, as what `make dist` builds would be (decision 027), those of the others are \
+         Debian's packages"
+    }
 }
 
 fn method() -> String {
