@@ -14,8 +14,11 @@ scripts/install-needs.sh dist >&2
 
 host=$(rustc -vV | sed -n 's/^host: //p')
 out=$PWD/target/trained
-# Everything that decides what is built: a profile fits the sources that it was made with.
-key=$({ rustc -vV && git ls-files -z crates Cargo.toml Cargo.lock scripts/build-dist.sh | xargs -0 sha256sum; } | sha256sum | cut -c1-16)
+# Everything that decides what is built: a profile fits the sources that it was made with. A file that was deleted counts by the
+# message about it.
+sources=(crates Cargo.toml Cargo.lock scripts/build-dist.sh ':!crates/tandem-testkit')
+digests() { git ls-files -z -co --exclude-standard -- "${sources[@]}" | xargs -0 sha256sum 2>&1 || true; }
+key=$({ rustc -vV && digests; } | sha256sum | cut -c1-16)
 profile=$out/$key.profdata
 
 say() { echo "build-dist: $*" >&2; }
