@@ -14,7 +14,7 @@ demo: needs ## Build Tandem, start it with its data in ./.demo and deploy the gu
 demo-stop: ## End everything that `make demo` started; the data stays in ./.demo
 	@scripts/demo.sh stop
 
-dist: ## Build the Tandem that is given to others, arranged by what it does under load (20 minutes)
+dist: ## Build the Tandem that is given to others (20 minutes)
 	@scripts/build-dist.sh
 
 check: needs-test ## Format, lints, tidy test, tests of rules and components (minutes)

@@ -19,7 +19,7 @@ export PATH=$PATH:/usr/sbin:/sbin
 scripts/install-needs.sh bench-balancer
 cargo build --profile dist --locked --quiet -p tandem-testkit
 [ "${1:-}" != --clean ] || exec target/dist/bench_balancer --clean
-report=docs/benchmarks/balancer.md quick=
+report=docs/benchmarks/balancer.md quick= told=()
 for word in "$@"; do
     case "$word" in
         --quick) report=.bench/quick.md quick=yes ;;
@@ -33,5 +33,6 @@ elif [ -n "$quick" ]; then
     binary=target/dist/tandem
 else
     binary=$(scripts/build-dist.sh)
+    told=(--given-to-others)
 fi
-exec target/dist/bench_balancer --binary "$binary" --report "$report" "$@"
+exec target/dist/bench_balancer --binary "$binary" --report "$report" "${told[@]}" "$@"

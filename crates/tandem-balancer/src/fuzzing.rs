@@ -93,7 +93,7 @@ pub fn head_in_frames(bytes: &[u8]) -> Option<(Response<()>, Framing)> {
 
 /// How fuzzed answers are written.
 const DELIVERY: Delivery<'static> =
-    Delivery { id: Some("id"), version: Version::Http11, keeps: true, date: "now", hsts: None };
+    Delivery { id: Some("id"), version: Version::Http11, keeps: true, date: "now", hsts: Some(60) };
 
 /// An answer's head, what is behind it, and how its body comes and goes.
 fn answer(bytes: &[u8]) -> Option<(ResponseHead, &[u8], Bodies)> {

@@ -45,6 +45,8 @@ const REQUESTS_FAILED: u8 = 2;
 #[derive(Debug, Clone)]
 struct Plan {
     binary: PathBuf,
+    /// It is what `make dist` builds.
+    given_to_others: bool,
     report: PathBuf,
     /// The one row that is wanted; none: all.
     only: Option<&'static Row>,
@@ -77,13 +79,15 @@ fn measure(plan: &Plan, bench: &BenchFolder) -> anyhow::Result<ExitCode> {
 }
 
 fn plan(mut arguments: impl Iterator<Item = String>) -> anyhow::Result<Plan> {
-    let (mut binary, mut report, mut only, mut quick) = (None, None, None, false);
+    let (mut binary, mut report, mut only) = (None, None, None);
+    let (mut quick, mut given_to_others) = (false, false);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--binary" => binary = arguments.next().map(PathBuf::from),
             "--report" => report = arguments.next().map(PathBuf::from),
             "--only" => only = Some(arguments.next().context("--only wants the name of a row")?),
             "--quick" => quick = true,
+            "--given-to-others" => given_to_others = true,
             other => bail!("unknown argument {other}"),
         }
     }
@@ -95,7 +99,7 @@ fn plan(mut arguments: impl Iterator<Item = String>) -> anyhow::Result<Plan> {
     let (rounds, seconds) = if quick { (2, 1) } else { (15, 1) };
     // Proxies run in a folder of their own.
     let binary = binary.canonicalize().with_context(|| format!("find {}", binary.display()))?;
-    Ok(Plan { binary, report, only, rounds, length: Duration::from_secs(seconds) })
+    Ok(Plan { binary, given_to_others, report, only, rounds, length: Duration::from_secs(seconds) })
 }
 
 fn find(name: &str) -> anyhow::Result<&'static Row> {

@@ -1,7 +1,5 @@
 //! The figures as a page.
 
-use std::path::Path;
-
 use tandem_testkit::bench::tables::{median, section, spread, table};
 
 use crate::contest::{Entry, Miss, Sample, compare};
@@ -22,7 +20,7 @@ pub(crate) fn page(machine: &str, plan: &Plan, results: &[Told<'_>]) -> String {
          handshakes and idle connections) share core {}. All are started anew for each row and take turns within each of {} \
          rounds of {} s ({IDLE_ROUNDS} for memory), in another order each time. {}\n",
         versions.join(", "),
-        builds(&plan.binary),
+        builds(plan.given_to_others),
         ground::PROXY_CORE,
         ground::OTHER_CORE,
         plan.rounds,
@@ -36,13 +34,13 @@ pub(crate) fn page(machine: &str, plan: &Plan, results: &[Told<'_>]) -> String {
 }
 
 /// How what is measured was built.
-fn builds(binary: &Path) -> &'static str {
-    if binary.components().any(|part| part.as_os_str() == "trained") {
-        "that of tandem is what `make dist` builds, arranged by what it did under a load that is not this one (decision 027), those \
-         of the others are Debian's packages"
+fn builds(given_to_others: bool) -> &'static str {
+    if given_to_others {
+        "that of tandem is what `make dist` builds, arranged by what it did under a load of the same kinds in other numbers and sizes \
+         (decision 027), those of the others are what is installed here"
     } else {
-        "that of tandem is not arranged by any load, as what `make dist` builds would be (decision 027), those of the others are \
-         Debian's packages"
+        "that of tandem is one that was named, rather than what `make dist` builds (decision 027), those of the others are what is \
+         installed here"
     }
 }
 
