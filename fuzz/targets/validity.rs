@@ -23,7 +23,8 @@ fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();
     for group in bytes.chunks(3) {
-        let number = (0..3).fold(0_u32, |sum, place| sum << 8 | group.get(place).map_or(0, |byte| u32::from(*byte)));
+        let number =
+            (0..3).fold(0_u32, |sum, place| sum << 8 | group.get(place).map_or(0, |byte| u32::from(*byte)));
         for place in 0..4 {
             let digit = DIGITS[(number >> (18 - 6 * place)) as usize & 63] as char;
             text.push(if place > group.len() { '=' } else { digit });

@@ -1,6 +1,8 @@
 //! What must hold of a request that is passed on, whichever way it came: it carries nothing of the client's under the
 //! balancer's own names, ends in one way only, and is the same for whoever reads it.
 
+use tandem_wire::MOST_FIELDS;
+
 /// Fields that end at the balancer, in any spelling that an app may take for them.
 const OURS: [&str; 6] =
     ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "x-request-id"];
@@ -11,6 +13,13 @@ const OF_ONE_CONNECTION: [&str; 7] =
 pub(crate) fn body(message: &[u8]) -> &[u8] {
     let end = message.windows(4).position(|window| window == b"\r\n\r\n").expect("it has a head");
     &message[end + 4..]
+}
+
+/// Whether a balancer behind this one would take a request: with the fields that it got here it may have more than one takes.
+pub(crate) fn is_short_enough(message: &[u8]) -> bool {
+    let head = &message[..message.len() - body(message).len()];
+    // The request's line and the empty one at the end are no fields.
+    head.windows(2).filter(|window| window == b"\r\n").count() - 2 <= MOST_FIELDS
 }
 
 /// Reads a request that was passed on by another parser than ours.
