@@ -4,7 +4,7 @@
 use tandem_rules::traffic::Filter;
 use tandem_types::BalancerId;
 use tandem_types::problem::Problem;
-use tandem_types::traffic::{Top, TrafficReport};
+use tandem_types::traffic::{SlowMinute, Top, TrafficReport};
 
 use crate::handle::Handle;
 
@@ -28,5 +28,11 @@ impl Handle {
     pub fn top(&self, filter: &Filter) -> Top {
         let now = self.shared.now();
         self.shared.traffic.lock().expect("no holder of this lock panics").top(now, filter)
+    }
+
+    /// The slowest requests of each minute of the last hour, the latest minute first.
+    #[must_use]
+    pub fn slow(&self, filter: &Filter) -> Vec<SlowMinute> {
+        self.shared.traffic.lock().expect("no holder of this lock panics").slow(filter)
     }
 }

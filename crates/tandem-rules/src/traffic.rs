@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use tandem_types::traffic::{ReleaseTraffic, RequestRecord, Served, Top, TopLine, TrafficReport};
+use tandem_types::traffic::{ReleaseTraffic, RequestRecord, Served, SlowMinute, Top, TopLine, TrafficReport};
 use tandem_types::{AppName, BalancerId, EnvironmentName, Timestamp};
 
 use crate::histogram::Histogram;
@@ -151,9 +151,17 @@ impl Traffic {
         all
     }
 
-    /// The slowest requests of the last hour, ten of each minute and environment; the latest minute first.
-    pub fn slowest(&self) -> impl Iterator<Item = &RequestRecord> {
-        self.slowest.iter().flat_map(|(_, environments)| environments.values().flatten())
+    /// The slowest requests of the last hour, ten of each minute and environment; the latest minute first, and of each the slowest.
+    #[must_use]
+    pub fn slow(&self, filter: &Filter) -> Vec<SlowMinute> {
+        let minutes = self.slowest.iter().filter_map(|(minute, environments)| {
+            let told = environments.values().flatten().filter(|record| filter.admits(record.served.as_ref()));
+            let mut slowest: Vec<_> = told.cloned().collect();
+            slowest.sort_by_key(|record| std::cmp::Reverse(record.total_us));
+            let minute = Timestamp::from_second(minute * 60).ok()?;
+            (!slowest.is_empty()).then_some(SlowMinute { minute, slowest })
+        });
+        minutes.collect()
     }
 
     /// The last minute, for people.
@@ -175,10 +183,9 @@ impl Traffic {
             .collect();
         releases.sort_by_key(|line| std::cmp::Reverse(line.requests));
         let begin = now.as_second() - WINDOW;
-        let told = |record: &&RequestRecord| {
-            filter.admits(record.served.as_ref()) && record.time.as_second() >= begin
-        };
-        let mut slowest: Vec<_> = self.slowest().filter(told).cloned().collect();
+        let told = |record: &&RequestRecord| filter.admits(record.served.as_ref()) && ended(record) >= begin;
+        let all = self.slowest.iter().flat_map(|(_, environments)| environments.values().flatten());
+        let mut slowest: Vec<_> = all.filter(told).cloned().collect();
         shorten(&mut slowest);
         let latest = self.latest.iter().filter(told).take(LATEST_TOLD).cloned().collect();
         Top { time: now, window_ms: WINDOW as u64 * 1000, releases, slowest, latest }
@@ -199,6 +206,12 @@ fn line(served: Option<Served>, sums: &Sums, (recent, in_flight): (u64, u64)) ->
         p99_us: answers.quantile(990),
         in_flight,
     }
+}
+
+/// The second in which a request ended, by its balancer's clock: what took long began long ago.
+fn ended(record: &RequestRecord) -> i64 {
+    let micros = i64::try_from(record.total_us).unwrap_or(i64::MAX);
+    record.time.as_second().saturating_add(micros / 1_000_000)
 }
 
 /// Leaves the slowest, the slowest first.

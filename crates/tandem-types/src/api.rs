@@ -36,6 +36,7 @@
 //! | `GET /v1/balancers/B/certificates` | → [`crate::https::ServedCertificates`] |
 //! | `GET /v1/authority` | → [`crate::https::AuthorityCertificate`] |
 //! | `GET /v1/top?app=A&environment=E&follow=true` | → stream of [`crate::traffic::Top`], one a line |
+//! | `GET /v1/slow?app=A&environment=E` | → list of [`crate::traffic::SlowMinute`], the last hour's, the latest first |
 //! | `POST /v1/down` | [`Reason`] → 202 |
 //! | `GET /v1/tokens`, `POST /v1/tokens`, `DELETE /v1/tokens/NAME` | [`CreateToken`] → [`TokenCreated`] |
 //! | `POST /v1/hosts/H/sessions/J` | 101, then what a client of the session and its shim say |

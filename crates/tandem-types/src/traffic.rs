@@ -158,6 +158,15 @@ pub struct Top {
     pub latest: Vec<RequestRecord>,
 }
 
+/// What `GET /v1/slow` tells: the slowest requests of a minute, ten of each environment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SlowMinute {
+    /// When it began. A request belongs to the minute in which it ended.
+    pub minute: Timestamp,
+    /// The slowest requests, the slowest first.
+    pub slowest: Vec<RequestRecord>,
+}
+
 /// One release in [`Top`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TopLine {

@@ -59,6 +59,7 @@ pub fn router(site: Site) -> Router {
         .route("/v1/balancers/{balancer}/certificates", get(balancers::certificates))
         .route("/v1/authority", get(authority::show))
         .route("/v1/top", get(top::read))
+        .route("/v1/slow", get(top::slow))
         .route("/v1/git-hosts", get(keys::hosts))
         .route("/v1/git-hosts/{host}", delete(keys::forget_host))
         .route("/v1/volumes", get(volumes::list))

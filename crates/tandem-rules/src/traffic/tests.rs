@@ -102,8 +102,13 @@ fn the_slowest_of_each_minute_are_kept_for_an_hour_by_environment() {
         }
         traffic.take(at(second), told);
     }
-    assert!(traffic.slowest().count() <= MINUTES * SLOWEST + 1);
-    assert!(traffic.slowest().count() >= (MINUTES - 1) * SLOWEST);
+    let log = traffic.slow(&Filter::default());
+    let kept: usize = log.iter().map(|minute| minute.slowest.len()).sum();
+    assert!(((MINUTES - 1) * SLOWEST..=MINUTES * SLOWEST + 1).contains(&kept), "{kept}");
+    assert!(log.windows(2).all(|pair| pair[0].minute > pair[1].minute));
+    let of_minute =
+        |minute: &SlowMinute| minute.slowest.windows(2).all(|pair| pair[0].total_us >= pair[1].total_us);
+    assert!(log.iter().all(of_minute));
     let now = at(7_199);
     let top = traffic.top(now, &Filter::default());
     assert_eq!(top.slowest.len(), SLOWEST);
@@ -113,6 +118,23 @@ fn the_slowest_of_each_minute_are_kept_for_an_hour_by_environment() {
     assert_eq!(top.slowest.len(), 1, "the shop's slow requests leave room for those of the blog");
     let staging = Filter { environment: "staging".parse().ok(), ..blog };
     assert!(traffic.top(now, &staging).slowest.is_empty());
+}
+
+#[test]
+fn a_request_that_took_longer_than_the_window_is_told_when_it_has_ended() {
+    let mut traffic = Traffic::default();
+    let long = record(Some(served("shop", 1)), 0, 65_000_000);
+    let told = TrafficReport {
+        slowest: vec![long.clone()],
+        latest: vec![long.clone()],
+        ..report("edge", Vec::new())
+    };
+    traffic.take(at(66), told);
+    let top = traffic.top(at(67), &Filter::default());
+    assert_eq!((&top.slowest, &top.latest), (&vec![long.clone()], &vec![long.clone()]));
+    assert!(traffic.top(at(126), &Filter::default()).slowest.is_empty());
+    let log = traffic.slow(&Filter::default());
+    assert_eq!(log, [SlowMinute { minute: at(60), slowest: vec![long] }]);
 }
 
 #[test]

@@ -1,12 +1,14 @@
-//! `GET /v1/top`: the last minute's traffic; with `follow` each second anew.
+//! `GET /v1/top`: the last minute's traffic; with `follow` each second anew. `GET /v1/slow`: the slowest requests of each minute.
 
 use std::time::Duration;
 
+use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
 use futures_util::{StreamExt as _, stream};
 use serde::Deserialize;
 use tandem_control::TrafficFilter;
+use tandem_types::traffic::SlowMinute;
 use tandem_types::{AppName, EnvironmentName};
 use tokio::time::MissedTickBehavior;
 
@@ -42,4 +44,18 @@ pub(crate) async fn read(State(site): State<Site>, Query(asked): Query<Asked>) -
     });
     let most = if follow { usize::MAX } else { 1 };
     Ok(lines::sure(tops.take(most), &site.drain))
+}
+
+/// Of whom the slowest requests are asked for.
+#[derive(Debug, Deserialize)]
+pub(crate) struct AskedSlow {
+    app: Option<AppName>,
+    environment: Option<EnvironmentName>,
+}
+
+pub(crate) async fn slow(
+    State(site): State<Site>,
+    Query(AskedSlow { app, environment }): Query<AskedSlow>,
+) -> Json<Vec<SlowMinute>> {
+    Json(site.control.slow(&TrafficFilter { app, environment }))
 }

@@ -43,6 +43,12 @@ fn requests_are_seen_by_app_and_release_within_seconds() {
     let text = installation.tandem(["top"]).expect_success().stdout;
     assert!(text.contains("plain  r1") && text.contains("slowest of the last minute"), "{text}");
     assert!(text.contains("GET nobodys.example/") && !text.contains("secret"), "{text}");
+    let log = installation.tandem(["top", "--slow", "--app", "plain", "--json"]).expect_success().json();
+    assert_eq!(log[0]["slowest"].as_array().map(Vec::len), Some(5), "{log}");
+    let slow = installation.tandem(["top", "--slow"]).expect_success().stdout;
+    assert!(slow.starts_with("TIME") && slow.contains("GET nobodys.example/"), "{slow}");
+    let slow = installation.tandem(["top", "--slow", "--env", "staging"]).expect_success().stdout;
+    assert!(slow.starts_with("no requests in the last hour"), "{slow}");
     let staging = installation.tandem(["top", "--env", "staging"]).expect_success().stdout;
     assert!(staging.starts_with("no requests yet"), "{staging}");
     installation.finish();

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use tandem_types::Timestamp;
-use tandem_types::traffic::{AnsweredBy, RequestRecord, Served, Top, TopLine};
+use tandem_types::traffic::{AnsweredBy, RequestRecord, Served, SlowMinute, Top, TopLine};
 
 use crate::output::{Cell, Style, Table, local_time, milliseconds};
 
@@ -32,11 +32,23 @@ pub(super) fn render(top: &Top, below: Below, hint: &str, style: Style) -> Strin
     };
     if !records.is_empty() {
         let _ = write!(text, "\n{}\n", style.dim(what));
-        let mut table = Table::new(&["TIME", "TOOK", "STATUS", "APP", "FROM", "REQUEST", "ID"]);
-        records.iter().for_each(|record| table.row(request(record, style)));
-        text.push_str(&table.render(style, ""));
+        text.push_str(&list(records.iter(), style));
     }
     text
+}
+
+/// The log of slow requests.
+pub(super) fn log_of(minutes: &[SlowMinute], style: Style) -> String {
+    match minutes {
+        [] => "no requests in the last hour; `tandem top` shows those that come\n".to_owned(),
+        minutes => list(minutes.iter().flat_map(|minute| &minute.slowest), style),
+    }
+}
+
+fn list<'r>(records: impl Iterator<Item = &'r RequestRecord>, style: Style) -> String {
+    let mut table = Table::new(&["TIME", "TOOK", "STATUS", "APP", "FROM", "REQUEST", "ID"]);
+    records.for_each(|record| table.row(request(record, style)));
+    table.render(style, "")
 }
 
 /// What to type where nothing came yet.
@@ -97,7 +109,7 @@ fn place(served: Option<&Served>) -> String {
     }
 }
 
-/// The clock's time alone: all of it is of this minute.
+/// The clock's time alone: all of it is of this hour.
 fn clock_time(time: Timestamp) -> String {
     local_time(time).split(' ').next_back().unwrap_or_default().to_owned()
 }
