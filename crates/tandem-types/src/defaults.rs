@@ -35,7 +35,7 @@ pub const CLIENT_TIMEOUT: Span = Span::seconds(60);
 pub const ANSWER_TIMEOUT: Span = Span::seconds(60);
 /// Requests of an environment that wait so at one balancer; further ones are told at once.
 pub const MOST_HELD: usize = 1_000;
-/// Bytes that these may take together.
+/// Bytes that these may take together: heads, what was read behind them, and by HTTP/2 what may come of a body meanwhile.
 pub const MOST_HELD_BYTES: usize = 8 * 1024 * 1024;
 /// Time after which an environment that nobody could reach is down rather than about to be back: nobody waits for it any more.
 pub const HOLD_GIVEN_UP: Span = Span::seconds(60);

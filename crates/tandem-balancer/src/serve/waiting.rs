@@ -1,17 +1,19 @@
 //! Requests that wait while no instance of their app can be reached: a small app that is started again loses none.
 //!
-//! What waits is a head and what was read behind it, of so many requests and so many bytes an app; nothing more is read. They
-//! are woken by what may change something: another table, another address, an instance that is well again.
+//! What waits is a head and what was read behind it, of so many requests and so many bytes an app; nothing more is read. By
+//! HTTP/2 a client may send what its window allows all the same: that counts as if it were there. They are woken by what may
+//! change something: another table, another address, an instance that is well again.
 
 use std::sync::Arc;
 use std::task::Poll;
 
-use tandem_wire::forward;
+use tandem_wire::{Framing, forward};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::closed::with_own;
 use super::exchange::Exchange;
+use super::http2::STREAM_WINDOW;
 use crate::pages::Page;
 use crate::table::{LiveRoute, Seat};
 
@@ -110,9 +112,20 @@ impl Exchange<'_> {
         if hold.is_zero() {
             return None;
         }
-        let bytes = head + self.client.input.get().len();
+        let bytes = head + self.client.input.get().len() + self.may_come();
         let seat = route.account().hold(bytes, tandem_record::now())?;
         let hopes = self.client.thread.shared.hopes();
         Some(Waiting { seat: Some(seat), until: Instant::now() + hold, hopes })
+    }
+
+    /// Bytes of the body that may come though nobody reads them. Those of a socket are the kernel's, those of a stream are not.
+    fn may_come(&self) -> usize {
+        let window = STREAM_WINDOW as usize;
+        match self.head.framing {
+            _ if !self.client.socket.is_stream() => 0,
+            Framing::None => 0,
+            Framing::Length(length) => usize::try_from(length).unwrap_or(window).min(window),
+            Framing::Chunked | Framing::UntilEnd => window,
+        }
     }
 }

@@ -19,7 +19,7 @@ use super::requests::echo;
 use super::world::{PATIENCE, World, shop, within};
 
 /// Longer than any test waits.
-const LONG: Span = Span::seconds(10 * PATIENCE.as_secs());
+pub(super) const LONG: Span = Span::seconds(10 * PATIENCE.as_secs());
 
 /// The same route, whose requests wait.
 fn holding(hold: Span, route: Route) -> Route {
@@ -29,7 +29,7 @@ fn holding(hold: Span, route: Route) -> Route {
 }
 
 /// A balancer whose requests wait for the one instance at an address.
-async fn waiting_for(address: SocketAddr, hold: Span) -> World {
+pub(super) async fn waiting_for(address: SocketAddr, hold: Span) -> World {
     let world = World::empty().await;
     world.place(&[(1, address)]);
     world.serve(1, vec![holding(hold, shop(&[1]))]).await;

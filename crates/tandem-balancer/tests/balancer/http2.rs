@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use h2::client::{self, SendRequest};
 use h2::{Reason, RecvStream};
 use http::{HeaderMap, Request, Response, StatusCode};
@@ -10,11 +11,13 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tandem_kit::http::{self as bodies};
 use tandem_kit::tasks::{self, Owned};
+use tandem_types::defaults::MOST_HELD_BYTES;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::app::App;
+use super::app::{App, nobody};
 use super::client::read_until;
+use super::holding::{LONG, waiting_for};
 use super::world::{World, eventually, within};
 use tandem_balancer::WaitLimits;
 
@@ -86,6 +89,33 @@ async fn mirror(request: Request<Incoming>) -> Response<bodies::Body> {
     let line = format!("{} {} {}\n", parts.method, parts.uri, told.join(" "));
     let body = body.collect().await.unwrap().to_bytes();
     Response::new(bodies::full([line.as_bytes(), &body].concat()))
+}
+
+/// The window of a stream lets as much of a body come as a client likes.
+#[tokio::test]
+async fn what_may_come_of_bodies_counts_while_requests_wait_for_an_instance() {
+    let address = nobody();
+    let world = waiting_for(address, LONG).await;
+    let mut client = Client::connect(world.address).await;
+    let post = || Request::post("http://shop.example/").body(()).unwrap();
+    let mut waiting = FuturesUnordered::new();
+    let mut bodies = Vec::new();
+    for _ in 0..MOST_HELD_BYTES / (256 * 1024) {
+        let (answer, body) = client.sender.send_request(post(), false).unwrap();
+        waiting.push(answer);
+        bodies.push(body);
+    }
+    let told = within(waiting.next()).await.unwrap().unwrap();
+    assert_eq!(told.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let small = client.begin(get("/"), None).await;
+    let _app = App::raw_on(address, |mut stream| async move {
+        if read_until(&mut stream, "\r\n\r\n").await.starts_with("GET / ") {
+            stream.write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n").await.unwrap();
+        }
+    })
+    .await;
+    assert_eq!(within(small).await.unwrap().status(), StatusCode::NO_CONTENT);
+    assert_eq!(waiting.len(), bodies.len() - 1);
 }
 
 #[tokio::test]

@@ -38,7 +38,7 @@ pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
 /// Requests at once on one connection.
 const MOST_STREAMS: u32 = 128;
 /// Bytes of a request's body that may come before its instance has taken any.
-const STREAM_WINDOW: u32 = 256 * 1024;
+pub(super) const STREAM_WINDOW: u32 = 256 * 1024;
 /// The same of all requests of a connection.
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// Bytes of answers that wait for a slow client, for each stream.
