@@ -52,7 +52,8 @@ fn method() -> String {
          share of its core that a proxy used: where it is well below 100 %, the load or the backend was the limit, and throughput \
          and latency are theirs; CPU per request stays the proxy's. Over TLS all clients ask for TLS 1.3 with {SUITE} and X25519. \
          Handshakes are connections that end after it: 32 at a time, full or each with the ticket of the one before, by a client \
-         that does not check signatures, so that it does less than the server. Idle connections are {IDLE} that have each asked \
+         that does not check signatures, so that it does less than the server. Tandem gives a new client one ticket, nginx and HAProxy \
+         two, as their OpenSSL does by itself. Idle connections are {IDLE} that have each asked \
          once; their memory is the growth of the resident memory of a proxy that was just started, without the kernel's sockets. \
          A row in which a request is not answered with 2xx has failed. The congestion control of this system is {}: with BBR each \
          socket sends by a timer of its own, also over loopback, but for those of tandem, which turns that off on a listener that \
