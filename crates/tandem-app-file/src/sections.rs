@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use tandem_kit::size::parse_bytes;
-use tandem_toml::{Key, Mistake, Table, Text, Value, health, limits};
+use tandem_toml::{Key, Mistake, Table, Text, Value, health, https, limits};
 use tandem_types::domain::is_domain;
-use tandem_types::https::HttpsSpec;
 use tandem_types::{ProcessType, defaults};
 
 use super::values::{is_module, relative_folder, volume_path};
@@ -27,7 +26,6 @@ const TOP: &[&str] = &[
 ];
 const BUILD: &[&str] =
     &["after_collectstatic", "commands", "extras", "groups", "node", "python", "requirements", "settings"];
-const HTTPS: &[&str] = &["hsts", "redirect"];
 /// Where the limits stand, and what to do instead of letting no request through.
 const LIMITS: (&str, &str) = ("in [limits]", "`tandem pause` closes an app for a while");
 const PROCESS: &[&str] = &["command", "cpus", "health", "instances", "memory", "stop_signal", "stop_timeout"];
@@ -44,7 +42,7 @@ pub(super) fn parse(text: &str) -> Result<AppFile, Mistake> {
             "build" => file.build = build(text, text.table(value, "build")?)?,
             "domains" => file.domains = domains(text, value)?,
             "limits" => file.limits = limits(text, text.table(value, "limits")?, LIMITS)?,
-            "https" => file.https = Some(https(text, text.table(value, "https")?)?),
+            "https" => file.https = Some(https(text, text.table(value, "https")?, "in [https]")?),
             "processes" => file.processes = processes(text, text.table(value, "processes")?)?,
             "release" => file.release = release(text, text.table(value, "release")?)?,
             "static" => file.static_folders = Some(static_folders(text, text.table(value, "static")?)?),
@@ -101,18 +99,6 @@ fn ensure_domain(text: Text<'_>, domain: &str, value: &Value<'_>) -> Result<(), 
         }
     };
     Err(text.at_value(value, format!("{domain:?} is not a host name")).hint(hint))
-}
-
-fn https(text: Text<'_>, table: &Table<'_>) -> Result<HttpsSpec, Mistake> {
-    let mut entry = HttpsSpec::default();
-    for (key, value) in table {
-        match key.get_ref().as_ref() {
-            "redirect" => entry.redirect = text.flag(value, "redirect")?,
-            "hsts" => entry.hsts = Some(text.parsed(value, "hsts")?),
-            _ => return Err(text.unknown(key, "in [https]", HTTPS)),
-        }
-    }
-    Ok(entry)
 }
 
 /// A folder below the one that the file is in.

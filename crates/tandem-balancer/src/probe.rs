@@ -203,10 +203,15 @@ async fn ask_again_and_again(target: &Target, news: &Notify) {
 
 fn tell(target: &Target, error: Option<ProbeError>) {
     let (id, domain) = (target.instance.id(), &target.domain);
+    let at = target
+        .instance
+        .endpoint()
+        .as_ref()
+        .map_or_else(String::new, |endpoint| format!(" at {}", endpoint.address));
     match error {
         Some(error) => {
-            tracing::warn!(instance.id = %id, "instance {id} of {domain} is out of its pool: {}", chain(&error));
+            tracing::warn!(instance.id = %id, "instance {id}{at} of {domain} is out of its pool: {}", chain(&error));
         }
-        None => tracing::info!(instance.id = %id, "instance {id} of {domain} is back in its pool"),
+        None => tracing::info!(instance.id = %id, "instance {id}{at} of {domain} is back in its pool"),
     }
 }

@@ -5,12 +5,14 @@
 
 mod authority;
 mod challenges;
+mod doubts;
 mod follow;
 mod shown;
 mod validity;
 
 pub use authority::{Authority, Issued, Request, SignError};
 pub use challenges::{Answers, CHALLENGE_PATH, VALIDATION};
+pub use doubts::Doubt;
 pub use follow::{Cached, Followed};
 pub use shown::{Certificate, CertificateError, Certificates};
 pub use validity::{ValidityError, validity};

@@ -17,6 +17,9 @@ use crate::challenges::{Answers, VALIDATION};
 /// Sessions of TLS 1.2 that are remembered; those of 1.3 are remembered by their clients.
 const SESSIONS: usize = 4096;
 
+/// What PEM says of a key with a password: `BEGIN ENCRYPTED PRIVATE KEY`, or `Proc-Type: 4,ENCRYPTED` (RFC 1421).
+const ENCRYPTED: &[u8] = b"ENCRYPTED";
+
 /// A certificate with its key, and the names for which it is shown.
 #[derive(Debug, Clone)]
 pub struct Certificate {
@@ -51,11 +54,20 @@ impl Certificate {
         if chain.is_empty() {
             return Err(CertificateError::Chain("there is no certificate in it".to_owned()));
         }
+        if key.windows(ENCRYPTED.len()).any(|word| word == ENCRYPTED) {
+            let how = "it has a password, and nobody is there to type it: `openssl pkey -in KEY -out PLAIN` takes it off";
+            return Err(CertificateError::Key(how.to_owned()));
+        }
         let key =
             PrivateKeyDer::from_pem_slice(key).map_err(|error| CertificateError::Key(error.to_string()))?;
         let pair = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider());
         let domains = domains.iter().map(|domain| domain.to_ascii_lowercase()).collect();
         Ok(Self { domains, key: Arc::new(pair.map_err(CertificateError::Pair)?) })
+    }
+
+    /// Its chain, itself first.
+    pub(crate) fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.key.cert
     }
 }
 

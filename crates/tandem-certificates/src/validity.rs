@@ -27,7 +27,7 @@ pub fn validity(chain: &str) -> Result<(Timestamp, Timestamp), ValidityError> {
     read(&first).ok_or(ValidityError)
 }
 
-fn read(certificate: &[u8]) -> Option<(Timestamp, Timestamp)> {
+pub(crate) fn read(certificate: &[u8]) -> Option<(Timestamp, Timestamp)> {
     let (certificate, _) = inside(certificate, SEQUENCE)?;
     let (mut rest, _) = inside(certificate, SEQUENCE)?;
     if rest.first() == Some(&VERSION) {

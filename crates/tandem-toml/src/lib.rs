@@ -4,11 +4,13 @@
 //! its own reader; here is how single values are read, and the tables that several files have.
 
 mod health;
+mod https;
 mod limits;
 mod mistake;
 mod text;
 
 pub use health::{HealthEntry, health};
+pub use https::https;
 pub use limits::limits;
 pub use mistake::Mistake;
 pub use text::{Key, Table, Text, Value};

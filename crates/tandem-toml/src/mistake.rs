@@ -6,11 +6,11 @@ use tandem_types::problem::Problem;
 
 /// A mistake in a file that somebody wrote.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{file}:{line}:{column}: {message}")]
+#[error("{}: {message}", self.place())]
 pub struct Mistake {
     /// The file as it was named.
     pub file: String,
-    /// Line, from 1.
+    /// Line, from 1; 0 where it is the file as a whole.
     pub line: usize,
     /// Column in characters, from 1.
     pub column: usize,
@@ -39,6 +39,17 @@ impl Mistake {
             excerpt: excerpt.to_owned(),
             hint: String::new(),
         }
+    }
+
+    /// A mistake of the file as a whole.
+    #[must_use]
+    pub fn of_file(file: &Path, message: impl Into<String>) -> Self {
+        Self { line: 0, ..Self::at((file, ""), 0, message) }
+    }
+
+    fn place(&self) -> String {
+        let Self { file, line, column, .. } = self;
+        if *line == 0 { file.clone() } else { format!("{file}:{line}:{column}") }
     }
 
     /// Adds what to write instead.
@@ -95,6 +106,8 @@ mod tests {
             ("a.toml:2:2: it is wrong", "write it well")
         );
         assert_eq!(problem.detail, "2 | \té = 2\n  | \t^");
+        let whole = Mistake::of_file(Path::new("a.toml"), "it cannot be read");
+        assert_eq!((whole.to_string().as_str(), whole.detail().as_str()), ("a.toml: it cannot be read", ""));
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub use proxy::{
     BadProxyHeader, LONGEST_PROXY_HEADER, ProxyArrival, ProxyEnds, ProxyVersion, read_proxy_header,
 };
 pub use request::{RequestError, RequestHead};
-pub use response::{ResponseError, ResponseHead};
+pub use response::{ResponseError, ResponseHead, ensure_answers};
 
 /// Most fields of a head.
 pub const MOST_FIELDS: usize = 100;
@@ -32,9 +32,12 @@ pub enum HeadError {
     /// It is no head, or one that others may read otherwise.
     #[error("{0}")]
     Malformed(&'static str),
-    /// It has too many fields or bytes.
+    /// It has more than [`LONGEST_HEAD`] bytes.
     #[error("the head is too long")]
     TooLong,
+    /// It has more than [`MOST_FIELDS`] fields.
+    #[error("the head has more than {MOST_FIELDS} fields")]
+    TooMany,
     /// Another version of HTTP.
     #[error("only HTTP/1.0 and HTTP/1.1 are understood here")]
     Version,
@@ -81,7 +84,7 @@ pub fn arrival(bytes: &[u8], seen: usize) -> Result<Arrival, HeadError> {
 
 fn refused(error: httparse::Error) -> HeadError {
     HeadError::Malformed(match error {
-        httparse::Error::TooManyHeaders => return HeadError::TooLong,
+        httparse::Error::TooManyHeaders => return HeadError::TooMany,
         httparse::Error::Version => return HeadError::Version,
         httparse::Error::HeaderName => "the name of a field is malformed",
         httparse::Error::HeaderValue => "the value of a field is malformed",

@@ -30,6 +30,16 @@ pub enum ResponseError {
     Length,
 }
 
+/// Sees whether what came of an answer so far may be the beginning of one.
+///
+/// # Errors
+/// It is not, whatever follows.
+pub fn ensure_answers(bytes: &[u8]) -> Result<(), HeadError> {
+    let line = bytes.trim_ascii_start();
+    let is_one = line.iter().zip(b"HTTP/").all(|(byte, wanted)| byte == wanted);
+    if is_one { Ok(()) } else { Err(HeadError::Malformed("it is not HTTP")) }
+}
+
 impl ResponseHead {
     /// Reads a whole head: lines up to an empty one.
     pub fn parse(bytes: &[u8]) -> Result<Self, HeadError> {

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use tandem_types::https::HttpsSpec;
 use tandem_types::{Health, Limits, Network};
 use tandem_wire::ProxyVersion;
 
@@ -41,6 +42,8 @@ pub(super) struct Route {
     pub limits: Limits,
     /// Whether targets and clients are told of each other, and of the request's id.
     pub forwarded: bool,
+    /// What is done besides where HTTPS is served.
+    pub https: HttpsSpec,
 }
 
 /// Where a route leads.

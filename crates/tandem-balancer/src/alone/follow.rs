@@ -11,7 +11,7 @@ use tandem_kit::drain::Drain;
 use tandem_kit::error::chain;
 use tandem_kit::tasks;
 use tokio::sync::{Notify, watch};
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use super::stamp::Stamped;
 use super::table::{self, Found};
@@ -20,13 +20,15 @@ use super::tcp::Doors;
 use crate::probe::Target;
 use crate::serve::ListenError;
 use crate::shared::Shared;
-use tandem_certificates::Certificates;
+use tandem_certificates::{Certificate, Certificates};
 use tandem_toml::Mistake;
 
 /// How often the file is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Looks after which a file with a mistake is read again although it is the same: what it names may be there by now.
 const AGAIN: u32 = 10;
+/// How often certificates are looked at that have not changed.
+const DOUBT_EVERY: Duration = Duration::from_secs(24 * 3600);
 
 /// The file as it was read.
 #[derive(Debug)]
@@ -43,7 +45,7 @@ impl Read {
         let mut stamps = vec![Stamped::file(path)];
         let found = match fs::read_to_string(path) {
             Ok(text) => table::find(path, &text),
-            Err(error) => Err(Mistake::at((path, ""), 0, format!("it cannot be read: {error}"))),
+            Err(error) => Err(Mistake::of_file(path, format!("it cannot be read: {error}"))),
         };
         stamps.extend(found.iter().flat_map(|found| found.named.iter().cloned()));
         Self { stamps, found }
@@ -76,6 +78,10 @@ pub(super) struct Follower {
     targets: Targets,
     doors: Doors,
     outlets: Outlets,
+    /// Routes that are served, those of TCP among them.
+    served: usize,
+    /// Certificates that are shown.
+    shown: Vec<Certificate>,
 }
 
 /// Where what was found goes.
@@ -94,6 +100,7 @@ pub(super) struct Outlets {
 enum Event {
     Look,
     Asked,
+    Doubt,
     News,
     Drain,
 }
@@ -107,7 +114,9 @@ impl Follower {
         outlets: Outlets,
     ) -> Self {
         let targets = Targets::new(Arc::clone(&outlets.news));
-        let mut follower = Self { path, stamps, again: 0, told: None, targets, doors, outlets };
+        let (served, shown) = (0, Vec::new());
+        let mut follower =
+            Self { path, stamps, again: 0, told: None, targets, doors, outlets, served, shown };
         follower.serve(found);
         follower
     }
@@ -116,6 +125,7 @@ impl Follower {
     pub(super) async fn run(mut self, asked: Arc<Notify>, drain: Drain) {
         let mut ticks = tokio::time::interval(LOOK_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut doubts = tokio::time::interval_at(Instant::now() + DOUBT_EVERY, DOUBT_EVERY);
         let mut leaving = self.outlets.shared.leaving();
         loop {
             let event = tokio::select! {
@@ -126,10 +136,12 @@ impl Follower {
                 () = asked.notified() => Event::Asked,
                 () = self.outlets.news.notified() => Event::News,
                 _ = ticks.tick() => Event::Look,
+                _ = doubts.tick() => Event::Doubt,
             };
             match event {
                 Event::Look => self.look(false).await,
                 Event::Asked => self.look(true).await,
+                Event::Doubt => self.doubt(),
                 Event::News => {
                     self.targets.tidy();
                     self.outlets.shared.raise_hopes();
@@ -148,12 +160,40 @@ impl Follower {
         });
         let Some(Read { stamps, found }) = read.await else { return };
         self.stamps = stamps;
-        match found.and_then(|found| open(&mut self.doors, &found).map(|()| found)) {
+        match found
+            .and_then(|found| self.ensure_some(found))
+            .and_then(|found| open(&mut self.doors, &found).map(|()| found))
+        {
             Ok(found) => {
                 self.told = None;
                 self.serve(found);
             }
             Err(mistake) => self.tell(mistake, asked),
+        }
+    }
+
+    /// Not all of what is served goes at once: a disk that was full or a command that failed has emptied the file.
+    fn ensure_some(&self, found: Found) -> Result<Found, Mistake> {
+        if !found.is_empty() || self.served == 0 {
+            return Ok(found);
+        }
+        let hint = "to serve nothing, end the balancer; one that is started with such a file serves nothing";
+        Err(Mistake::of_file(&self.path, format!("it names no route, and {} are served", self.served))
+            .hint(hint))
+    }
+
+    /// Tells what clients will say against the certificates.
+    fn doubt(&self) {
+        let now = tandem_kit::clock::Clock::system().now();
+        for certificate in &self.shown {
+            for doubt in certificate.doubts(now) {
+                let domains = certificate.domains.join(", ");
+                tracing::warn!("browsers refuse the certificate of {domains}, or will soon: {doubt}");
+            }
+        }
+        if self.shown.is_empty() && self.outlets.shared.secure().is_some() {
+            let file = self.path.display();
+            tracing::warn!("nobody gets anything over HTTPS: {file} has no [[certificate]]");
         }
     }
 
@@ -177,7 +217,10 @@ impl Follower {
         shared.announce_swap();
         self.targets.tidy();
         probes.send_replace(ready.probes);
-        let (routes, certificates) = (found.routes.len() + found.doors.len(), found.certificates.len());
+        self.served = found.routes.len() + found.doors.len();
+        self.shown = found.certificates;
+        let (routes, certificates) = (self.served, self.shown.len());
         tracing::info!("serving {}: routes {routes}, certificates {certificates}", self.path.display());
+        self.doubt();
     }
 }

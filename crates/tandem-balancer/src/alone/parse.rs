@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use tandem_rules::routing::host_below;
-use tandem_toml::{Key, Mistake, Table, Text, Value, health, limits};
+use tandem_toml::{Key, Mistake, Table, Text, Value, health, https, limits};
 use tandem_types::domain::ANY_HOST;
+use tandem_types::https::HttpsSpec;
 use tandem_types::{Health, Limits, Network};
 use tandem_wire::ProxyVersion;
 
@@ -13,8 +14,18 @@ use super::file::{CertificateFiles, DoorRoute, Placed, Probe, Route, RoutesFile,
 use super::values;
 
 const TOP: &[&str] = &["certificate", "proxy_protocol", "route"];
-const ROUTE: &[&str] =
-    &["domain", "folder", "forwarded", "health", "limits", "prefix", "proxy_protocol", "targets", "tcp"];
+const ROUTE: &[&str] = &[
+    "domain",
+    "folder",
+    "forwarded",
+    "health",
+    "https",
+    "limits",
+    "prefix",
+    "proxy_protocol",
+    "targets",
+    "tcp",
+];
 /// Where the limits stand, and what to do instead of letting no request through.
 const LIMITS: (&str, &str) =
     ("in `limits`", "such as requests = 1000; without this route nothing is let through");
@@ -105,6 +116,7 @@ struct Said<'v, 'a> {
     folder: Entry<'v, 'a>,
     forwarded: Entry<'v, 'a>,
     health: Entry<'v, 'a>,
+    https: Entry<'v, 'a>,
     limits: Entry<'v, 'a>,
     prefix: Entry<'v, 'a>,
     proxy_protocol: Entry<'v, 'a>,
@@ -121,6 +133,7 @@ impl<'v, 'a> Said<'v, 'a> {
                 "folder" => &mut said.folder,
                 "forwarded" => &mut said.forwarded,
                 "health" => &mut said.health,
+                "https" => &mut said.https,
                 "limits" => &mut said.limits,
                 "prefix" => &mut said.prefix,
                 "proxy_protocol" => &mut said.proxy_protocol,
@@ -173,7 +186,11 @@ fn route(text: Text<'_>, said: &Said<'_, '_>, offset: usize) -> Result<Route, Mi
         None => Limits::default(),
     };
     let forwarded = said.forwarded.map_or(Ok(true), |(_, value)| text.flag(value, "forwarded"))?;
-    Ok(Route { domain, prefix, to, limits, forwarded })
+    let https = match said.https {
+        Some((_, value)) => https(text, text.table(value, "https")?, "in `https`")?,
+        None => HttpsSpec::default(),
+    };
+    Ok(Route { domain, prefix, to, limits, forwarded, https })
 }
 
 fn door(
@@ -181,7 +198,8 @@ fn door(
     said: &Said<'_, '_>,
     (address, offset): (&Value<'_>, usize),
 ) -> Result<DoorRoute, Mistake> {
-    for entry in [said.domain, said.prefix, said.folder, said.forwarded, said.health, said.limits] {
+    for entry in [said.domain, said.prefix, said.folder, said.forwarded, said.health, said.https, said.limits]
+    {
         ensure_none(text, entry, "for TCP")?;
     }
     let Some((_, list)) = said.targets else {
@@ -212,7 +230,12 @@ fn ensure_domain(text: Text<'_>, domain: &str, value: &Value<'_>) -> Result<(), 
     if values::is_domain(domain) {
         return Ok(());
     }
-    let hint = "a name in lower case without scheme, port or path: \"www.example.org\"; \"*.example.org\" for all below it";
+    let hint = match domain.is_ascii() {
+        true => {
+            "a name in lower case without scheme, port or path: \"www.example.org\"; \"*.example.org\" for all below it"
+        }
+        false => "write it as browsers send it: \"xn--mnchen-3ya.de\" for münchen.de",
+    };
     Err(text.at_value(value, format!("{domain:?} is not a host name")).hint(hint))
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use tandem_kit::error::chain;
 use tandem_rules::routing::{RouteIndex, RouteKey};
+use tandem_types::https::HttpsSpec;
 use tandem_types::instance::Address;
 use tandem_types::{AppName, InstanceId, Limits, Network};
 
@@ -38,6 +39,13 @@ pub(super) struct Found {
     pub(super) named: Vec<Stamped>,
 }
 
+impl Found {
+    /// Whether it leads nowhere.
+    pub(super) fn is_empty(&self) -> bool {
+        self.routes.is_empty() && self.doors.is_empty()
+    }
+}
+
 /// One of its routes.
 #[derive(Debug)]
 pub(super) struct FoundRoute {
@@ -46,6 +54,7 @@ pub(super) struct FoundRoute {
     to: FoundTo,
     limits: Limits,
     forwarded: bool,
+    https: HttpsSpec,
 }
 
 /// An address at which TCP is accepted.
@@ -73,7 +82,7 @@ pub(super) fn find(file: &Path, text: &str) -> Result<Found, Mistake> {
     let RoutesFile { routes, doors, certificates, trusted } = parse(file, text)?;
     let text = Text { file, text };
     let (mut names, mut found) = (HashMap::new(), Found { trusted, ..Found::default() });
-    for Route { domain, prefix, to, limits, forwarded } in routes {
+    for Route { domain, prefix, to, limits, forwarded, https } in routes {
         let to = match to {
             To::Targets(targets, probe) => FoundTo::Targets(addresses(text, &targets, &mut names)?, probe),
             To::Folder(Placed { value, offset }) => {
@@ -82,7 +91,7 @@ pub(super) fn find(file: &Path, text: &str) -> Result<Found, Mistake> {
                 FoundTo::Folder(Arc::new(disk.map_err(|error| no_folder(text, (&value, offset), &error))?))
             }
         };
-        found.routes.push(FoundRoute { domain: domain.value, prefix, to, limits, forwarded });
+        found.routes.push(FoundRoute { domain: domain.value, prefix, to, limits, forwarded, https });
     }
     for DoorRoute { address, targets, proxy } in doors {
         let targets = addresses(text, &targets, &mut names)?;
@@ -185,7 +194,8 @@ pub(super) fn make(found: &Found, targets: &mut Targets) -> Ready {
         let account = (targets.account(&route.domain), route.limits);
         let (addresses, probe) = match &route.to {
             FoundTo::Folder(disk) => {
-                routes.push(LiveRoute::of(name, (Vec::new(), Some(Arc::clone(disk))), account));
+                let live = LiveRoute::of(name, (Vec::new(), Some(Arc::clone(disk))), account);
+                routes.push(live.over_https(route.https));
                 continue;
             }
             FoundTo::Targets(addresses, probe) => (addresses, probe),
@@ -197,7 +207,8 @@ pub(super) fn make(found: &Found, targets: &mut Targets) -> Ready {
                 probes.push(probe_of((&route.domain, probe), member));
             }
         }
-        routes.push(LiveRoute::of(name, (members, None), account).bare(!route.forwarded));
+        let live = LiveRoute::of(name, (members, None), account).bare(!route.forwarded);
+        routes.push(live.over_https(route.https));
     }
     let mut leads = HashMap::new();
     for door in &found.doors {

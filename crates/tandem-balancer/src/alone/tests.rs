@@ -158,6 +158,21 @@ fn mistakes_are_told_with_line_column_and_what_was_meant() {
 }
 
 #[test]
+fn mistakes_of_https_and_of_names_are_told_like_the_others() {
+    let route = |line: &str| with(&format!("folder = \"/a\"\n{line}"));
+    let tcp = "[[route]]\ntcp = \":1\"\ntargets = [\"a:1\"]\nhttps = { redirect = true }".to_owned();
+    let name = "[[route]]\ndomain = \"bücher.example\"".to_owned();
+    for (text, place, message, hint) in [
+        (tcp, (4, 1), "`https` means nothing for TCP", ""),
+        (name, (2, 10), "is not a host name", "as browsers send it"),
+        (route("https = { hsst = \"1d\" }"), (4, 11), "unknown key `hsst` in `https`", "`hsts`?"),
+        (route("https = true"), (4, 9), "`https`", ""),
+    ] {
+        is_told(&text, place, (message, hint));
+    }
+}
+
+#[test]
 fn limits_that_cannot_be_are_told_where_they_are() {
     let targets = "targets = [\"http://127.0.0.1:1\"]";
     let two = |line: &str| with(&format!("{targets}\n{line}"));

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use http::StatusCode;
+use tandem_kit::error::chain;
 use tandem_rules::ejection::Seen;
 use tandem_types::InstanceId;
 use tokio::io::AsyncWrite as _;
@@ -201,9 +202,8 @@ impl Exchange<'_> {
             let read = attempt.connection.poll_head(context, &mut self.client.thread.scratch());
             match read {
                 Poll::Ready(Ok(head)) if is_interim(head.status) && attempt.interim == MOST_INTERIM => {
-                    tracing::warn!(
-                        "an answer cannot be passed on: {MOST_INTERIM} interim ones came before it"
-                    );
+                    let what = format!("{MOST_INTERIM} interim ones came before it");
+                    self.tell_useless(&attempt.connection.endpoint, &what);
                     return Poll::Ready(Err(Miss::Lost));
                 }
                 Poll::Ready(Ok(head)) if is_interim(head.status) => {
@@ -218,7 +218,7 @@ impl Exchange<'_> {
                     return Poll::Ready(Err(Miss::Lost));
                 }
                 Poll::Ready(Err(NoHead::Nonsense(error))) => {
-                    tracing::warn!("an answer cannot be passed on: {error}");
+                    self.tell_useless(&attempt.connection.endpoint, &chain(&error));
                     return Poll::Ready(Err(Miss::Lost));
                 }
                 // The connection's task is woken when it becomes late.

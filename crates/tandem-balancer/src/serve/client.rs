@@ -219,7 +219,9 @@ impl Client {
     /// Answers what cannot be understood.
     pub(super) async fn refuse(&mut self, error: RequestError) -> Next {
         let status = match error {
-            RequestError::Head(HeadError::TooLong) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            RequestError::Head(HeadError::TooLong | HeadError::TooMany) => {
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+            }
             RequestError::Head(HeadError::Version) => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             RequestError::TransferCoding => StatusCode::NOT_IMPLEMENTED,
             RequestError::Head(HeadError::Malformed(_)) | RequestError::Length(_) => StatusCode::BAD_REQUEST,

@@ -14,7 +14,7 @@ use super::exchange::{Exchange, Next, Switched};
 use super::pump::{Ends, PumpError, is_long};
 use super::upload::Progress;
 use crate::pages::Page;
-use crate::table::Lease;
+use crate::table::{Endpoint, Lease};
 use crate::upstream::{Connection, is_read};
 
 /// An answer whose body is passed on.
@@ -35,7 +35,7 @@ impl Exchange<'_> {
             return Ok(Box::pin(self.switch(&head, (connection, lease))).await);
         }
         let bodies = forward::bodies(&head, &self.head.method, self.head.version).map_err(|error| {
-            tracing::warn!("an answer cannot be passed on: {error}");
+            self.tell_useless(&connection.endpoint, &error);
             Page::BadGateway
         })?;
         let keeps = self.keeps_alive() && bodies.to != Framing::UntilEnd;
@@ -46,11 +46,12 @@ impl Exchange<'_> {
         let moved = std::future::poll_fn(|context| self.poll_relay(context, &mut relayed)).await;
         match moved {
             Err(error @ PumpError::Unheard) => {
-                tracing::warn!("an answer cannot be passed on: {error}");
+                self.tell_useless(&relayed.connection.endpoint, &error);
                 return Err(Page::BadGateway);
             }
             Err(error @ PumpError::Stalled) => {
-                tracing::warn!("an answer is broken off: {error}");
+                let (Endpoint { id, address }, request) = (&*relayed.connection.endpoint, self.id.as_str());
+                tracing::warn!(instance.id = %id, "request {request}: the answer of instance {id} at {address} is broken off: {error}");
                 return Ok(Next::Abort);
             }
             Err(error) => {
@@ -61,6 +62,12 @@ impl Exchange<'_> {
         }
         self.give_back(relayed, (&head, bodies.from));
         Ok(self.after(keeps).await)
+    }
+
+    /// Tells those who run the app which of its answers clients do not get.
+    pub(super) fn tell_useless(&self, Endpoint { id, address }: &Endpoint, why: &dyn std::fmt::Display) {
+        let request = self.id.as_str();
+        tracing::warn!(instance.id = %id, "request {request}: the answer of instance {id} at {address} cannot be passed on: {why}");
     }
 
     /// Keeps a connection whose answer was read to its end, if the instance is done with it, too.

@@ -177,6 +177,11 @@ impl LiveRoute {
         Self { is_bare, ..self }
     }
 
+    /// The same, of which this is done besides where HTTPS is served.
+    pub(crate) fn over_https(self, https: HttpsSpec) -> Self {
+        Self { https, ..self }
+    }
+
     /// Whether requests and answers get no fields of the balancer's own: no `X-Forwarded-…`, no `X-Request-Id`.
     pub(crate) fn is_bare(&self) -> bool {
         self.is_bare

@@ -12,7 +12,7 @@ use tandem_kit::clock::{Clock, Moment};
 use super::Stream;
 use crate::serve::Input;
 use crate::table::Endpoint;
-use tandem_wire::{Arrival, HeadError, ResponseHead, arrival};
+use tandem_wire::{Arrival, HeadError, ResponseHead, arrival, ensure_answers};
 
 /// Longest wait for a connection. An instance on this host accepts at once or refuses; with a full queue the kernel
 /// tries again after one and three seconds.
@@ -83,6 +83,8 @@ impl Connection {
                 self.seen = 0;
                 return Poll::Ready(Ok(head));
             }
+            // What can become no answer is not waited for until it is one.
+            ensure_answers(self.input.get())?;
             self.seen = self.input.get().len();
             let piece = &mut scratch[..if self.was_long { SHORT_HEAD_PIECE } else { HEAD_PIECE }];
             match self.input.poll_fill(context, &mut self.stream, piece) {

@@ -21,12 +21,12 @@ use crate::session::Session;
     override_usage = "tandem balancer --http <ADDRESS>\n       tandem balancer --routes <FILE> --http <ADDRESS>\n       tandem balancer <COMMAND>",
     after_help = "\
 With --http it is one of the three roles that `tandem up` runs together, for who has a service
-manager start each of them: `tandem server`, `tandem runner` and `tandem balancer` find each other by
-the data folder. While the server is away it serves the routes that it was told last, also after a
-restart. SIGTERM and Ctrl-C end it once the requests under way are answered.
+manager start each of them: `tandem server`, `tandem runner` and `tandem balancer` find each other
+by the data folder. While the server is away it serves the routes that it was told last, also after
+a restart. SIGTERM and Ctrl-C end it once the requests under way are answered.
 
-With --routes it needs no server and no data folder: it serves what the file says, and reads it again
-when it changes, or at SIGHUP. A file with a mistake changes nothing. Such a file:
+With --routes it needs no server and no data folder: it serves what the file says, and reads it
+again when it changes, or at SIGHUP. A file with a mistake changes nothing. Such a file:
 
   [[route]]
   domain = \"www.example.org\"      # or \"*.example.org\", or \"*\" for every other host

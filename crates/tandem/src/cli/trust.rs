@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf, absolute};
 use serde::Serialize;
 use tandem_kit::files;
 use tandem_types::Timestamp;
+use tandem_types::api::Status;
 use tandem_types::https::AuthorityCertificate;
+use tandem_types::instance::Address;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -57,9 +59,18 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<Exit, Failure> 
     files::write_atomic(&file, found.certificate.as_bytes(), 0o644).map_err(|error| {
         Failure::chain("write the certificate", &error).hint("name another place with --out FILE")
     })?;
-    let trust = Trust::of(found, file);
+    let status: Status = session.client()?.get("/v1/status").await?;
+    let trust = Trust::of(found, file, port(&status));
     session.output.show(&trust, render)?;
     Ok(Exit::Done)
+}
+
+/// Port of the first address at which HTTPS is served, where one is.
+fn port(status: &Status) -> Option<u16> {
+    let addresses = status.balancers.iter().flat_map(|balancer| &balancer.status.https);
+    addresses
+        .filter_map(|address| if let Address::Tcp(address) = address { Some(address.port()) } else { None })
+        .next()
 }
 
 /// What is written takes the place of what is there, and root may do that to a device: /dev/null would be a file from then on.
@@ -74,8 +85,13 @@ fn ensure_plain(file: &Path) -> Result<(), Failure> {
 }
 
 impl Trust {
-    fn of(AuthorityCertificate { name, not_after, .. }: AuthorityCertificate, file: PathBuf) -> Self {
+    fn of(
+        AuthorityCertificate { name, not_after, .. }: AuthorityCertificate,
+        file: PathBuf,
+        port: Option<u16>,
+    ) -> Self {
         let path = quoted(&file);
+        let port = port.filter(|port| *port != 443).map_or_else(String::new, |port| format!(":{port}"));
         let place = "/usr/local/share/ca-certificates/tandem-authority.crt";
         let add = format!("-A -t C,, -n {} -i {path}", quoted(Path::new(&name)));
         Self {
@@ -89,7 +105,7 @@ impl Trust {
             ),
             python: format!("export SSL_CERT_FILE={path} REQUESTS_CA_BUNDLE={path}"),
             node: format!("export NODE_EXTRA_CA_CERTS={path}"),
-            curl: format!("curl --cacert {path} https://APP.localhost:8443/"),
+            curl: format!("curl --cacert {path} https://APP.localhost{port}/"),
             name,
             file,
             not_after,
@@ -138,11 +154,12 @@ mod tests {
     fn paths_and_names_are_words_of_the_shell() {
         let (name, not_after) = ("Tandem on box (0a1b)".to_owned(), Timestamp::UNIX_EPOCH);
         let found = AuthorityCertificate { name, certificate: String::new(), not_after };
-        let trust = Trust::of(found, PathBuf::from("/home/ana's/a.pem"));
+        let trust = Trust::of(found, PathBuf::from("/home/ana's/a.pem"), Some(8444));
         assert!(
             trust.chromium.ends_with(r"-n 'Tandem on box (0a1b)' -i '/home/ana'\''s/a.pem'"),
             "{trust:?}"
         );
+        assert!(trust.curl.ends_with(" https://APP.localhost:8444/"), "{trust:?}");
         assert_eq!(quoted(Path::new("/tmp/a-b_c.pem")), "/tmp/a-b_c.pem");
         assert!(render(&trust).contains("until 1970-01-01"));
     }

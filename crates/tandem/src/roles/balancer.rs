@@ -17,7 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use super::traffic::TrafficArgs;
-use super::up::machine;
+use super::up::{address, machine};
 use super::{alone, squatters};
 use crate::data_folder;
 use crate::exit::Exit;
@@ -43,10 +43,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR", hide = true, conflicts_with = "routes")]
     state: Option<PathBuf>,
     /// Where to serve HTTP; port 0 picks a free one; may be given several times
-    #[arg(long, value_name = "ADDRESS", required = true)]
+    #[arg(long, value_name = "ADDRESS", required = true, value_parser = address)]
     pub(super) http: Vec<SocketAddr>,
     /// Where to serve HTTPS, in the same way: with the certificates of the file of routes, or the server's
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
     pub(super) https: Vec<SocketAddr>,
     /// Serve the routes of this file, without any server; see docs/balancer.md
     #[arg(long, value_name = "FILE", conflicts_with = "proxy_from")]

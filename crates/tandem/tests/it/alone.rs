@@ -206,6 +206,27 @@ fn sockets_folders_and_wildcards_are_served_without_any_server() {
 }
 
 #[test]
+fn what_browsers_will_say_against_certificates_is_in_the_log_before() {
+    let place = Place::new();
+    let request = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3 -subj /CN=shop.example -addext \
+                   subjectAltName=DNS:shop.example -keyout key.pem -out cert.pem";
+    let made = Program::new("openssl").folder(place.folder.path()).arguments(request.split_whitespace());
+    let _ = made.run().expect_success();
+    place.write("routes.toml", "[[route]]\ndomain = \"shop.example\"\nfolder = \".\"\n");
+    let (balancer, _) = place.balancer_with(&["--https", "127.0.0.1:0"]);
+    let is_told = |part: &str| eventually(part, || place.log().contains(part).then_some(()));
+    is_told("nobody gets anything over HTTPS: routes.toml has no [[certificate]]");
+    let domains = r#"domains = ["shop.example", "*.shop.example"]"#;
+    let certificate = format!("[[certificate]]\n{domains}\ncert = \"cert.pem\"\nkey = \"key.pem\"\n");
+    place.write("routes.toml", &certificate);
+    is_told("routes.toml: it names no route, and 1 are served");
+    place.write("routes.toml", &(route("shop.example", &["http://127.0.0.1:9"]) + &certificate));
+    is_told("browsers refuse the certificate of shop.example, *.shop.example, or will soon: it ends at 2");
+    is_told("*.shop.example is not among its names");
+    ends_well(balancer);
+}
+
+#[test]
 fn a_mistake_at_the_start_is_shown_with_its_line() {
     let place = Place::new();
     place.write("routes.toml", "[[route]]\ndomain = \"a.org\"\ntargets = [\"127.0.0.1:80\"]\n");

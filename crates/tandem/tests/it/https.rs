@@ -69,6 +69,11 @@ fn try_trusted(installation: &Installation) -> Option<PathBuf> {
     let outcome = installation.tandem(["trust", "--out", path, "--json"]);
     let told = (outcome.code == Some(0)).then(|| outcome.json())?;
     assert!(told["chromium"].as_str().expect("a line").contains("certutil"), "{told}");
+    let port = installation.ready().https.expect("HTTPS").port();
+    assert!(
+        told["curl"].as_str().expect("a line").ends_with(&format!(" https://APP.localhost:{port}/")),
+        "{told}"
+    );
     Some(file)
 }
 

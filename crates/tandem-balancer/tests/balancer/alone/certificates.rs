@@ -43,6 +43,28 @@ async fn a_certificate_is_shown_and_the_next_one_as_soon_as_its_files_change() {
 }
 
 #[tokio::test]
+async fn whoever_comes_by_http_is_sent_to_https_and_told_to_stay_there() {
+    let app = App::saying("over TLS").await;
+    let folder = tempfile::tempdir().unwrap();
+    let trusts = trusting(&[&write(folder.path())], &[&TLS13]);
+    let https = "https = { redirect = true, hsts = \"1d\" }\n";
+    let routes =
+        route("shop.example", &[&http(app.address)]) + https + &route("plain.example", &[&http(app.address)]);
+    let lone = Lone::serving_in(folder, &(routes + CERTIFICATE)).await;
+    let sent = lone.get(&format!("shop.example:{}", lone.address.port()), "/a?b=c").await;
+    let port = lone.secure.port();
+    assert_eq!(
+        (sent.status.as_u16(), sent.header("location")),
+        (308, &*format!("https://shop.example:{port}/a?b=c"))
+    );
+    assert_eq!(lone.get("plain.example", "/").await.text(), "over TLS");
+    let told = ask(lone.secure, "shop.example", &trusts, get("/", "shop.example")).await.unwrap();
+    let told = String::from_utf8(told.answer).unwrap().to_ascii_lowercase();
+    assert!(told.contains("strict-transport-security: max-age=86400\r\n"), "{told}");
+    lone.stop().await;
+}
+
+#[tokio::test]
 async fn what_is_wrong_with_a_certificate_is_told_where_it_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let routes = folder.path().join("routes.toml");
@@ -63,6 +85,10 @@ async fn what_is_wrong_with_a_certificate_is_told_where_it_is_named() {
     put("cert.pem", "no certificate");
     let nonsense = told().await;
     assert!(nonsense.contains(":3:8: ") && nonsense.contains("there is no certificate in it"), "{nonsense}");
+    write(folder.path());
+    put("key.pem", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIB\n-----END ENCRYPTED PRIVATE KEY-----\n");
+    let locked = told().await;
+    assert!(locked.contains("it has a password") && locked.contains("openssl pkey"), "{locked}");
     write(folder.path());
     let key = std::fs::read_to_string(folder.path().join("key.pem")).unwrap();
     write(folder.path());

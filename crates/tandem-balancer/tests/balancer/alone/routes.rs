@@ -213,3 +213,19 @@ async fn a_route_has_the_limits_of_an_app() {
     assert_eq!((post("abc").await.status.as_u16(), post("abcd").await.status.as_u16()), (200, 413));
     lone.stop().await;
 }
+
+#[tokio::test]
+async fn a_file_that_was_emptied_takes_nothing_away() {
+    let app = App::saying("hello").await;
+    let routes = route("a.example", &[&http(app.address)]);
+    let lone = Lone::serving(&routes).await;
+    lone.change("# being written\n");
+    // What was read is served from the next request on; the second of these comes after it.
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    assert_eq!(lone.get("a.example", "/").await.text(), "hello");
+    lone.change(&(routes + &route("b.example", &[&http(app.address)])));
+    lone.until(("b.example", "/"), |answer| answer.text() == "hello").await;
+    lone.change(&route("b.example", &[&http(app.address)]));
+    lone.until(("a.example", "/"), |answer| answer.status == 404).await;
+    lone.stop().await;
+}

@@ -196,6 +196,21 @@ async fn an_answer_that_breaks_off_does_not_look_whole() {
 }
 
 #[tokio::test]
+async fn what_can_become_no_answer_is_not_waited_for() {
+    for beginning in ["\0\x01\x02", "SSH-2.0-OpenSSH_9.2\r\n", "\r\nHTPP/1.1 2"] {
+        let app = App::raw(move |mut stream| async move {
+            let _ = read_until(&mut stream, "\r\n\r\n").await;
+            let _ = stream.write_all(beginning.as_bytes()).await;
+            let _ = read_until(&mut stream, "never").await;
+        })
+        .await;
+        let world = World::serving(&[app.address]).await;
+        let said = converse(world.address, b"GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n").await;
+        assert_eq!(statuses(&said), [502], "{beginning:?}: {said}");
+    }
+}
+
+#[tokio::test]
 async fn a_bad_chunk_behind_good_ones_breaks_off_what_the_client_has_heard_of() {
     let app = App::raw(|mut stream| async move {
         let _ = read_until(&mut stream, "\r\n\r\n").await;

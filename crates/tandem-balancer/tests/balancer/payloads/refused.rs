@@ -221,6 +221,7 @@ async fn heads_that_are_too_long_are_refused() {
     ] {
         let (told, said) = proof.send(&format!("{sent}{HIDDEN}")).await;
         assert_eq!(told, [431], "{name}: {said}");
+        assert_eq!(said.contains("the head has more than 100 fields"), name == "many fields", "{said}");
         assert!(proof.heard(0).await.is_empty(), "{name}");
     }
 }
