@@ -1,6 +1,7 @@
 //! What must hold of a request that is passed on, whichever way it came: it carries nothing of the client's under the
 //! balancer's own names, ends in one way only, and is the same for whoever reads it.
 
+use tandem_balancer::fuzzing;
 use tandem_wire::MOST_FIELDS;
 
 /// Fields that end at the balancer, in any spelling that an app may take for them.
@@ -15,8 +16,20 @@ pub(crate) fn body(message: &[u8]) -> &[u8] {
     &message[end + 4..]
 }
 
-/// Whether a balancer behind this one would take a request: with the fields that it got here it may have more than one takes.
-pub(crate) fn is_short_enough(message: &[u8]) -> bool {
+/// Requests that were passed on are the same ones for a balancer behind this one, if it takes them at all.
+pub(crate) fn requests_are_the_same_behind(requests: &[Vec<u8>]) {
+    if !requests.iter().all(|request| is_short_enough(request)) {
+        return;
+    }
+    let again = fuzzing::pass_on(&requests.concat());
+    assert_eq!(again.len(), requests.len(), "requests that are understood otherwise behind");
+    for (first, second) in requests.iter().zip(&again) {
+        assert_eq!(body(first), body(second));
+    }
+}
+
+/// With the fields that a request got here it may have more than a balancer takes.
+fn is_short_enough(message: &[u8]) -> bool {
     let head = &message[..message.len() - body(message).len()];
     // The request's line and the empty one at the end are no fields.
     head.windows(2).filter(|window| window == b"\r\n").count() - 2 <= MOST_FIELDS

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use tandem_kit::size::parse_bytes;
-use tandem_toml::{Key, Mistake, Table, Text, Value, health, https, limits};
+use tandem_toml::{Key, Mistake, Table, Text, Value, ensure_domain, health, https, limits};
 use tandem_types::domain::is_domain;
 use tandem_types::{ProcessType, defaults};
 
@@ -79,26 +79,13 @@ fn unknown_section(text: Text<'_>, key: &Key<'_>) -> Mistake {
 fn domains(text: Text<'_>, value: &Value<'_>) -> Result<Vec<String>, Mistake> {
     let mut domains = Vec::new();
     for (domain, value) in text.list(value, "domains")? {
-        ensure_domain(text, domain, value)?;
+        ensure_domain(text, value, domain, is_domain)?;
         if domains.iter().any(|known| known == domain) {
             return Err(text.at_value(value, format!("{domain:?} is there twice")));
         }
         domains.push(domain.to_owned());
     }
     Ok(domains)
-}
-
-fn ensure_domain(text: Text<'_>, domain: &str, value: &Value<'_>) -> Result<(), Mistake> {
-    if is_domain(domain) {
-        return Ok(());
-    }
-    let hint = match domain {
-        "*" => "name what it is the app of: \"*.example.org\" covers every name below example.org",
-        _ => {
-            "names in lower case, without scheme or port: \"www.example.org\"; \"*.example.org\" for all below it"
-        }
-    };
-    Err(text.at_value(value, format!("{domain:?} is not a host name")).hint(hint))
 }
 
 /// A folder below the one that the file is in.

@@ -8,7 +8,8 @@ use tandem_types::assignment::Assignment;
 use tandem_types::build::Build;
 use tandem_types::problem::Problem;
 use tandem_types::release::Release;
-use tandem_types::{HostName, ReleaseNumber, keys};
+use tandem_types::session::Session;
+use tandem_types::{HostName, JobId, ReleaseNumber, keys};
 
 use crate::handle::Handle;
 use crate::place::Place;
@@ -27,13 +28,7 @@ impl Handle {
         release: ReleaseNumber,
     ) -> Result<InstanceConfig, Problem> {
         let key = keys::release(&place.app, &place.environment, release);
-        // The runner asks as soon as it is told of its assignment, and it may be told before our mirror is.
-        for fresh in [&key, &keys::assignment(host, &place.app, &place.environment)] {
-            self.shared
-                .refresh(fresh)
-                .await
-                .map_err(|error| problem::store("read what is assigned", &error))?;
-        }
+        self.read_anew([&key, &keys::assignment(host, &place.app, &place.environment)]).await?;
         let found = self.shared.value::<Release>(&key);
         let found = found.ok_or_else(|| problem::release_not_found(place, release))?;
         if !self.is_assigned(host, place, release) {
@@ -58,6 +53,38 @@ impl Handle {
             .entry(env::SENTRY_RELEASE.to_owned())
             .or_insert_with(|| format!("{}@{release}", place.app));
         Ok(InstanceConfig { environment })
+    }
+
+    /// Whether a job that is about to begin still is to. A runner that hung, or whose connection was slow, begins by a word
+    /// that is older than its withdrawal.
+    ///
+    /// # Errors
+    /// `not_assigned`; `job_canceled`.
+    pub async fn check_job(&self, host: &HostName, place: &Place, id: JobId) -> Result<(), Problem> {
+        let key = keys::assignment(host, &place.app, &place.environment);
+        let session = keys::session(&place.app, &place.environment, id);
+        self.read_anew([&key, &session]).await?;
+        let assignment = self.shared.value::<Assignment>(&key);
+        let job = assignment.iter().flat_map(|assignment| &assignment.jobs).find(|job| job.id == id);
+        let job = job.ok_or_else(|| {
+            Problem::new(403, "not_assigned", format!("{id} of {place} is not assigned to {host}"))
+        })?;
+        // Who ends a one-off command says so there first, and is told from then on that it does not begin any more.
+        let given_up =
+            self.shared.value::<Session>(&session).is_some_and(|session| session.canceled.is_some());
+        if job.canceled || given_up {
+            return Err(Problem::new(410, "job_canceled", format!("{id} was ended before it began")));
+        }
+        Ok(())
+    }
+
+    /// The runner asks as soon as it is told of its assignment, and it may be told before our mirror is.
+    async fn read_anew(&self, keys: [&str; 2]) -> Result<(), Problem> {
+        for key in keys {
+            let read = self.shared.refresh(key).await;
+            read.map_err(|error| problem::store("read what is assigned", &error))?;
+        }
+        Ok(())
     }
 
     fn is_assigned(&self, host: &HostName, place: &Place, release: ReleaseNumber) -> bool {

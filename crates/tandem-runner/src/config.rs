@@ -5,10 +5,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tandem_kit::api::{Client, Error};
+use tandem_kit::api::Error;
 use tandem_types::api::InstanceConfig;
-use tandem_types::{HostName, ReleaseNumber};
+use tandem_types::{JobId, ReleaseNumber};
 
+use crate::context::Context;
 use crate::intent::Place;
 
 /// First wait after the server could not be asked; doubles.
@@ -38,18 +39,18 @@ pub(crate) fn is_refusal(error: &Error) -> bool {
     error.problem().is_some_and(|problem| (400..500).contains(&problem.status))
 }
 
-/// Asks once.
+/// Asks once. For a job, which is named, that is also the question whether it still is to begin.
 ///
 /// # Errors
 /// The server is away, or refuses.
 pub(crate) async fn fetch(
-    client: &Client,
-    host: &HostName,
-    place: &Place,
+    Context { client, host, .. }: &Context,
+    Place { app, environment }: &Place,
     release: ReleaseNumber,
+    job: Option<JobId>,
 ) -> Result<BTreeMap<String, String>, Error> {
-    let Place { app, environment } = place;
-    let path = format!("/v1/hosts/{host}/config/{app}/{environment}/{release}");
+    let job = job.map_or_else(String::new, |job| format!("?job={job}"));
+    let path = format!("/v1/hosts/{host}/config/{app}/{environment}/{release}{job}");
     let config: InstanceConfig = client.get(&path).await?;
     Ok(config.environment)
 }

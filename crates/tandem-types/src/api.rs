@@ -30,7 +30,7 @@
 //! | `GET …/config`, `GET …/config?reveal=true` | → [`ConfigListing`] |
 //! | `PATCH …/config` | [`ConfigChange`] → [`ConfigChanged`] |
 //! | `PUT /v1/hosts/H/observed` | [`crate::instance::HostObservation`] → 204 |
-//! | `GET /v1/hosts/H/config/A/E/R` | → [`InstanceConfig`] |
+//! | `GET /v1/hosts/H/config/A/E/R`, `?job=J` | → [`InstanceConfig`]; not for a job that does not begin any more |
 //! | `PUT /v1/balancers/B` | [`crate::routing::BalancerStatus`] → 204 |
 //! | `PUT /v1/balancers/B/traffic` | [`crate::traffic::TrafficReport`] → 204 |
 //! | `GET /v1/balancers/B/certificates` | → [`crate::https::ServedCertificates`] |

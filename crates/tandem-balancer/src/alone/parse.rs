@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use tandem_rules::routing::host_below;
-use tandem_toml::{Key, Mistake, Table, Text, Value, health, https, limits};
+use tandem_toml::{Key, Mistake, Table, Text, Value, ensure_domain, health, https, limits};
 use tandem_types::domain::ANY_HOST;
 use tandem_types::https::HttpsSpec;
 use tandem_types::{Health, Limits, Network};
@@ -159,7 +159,7 @@ fn route(text: Text<'_>, said: &Said<'_, '_>, offset: usize) -> Result<Route, Mi
         return Err(text.at(offset, "this route has no `domain`").hint(hint));
     };
     let domain = text.words(value, "domain")?;
-    ensure_domain(text, domain, value)?;
+    ensure_domain(text, value, domain, values::is_domain)?;
     let domain = Placed { value: domain.to_owned(), offset: value.span().start };
     let prefix = said.prefix.map_or(Ok("/".to_owned()), |(_, value)| prefix(text, value))?;
     let to = match (said.targets, said.folder) {
@@ -226,19 +226,6 @@ fn door(
     Ok(DoorRoute { address: Placed { value: found, offset: address.span().start }, targets, proxy })
 }
 
-fn ensure_domain(text: Text<'_>, domain: &str, value: &Value<'_>) -> Result<(), Mistake> {
-    if values::is_domain(domain) {
-        return Ok(());
-    }
-    let hint = match domain.is_ascii() {
-        true => {
-            "a name in lower case without scheme, port or path: \"www.example.org\"; \"*.example.org\" for all below it"
-        }
-        false => "write it as browsers send it: \"xn--mnchen-3ya.de\" for münchen.de",
-    };
-    Err(text.at_value(value, format!("{domain:?} is not a host name")).hint(hint))
-}
-
 fn prefix(text: Text<'_>, value: &Value<'_>) -> Result<String, Mistake> {
     let prefix = text.words(value, "prefix")?;
     if values::is_prefix(prefix) {
@@ -283,7 +270,7 @@ fn certificate(text: Text<'_>, table: &Table<'_>, offset: usize) -> Result<Certi
         match name.get_ref().as_ref() {
             "domains" => {
                 for (domain, value) in text.full_list(value, "domains")? {
-                    ensure_domain(text, domain, value)?;
+                    ensure_domain(text, value, domain, values::is_domain)?;
                     if domain == ANY_HOST {
                         let hint = "name them: a certificate is chosen by the name that a client asks for";
                         return Err(text.at_value(value, "no certificate is good for every host").hint(hint));

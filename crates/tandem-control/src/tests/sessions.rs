@@ -70,6 +70,30 @@ async fn only_the_host_that_has_a_command_may_offer_connections_to_it_and_only_w
     refused("alpha", id);
 }
 
+/// The runner heard of it before it hung, say.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_that_was_given_up_does_not_begin_whatever_its_host_was_told() {
+    let site = Site::start().await;
+    site.deploy().await;
+    site.host.lock().expect("lock").commands_go_on = true;
+    let id = run(&site, line("sleep 1000")).await.expect("it is written down").id;
+    site.until("it runs", || site.handle.check_offer(&alpha(), id).is_ok()).await;
+    let check = async |host: &str, id| {
+        let checked = site.handle.check_job(&host.parse().expect("a name"), &site.place, id).await;
+        checked.map_err(|problem| (problem.status, problem.code, problem.title))
+    };
+    assert_eq!(check("alpha", id).await, Ok(()));
+    let not_assigned = |host, id| {
+        let title = format!("{id} of guestbook/production is not assigned to {host}");
+        Err((403, "not_assigned".to_owned(), title))
+    };
+    assert_eq!(check("beta", id).await, not_assigned("beta", id));
+    assert_eq!(check("alpha", JobId(id.0 + 1)).await, not_assigned("alpha", JobId(id.0 + 1)));
+    site.handle.end_session("unix:ana", &site.place, id).await.expect("asked to end");
+    let canceled = (410, "job_canceled".to_owned(), format!("{id} was ended before it began"));
+    assert_eq!(check("alpha", id).await, Err(canceled));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_run_is_refused_with_what_to_do() {
     let site = Site::start().await;

@@ -91,7 +91,7 @@ impl Actor {
             let intent = self.orders.now().intent;
             let context = &self.context;
             let (place, release) = (&intent.place, intent.instance.release);
-            match config::fetch(&context.client, &context.host, place, release).await {
+            match config::fetch(context, place, release, None).await {
                 Ok(config) => {
                     let name = Name::Instance(intent.instance.id);
                     return environment::compose(config, &intent.build, name, None);

@@ -70,7 +70,7 @@ impl Actor {
         let mut patience = config::Patience::new();
         loop {
             let (context, JobIntent { place, build, job, .. }) = (&self.context, &*self.intent);
-            match config::fetch(&context.client, &context.host, place, job.release).await {
+            match config::fetch(context, place, job.release, Some(job.id)).await {
                 Ok(config) => {
                     let mut environment = environment::compose(config, build, Name::Job(job.id), None);
                     let terminal = job.session.as_ref().and_then(|session| session.terminal.as_ref());

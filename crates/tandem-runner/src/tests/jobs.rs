@@ -85,6 +85,21 @@ async fn a_job_that_was_canceled_before_it_began_never_runs() {
     assert_eq!(scene.lines("ran"), 0);
 }
 
+/// As after a hang of the runner: its assignment still names the job, and nobody wants it any more.
+#[tokio::test]
+async fn a_job_of_which_the_server_says_that_it_does_not_begin_any_more_never_runs() {
+    for kind in [JobKind::Release, JobKind::Run] {
+        let mut scene = Scene::new().await;
+        scene.server.withdraw(JobId(1));
+        let never = job(1, kind, "echo ran >> /data/ran");
+        scene.server.put(&Assignment { jobs: vec![never], ..scene.assignment(&[]) });
+        scene.start();
+        let JobState::NotStarted { reason } = scene.job_end(1).await else { panic!("it never ran") };
+        assert!(reason.contains("it was ended before it began"), "{reason}");
+        assert_eq!(scene.lines("ran"), 0);
+    }
+}
+
 #[tokio::test]
 async fn a_release_phase_that_is_cut_off_is_not_run_again_after_everything_stopped() {
     let (mut scene, _) = running(JobKind::Release, "echo ran >> /data/ran; exec sleep 1000").await;

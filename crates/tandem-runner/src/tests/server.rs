@@ -1,7 +1,7 @@
 //! A server as a runner sees one: documents to watch, config, blobs, and a place for reports. It can go away and
 //! come back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -17,6 +17,7 @@ use hyper_util::rt::TokioIo;
 use tandem_blobs::{BlobStore, stream};
 use tandem_kit::http::{self as bodies, Body};
 use tandem_kit::tasks::{self, Owned};
+use tandem_types::JobId;
 use tandem_types::api::{Digests, InstanceConfig};
 use tandem_types::assignment::Assignment;
 use tandem_types::document::{Change, Document};
@@ -40,6 +41,8 @@ struct State {
     documents: Mutex<BTreeMap<String, Document>>,
     config: Mutex<BTreeMap<String, String>>,
     configs_given: AtomicU32,
+    /// Jobs that are told that they do not begin any more, whatever their assignment says.
+    withdrawn: Mutex<BTreeSet<String>>,
     news: broadcast::Sender<Change>,
     observed: watch::Sender<Option<HostObservation>>,
     reports: Mutex<Vec<HostObservation>>,
@@ -57,6 +60,7 @@ impl FakeServer {
             documents: Mutex::default(),
             config: Mutex::default(),
             configs_given: AtomicU32::new(0),
+            withdrawn: Mutex::default(),
             news: broadcast::channel(100).0,
             observed: watch::Sender::new(None),
             reports: Mutex::default(),
@@ -100,6 +104,11 @@ impl FakeServer {
     /// Sets a config value that every release gets.
     pub(super) fn configure(&self, name: &str, value: &str) {
         lock(&self.state.config).insert(name.to_owned(), value.to_owned());
+    }
+
+    /// Refuses to let this job begin, without another word to who follows the assignments.
+    pub(super) fn withdraw(&self, job: JobId) {
+        lock(&self.state.withdrawn).insert(format!("job={job}"));
     }
 
     /// How often somebody asked for config.
@@ -172,6 +181,9 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
         }
         (&Method::GET, path) if path.starts_with("/v1/hosts/here/config/guestbook/") => {
             state.configs_given.fetch_add(1, Ordering::SeqCst);
+            if request.uri().query().is_some_and(|query| lock(&state.withdrawn).contains(query)) {
+                return Ok(refusal(&Problem::new(410, "job_canceled", "it was ended before it began")));
+            }
             let environment = lock(&state.config).clone();
             Response::new(bodies::json(&InstanceConfig { environment }))
         }
@@ -182,7 +194,7 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
 
 fn refusal(problem: &Problem) -> Response<Body> {
     let mut response = Response::new(bodies::json(problem));
-    *response.status_mut() = StatusCode::NOT_FOUND;
+    *response.status_mut() = StatusCode::from_u16(problem.status).expect("a status");
     response
 }
 

@@ -7,9 +7,9 @@ use serde::Deserialize;
 use tandem_control::Place;
 use tandem_types::api::InstanceConfig;
 use tandem_types::instance::HostObservation;
-use tandem_types::{AppName, EnvironmentName, HostName, ReleaseNumber};
+use tandem_types::{AppName, EnvironmentName, HostName, JobId, ReleaseNumber};
 
-use crate::extract::{Json, Path};
+use crate::extract::{Json, Path, Query};
 use crate::problem::Answer;
 use crate::site::Site;
 
@@ -31,10 +31,20 @@ pub(crate) struct ConfigPath {
     release: ReleaseNumber,
 }
 
+/// What the config is for, where it is no instance.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Asked {
+    job: Option<JobId>,
+}
+
 pub(crate) async fn config(
     State(site): State<Site>,
     Path(path): Path<ConfigPath>,
+    Query(asked): Query<Asked>,
 ) -> Answer<Body<InstanceConfig>> {
     let place = Place { app: path.app, environment: path.environment };
+    if let Some(job) = asked.job {
+        site.control.check_job(&path.host, &place, job).await?;
+    }
     Ok(Body(site.control.instance_config(&path.host, &place, path.release).await?))
 }

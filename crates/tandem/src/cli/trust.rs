@@ -54,12 +54,12 @@ struct Trust {
 
 pub(super) async fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
     let found: AuthorityCertificate = session.client()?.get("/v1/authority").await?;
+    let status: Status = session.client()?.get("/v1/status").await?;
     let file = absolute(&args.out).map_err(|e| Failure::chain("find the file's place", &e))?;
     ensure_plain(&file)?;
     files::write_atomic(&file, found.certificate.as_bytes(), 0o644).map_err(|error| {
         Failure::chain("write the certificate", &error).hint("name another place with --out FILE")
     })?;
-    let status: Status = session.client()?.get("/v1/status").await?;
     let trust = Trust::of(found, file, port(&status));
     session.output.show(&trust, render)?;
     Ok(Exit::Done)
@@ -67,10 +67,11 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<Exit, Failure> 
 
 /// Port of the first address at which HTTPS is served, where one is.
 fn port(status: &Status) -> Option<u16> {
-    let addresses = status.balancers.iter().flat_map(|balancer| &balancer.status.https);
-    addresses
-        .filter_map(|address| if let Address::Tcp(address) = address { Some(address.port()) } else { None })
-        .next()
+    let mut addresses = status.balancers.iter().flat_map(|balancer| &balancer.status.https);
+    addresses.find_map(|address| match address {
+        Address::Tcp(address) => Some(address.port()),
+        Address::Unix(_) => None,
+    })
 }
 
 /// What is written takes the place of what is there, and root may do that to a device: /dev/null would be a file from then on.
